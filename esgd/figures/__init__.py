@@ -1,0 +1,1 @@
+"""The paper's figures, in plotly, from recorded runs or from live ones."""
