@@ -10,14 +10,15 @@ The drawing is done in integers (coordinates in 1/64 pixel), so that every platf
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import numpy as np
 
 from esgd.errors import DataError
+from esgd.files import atomic_write
 from esgd.paths import cache_dir, data_dir
 
 __all__ = ["ORIGINAL", "draw_curves", "load_images", "load_original"]
@@ -142,11 +143,8 @@ def _cached(split: str) -> np.ndarray:
 
 
 def _store(path: Path, images: np.ndarray) -> None:
-    """Write atomically; a cache that cannot be written is only slower."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            np.save(file, images)
-        os.replace(file.name, path)
-    except OSError:
-        return
+    """A cache that cannot be written only makes the next start slower."""
+    buffer = io.BytesIO()
+    np.save(buffer, images)
+    with contextlib.suppress(OSError):
+        atomic_write(path, buffer.getvalue())

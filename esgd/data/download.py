@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from esgd.errors import DataError
+from esgd.files import exclusive_lock
 from esgd.progress import progress_bar
 
 __all__ = ["download"]
@@ -45,41 +45,49 @@ def download(
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(target.with_name(target.name + ".lock"), wait=True):
+            if target.exists():  # another process was quicker
+                return target
+            return _from_mirrors(urls, target, check=check, progress=progress, remedy=remedy)
     except OSError as error:
-        raise DataError(f"cannot create {target.parent}: {error.strerror}; {remedy}") from error
+        where = error.filename or target
+        raise DataError(f"cannot write {where}: {error.strerror or error}; {remedy}".rstrip("; ")) from error
+
+
+def _from_mirrors(
+    urls: Sequence[str], target: Path, *, check: Callable[[bytes], object], progress: bool, remedy: str
+) -> Path:
+    """Try the mirrors in turn. Trouble with the network is collected; OSErrors are those of our own disk."""
     part = target.with_name(target.name + ".part")
     failures = []
-    with _only_one(part.with_suffix(".lock")):
-        if target.exists():  # another process was quicker
-            return target
-        for url in urls:
-            for _ in range(ATTEMPTS):
-                resumed = part.exists()
-                try:
-                    _fetch(url, part, progress=progress)
-                    check(part.read_bytes())
-                except DataError as error:
-                    part.unlink(missing_ok=True)
-                    failures.append(f"{_host(url)}: {error}")
-                    if resumed:  # the beginning may come from elsewhere: once more from the start
-                        continue
+    for url in urls:
+        for _ in range(ATTEMPTS):
+            resumed = part.exists()
+            try:
+                _fetch(url, part, progress=progress)
+                check(part.read_bytes())
+            except _NetworkError as error:
+                failures.append(f"{_host(url)}: {error}")
+                if not error.again:
                     break
-                except _Interrupted as error:
-                    failures.append(f"{_host(url)}: {error}")
-                    continue
-                except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-                    if isinstance(error, OSError) and error.filename:  # our disk, not the network
-                        raise DataError(f"cannot write {error.filename}: {error.strerror}") from error
-                    failures.append(f"{_host(url)}: {getattr(error, 'reason', None) or error}")
+            except DataError as error:
+                failures.append(f"{_host(url)}: {error}")
+                part.unlink(missing_ok=True)
+                if not resumed:  # a resumed file may have begun elsewhere: try once more from the start
                     break
+            else:
                 os.replace(part, target)
                 return target
     reasons = "; ".join(dict.fromkeys(failures))
     raise DataError(f"cannot download {target.name} ({reasons}); {remedy}".rstrip("; "))
 
 
-class _Interrupted(Exception):
-    """The connection ended before the whole file had come."""
+class _NetworkError(Exception):
+    """The mirror cannot be reached, refuses, or broke off; ``again``: it is worth another attempt."""
+
+    def __init__(self, message: str, *, again: bool = False):
+        super().__init__(message)
+        self.again = again
 
 
 def _fetch(url: str, part: Path, *, progress: bool) -> None:
@@ -91,46 +99,36 @@ def _fetch(url: str, part: Path, *, progress: bool) -> None:
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing is left to send: the check decides
             return
-        raise
+        raise _NetworkError(f"HTTP {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+        raise _NetworkError(str(getattr(error, "reason", error))) from error
     with response:
         if response.status != 206:  # the server sends everything from the start
             have = 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length is not None else None
-        received = have
         bar = progress_bar(
             show=progress, total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, leave=False
         )
         with bar, part.open("ab" if have else "wb") as file:
+            received = have
             try:
-                while chunk := response.read(CHUNK):
+                while chunk := _read(response):
                     file.write(chunk)
                     received += len(chunk)
                     bar.update(len(chunk))
-            except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
-                raise _Interrupted(f"the connection broke after {received:,} bytes ({error})") from error
-            finally:
+            finally:  # what has come so far is kept, also on Ctrl-C
                 file.flush()
                 os.fsync(file.fileno())
     if total is not None and received < total:
-        raise _Interrupted(f"the connection ended after {received:,} of {total:,} bytes")
+        raise _NetworkError(f"the connection ended after {received:,} of {total:,} bytes", again=True)
 
 
-@contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Let one process at a time write the file; the lock goes with the process that holds it."""
+def _read(response: http.client.HTTPResponse) -> bytes:
     try:
-        import fcntl
-    except ImportError:  # not on Windows: two downloads at once may then disturb each other
-        yield
-        return
-    try:
-        file = lock.open("w")
-    except OSError as error:
-        raise DataError(f"cannot write {lock}: {error.strerror}") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        return response.read(CHUNK)
+    except (http.client.HTTPException, OSError) as error:
+        raise _NetworkError(f"the connection broke ({error})", again=True) from error
 
 
 def _host(url: str) -> str:
