@@ -1,0 +1,111 @@
+"""What torch cannot differentiate twice: found before it is silently wrong, and told with a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from esgd.errors import CurvatureError
+
+__all__ = ["check_graph", "translated"]
+
+_DIFFERENCE = "or take the product from differences of gradients (curvature='difference' in the optimizers)"
+
+# a part of torch's message -> what it means and what to do
+_REMEDIES: tuple[tuple[str, str], ...] = (
+    (
+        "aot_autograd",
+        "a module compiled by torch.compile cannot be differentiated twice: compute the loss that is probed "
+        f"from the uncompiled module (compiled._orig_mod), {_DIFFERENCE}",
+    ),
+    (
+        "scaled_dot_product",
+        "fused attention cannot be differentiated twice: compute the loss inside "
+        f"torch.nn.attention.sdpa_kernel(SDPBackend.MATH), {_DIFFERENCE}",
+    ),
+    (
+        "embedding_bag",
+        f"EmbeddingBag cannot be differentiated twice: use Embedding and reduce its output, {_DIFFERENCE}",
+    ),
+    (
+        "use_reentrant",
+        "reentrant activation checkpointing cannot be differentiated twice: pass use_reentrant=False to "
+        "torch.utils.checkpoint.checkpoint",
+    ),
+    (
+        "once_differentiable",
+        "a function of the model is marked once_differentiable: give it a backward that autograd can follow, "
+        f"{_DIFFERENCE}",
+    ),
+    (
+        "backward through the graph a second time",
+        "the graph of this loss is gone: compute the loss again, or pass retain_graph=True to all products "
+        "but the last",
+    ),
+    (
+        "is not implemented",
+        f"an operation of the model has no second derivative in torch: replace it, {_DIFFERENCE}",
+    ),
+    (
+        "does not require grad",
+        "the gradient lost its graph: take it with gradient_with_graph, outside torch.no_grad()",
+    ),
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn torch's error about a missing second derivative into a :class:`CurvatureError` with a remedy.
+
+    An error that is not about differentiation passes through untouched.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        for part, remedy in _REMEDIES:
+            if part in text:
+                raise CurvatureError(f"{remedy} (torch says: {text.splitlines()[0]})") from error
+        raise
+
+
+def check_graph(loss: Tensor) -> None:
+    """Refuse a graph whose second derivative torch would get wrong without saying so.
+
+    The backward of a function marked ``once_differentiable`` runs without a graph. Where its incoming
+    gradient is a constant, torch then takes the function's second derivative for zero and raises nothing.
+
+    Args:
+        loss: a tensor with a graph. The graph is walked once and left untouched.
+
+    Raises:
+        CurvatureError: names the function and says what to do.
+    """
+    stack, seen = [loss.grad_fn], set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        function = getattr(type(node), "_forward_cls", None)  # only Python's own autograd functions have it
+        if function is not None:
+            _check_function(function)
+        stack.extend(parent for parent, _ in node.next_functions)
+
+
+def _check_function(function: type) -> None:
+    backward = getattr(function, "backward", None)
+    code = getattr(backward, "__code__", None)
+    if code is not None and code.co_qualname.startswith("once_differentiable."):
+        raise CurvatureError(
+            f"the model uses {function.__name__}, whose backward is marked once_differentiable: its second "
+            "derivative would silently be wrong. Give it a backward that autograd can follow, "
+            f"{_DIFFERENCE}"
+        )
+    if function.__name__ == "CheckpointFunction":
+        raise CurvatureError(
+            "reentrant activation checkpointing cannot be differentiated twice: pass use_reentrant=False to "
+            "torch.utils.checkpoint.checkpoint"
+        )
