@@ -1,8 +1,8 @@
 """Figure 3, the measurement: condition numbers of random Hessians before and after diagonal preconditioning.
 
-``python -m esgd.figures.fig3_measure`` writes ``results/fig3/conditions.csv`` and ``manifest.json``. It goes on
-where it stopped: a problem that has its rows in the CSV is not computed again. One problem is one line of work
-(seconds at the paper's size), so a kill loses at most one.
+``python -m esgd.figures.fig3_measure`` writes ``results/fig3/conditions.csv`` and ``manifest.json``. It
+goes on where it stopped: a problem that has its rows in the CSV is not computed again. One problem is one
+line of work (seconds at the paper's size), so a kill loses at most one.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from esgd.theory.softmax_hessians import random_problem
 
 __all__ = ["FIELDS", "PAPER", "Setting", "measure", "plan", "run"]
 
-FIELDS = (
-    "family,hidden,inputs,classes,examples,seed,parameters,null,hessian,preconditioner,definition,kappa,gap,negative"
-).split(",")
+FIELDS = [
+    *("family", "hidden", "inputs", "classes", "examples", "seed"),  # which problem
+    *("parameters", "null", "hessian", "preconditioner", "definition", "kappa", "gap", "negative"),
+]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is drawn: a family of models and its sizes (``hidden`` and ``classes`` are 0 where they do not apply)."""
+    """What is drawn: a family of models and its sizes (0 where a family has no hidden units or classes)."""
 
     family: str
     hidden: int = 100
@@ -74,9 +75,9 @@ def measure(setting: Setting, seed: int, *, controls: bool = True) -> list[dict[
         controls: also measure the Gauss–Newton matrix and |H| (networks only), in which no sign can cancel.
 
     Returns:
-        One row a (Hessian, preconditioner, definition), with the keys :data:`FIELDS`. ``gap`` says how far the
-        kept spectrum lies above the null directions that were left out, ``negative`` is the share of negative
-        eigenvalues among the kept ones.
+        One row a (Hessian, preconditioner, definition), with the keys :data:`FIELDS`. ``gap`` says how far
+        the kept spectrum lies above the null directions that were left out, ``negative`` is the share of
+        negative eigenvalues among the kept ones.
     """
     sizes = {k: v for k, v in asdict(setting).items() if k != "family" and v}
     problem = random_problem(setting.family, seed, **sizes)
@@ -121,8 +122,8 @@ def measure(setting: Setting, seed: int, *, controls: bool = True) -> list[dict[
 def plan(scale: str) -> Iterator[tuple[Setting, int, bool]]:
     """The problems of a scale: (setting, seed, with controls).
 
-    ``"paper"`` is 100 networks and 100 regressions of each kind; ``"sensitivity"`` is 20 networks at each of ten
-    other sizes, without controls; ``"demo"`` is 20 small ones, seconds in all.
+    ``"paper"`` is 100 networks and 100 regressions of each kind; ``"sensitivity"`` is 20 networks at each
+    of ten other sizes, without controls; ``"demo"`` is 20 small ones, seconds in all.
     """
     if scale not in ("paper", "sensitivity", "demo"):
         raise ConfigError(f'scale must be "paper", "sensitivity" or "demo", but it is {scale!r}')
@@ -136,7 +137,9 @@ def _done(path: Path) -> set[tuple[str, ...]]:
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != FIELDS:
-            raise DataError(f"{path} is not a Figure 3 table (its columns are {reader.fieldnames}): move it away")
+            raise DataError(
+                f"{path} is not a Figure 3 table (its columns are {reader.fieldnames}): move it away"
+            )
         return {tuple(row[k] for k in FIELDS[:6]) for row in reader}
 
 

@@ -1,4 +1,4 @@
-"""Absolute values, diagonal preconditioners and condition numbers of symmetric matrices, dense and in float64.
+"""Absolute values, diagonal preconditioners and condition numbers of symmetric matrices, in float64.
 
 Everything here is exact linear algebra on small matrices: the yardstick that the stochastic estimators of
 :mod:`esgd.estimators` and the theorems of the book are measured against. NumPy only.
@@ -115,17 +115,18 @@ def two_sided(H: ArrayLike, diagonal: ArrayLike) -> Array:
 
 
 def left_scaled(H: ArrayLike, diagonal: ArrayLike) -> Array:
-    """D^{-1} H, the matrix of the paper's text: the eigenvalues of :func:`two_sided`, other singular values."""
+    """D⁻¹H, the matrix of the paper's text: the eigenvalues of :func:`two_sided`, other singular values."""
     H = check_symmetric(H)
     return H / _positive(diagonal, len(H))[:, None]
 
 
 def spectrum_condition(magnitudes: ArrayLike, *, null: int = 0) -> tuple[float, float]:
-    """Condition number from the absolute values of a spectrum, and the gap that sets the null directions apart.
+    """Condition number from the absolute values of a spectrum, and the gap above its null directions.
 
     Args:
         magnitudes: absolute eigenvalues or singular values, shape (N,), any order.
-        null: how many of the smallest belong to directions in which the loss is exactly flat; they are left out.
+        null: how many of the smallest belong to directions in which the loss is exactly flat; they are left
+            out.
 
     Returns:
         ``(kappa, gap)``: largest ÷ smallest of the kept values, and smallest kept ÷ largest dropped
@@ -149,8 +150,8 @@ def condition_number(
 
     The paper speaks of κ(D⁻¹H) and does not say which number it plots in Figure 3. Two are in use:
 
-    - ``"eig"``: max|λ| ÷ min|λ| of D^{-1/2}HD^{-1/2}, which has the eigenvalues of D⁻¹H. This one sets the rate
-      of preconditioned descent.
+    - ``"eig"``: max|λ| ÷ min|λ| of D^{-1/2}HD^{-1/2}, which has the eigenvalues of D⁻¹H. This one sets the
+      rate of preconditioned descent.
     - ``"sv"``: largest ÷ smallest singular value of D⁻¹H, the 2-norm condition number of the literal matrix.
       It is never the smaller of the two.
 

@@ -1,7 +1,7 @@
 """Exact Hessians of small softmax models, in closed form: the random matrices of the paper's Figure 3.
 
-The loss is the cross-entropy averaged over n examples, θ is flattened in the order W1, b1, W2, b2 (rows first).
-Float64, NumPy only; :func:`network_hessian` agrees with automatic differentiation to rounding.
+The loss is the cross-entropy averaged over n examples, θ is flattened in the order W1, b1, W2, b2 (rows
+first). Float64, NumPy only; :func:`network_hessian` agrees with automatic differentiation to rounding.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Hessians:
     Attributes:
         full: the Hessian, shape (N, N).
         gauss_newton: its positive semidefinite part, shape (N, N); the same matrix for a regression.
-        null: number of directions in which the loss is exactly constant: adding one number to the weights that a
-            feature sends to all C classes leaves the softmax as it is.
+        null: number of directions in which the loss is exactly constant: adding one number to the weights
+            that a feature sends to all C classes leaves the softmax as it is.
     """
 
     full: Array
@@ -78,11 +78,13 @@ def binary_hessian(x: Array, weight: Array, bias: float) -> Hessians:
     return Hessians(H, H, 0)
 
 
-def network_hessian(x: Array, labels: NDArray[np.int64], w1: Array, b1: Array, w2: Array, b2: Array) -> Hessians:
+def network_hessian(
+    x: Array, labels: NDArray[np.int64], w1: Array, b1: Array, w2: Array, b2: Array
+) -> Hessians:
     """One hidden layer of sigmoid units and a softmax.
 
-    H = mean of Jᵀ(diag p − ppᵀ)J + Σ_c (p_c − y_c) ∇²z_c, with J the Jacobian of the logits z = W2 σ(W1x + b1) + b2.
-    The first term is the Gauss–Newton matrix, the second brings the negative eigenvalues.
+    H = mean of Jᵀ(diag p − ppᵀ)J + Σ_c (p_c − y_c) ∇²z_c, with J the Jacobian of the logits z = W2 σ(W1x +
+    b1) + b2. The first term is the Gauss–Newton matrix, the second brings the negative eigenvalues.
 
     Args:
         x: inputs, shape (n, d).
@@ -128,7 +130,9 @@ def network_hessian(x: Array, labels: NDArray[np.int64], w1: Array, b1: Array, w
     curvature = (residual @ w2) * a2 / n  # (n, h)
     block = np.einsum("nk,ni,nj->kij", curvature, xt, xt, optimize=True)  # (h, d + 1, d + 1)
     w1_at = np.arange(h * d).reshape(h, d)
-    index = np.concatenate([w1_at, h * d + np.arange(h)[:, None]], axis=1)  # (h, d + 1): where unit k's weights are
+    index = np.concatenate(
+        [w1_at, h * d + np.arange(h)[:, None]], axis=1
+    )  # (h, d + 1): where unit k's weights are
     full[index[:, :, None], index[:, None, :]] += block
     # W2[c, k] against the weights of unit k
     cross = np.einsum("nc,nk,ni->cki", residual, a1, xt, optimize=True) / n  # (C, h, d + 1)
@@ -159,7 +163,9 @@ def random_problem(
         ConfigError: unknown family or sizes below 1 (2 for the classes).
     """
     if min(hidden, inputs, examples) < 1 or classes < 2:
-        raise ConfigError(f"sizes must be at least 1 and classes at least 2: {hidden=}, {inputs=}, {classes=}, {examples=}")
+        raise ConfigError(
+            f"sizes must be at least 1 and classes at least 2: {hidden=}, {inputs=}, {classes=}, {examples=}"
+        )
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((examples, inputs))
     if family == "binary":
