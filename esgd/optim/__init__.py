@@ -1,0 +1,6 @@
+"""Optimizers for ``torch`` that look at curvature through Hessian-vector products."""
+
+from esgd.optim.esgd import ESGD
+from esgd.optim.jacobi import JacobiSGD
+
+__all__ = ["ESGD", "JacobiSGD"]

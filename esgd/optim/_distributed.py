@@ -1,0 +1,47 @@
+"""Data parallel: the mean of Hv over the ranks, before anything is squared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["average_over_ranks", "resolve_group"]
+
+
+def resolve_group(group: Any) -> Any:
+    """The process group to reduce over, or ``None`` where there is nothing to reduce.
+
+    Args:
+        group: ``"world"`` for the default group if ``torch.distributed`` is initialised, ``None`` for never, or
+            a process group.
+    """
+    if group is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return None
+    group = torch.distributed.group.WORLD if group == "world" else group
+    return group if torch.distributed.get_world_size(group) > 1 else None
+
+
+def average_over_ranks(vectors: Sequence[list[Tensor]], weight: float, group: Any) -> None:
+    """Replace every tensor by its weighted mean over the ranks of ``group``, in place, by one flat all-reduce.
+
+    One all-reduce for each dtype and device among the tensors, one in all in the usual case. Half precision is
+    summed in float32.
+
+    Args:
+        vectors: lists of tensors, the same shapes on every rank.
+        weight: this rank's weight; the mean is Σ w x / Σ w.
+        group: what :func:`resolve_group` returned.
+    """
+    tensors = [t for vector in vectors for t in vector]
+    for device, dtype in dict.fromkeys((t.device, t.dtype) for t in tensors):
+        mine = [t for t in tensors if t.device == device and t.dtype == dtype]
+        wide = torch.promote_types(dtype, torch.float32)
+        flat = torch.cat([t.reshape(-1) for t in mine]).to(wide)
+        flat = torch.cat([flat.mul_(weight), flat.new_tensor([weight])])
+        torch.distributed.all_reduce(flat, group=group)
+        mean = flat[:-1].div_(flat[-1])
+        for t, piece in zip(mine, mean.split([t.numel() for t in mine]), strict=True):
+            t.copy_(piece.view(t.shape))

@@ -1,0 +1,85 @@
+"""What the optimizers need to know of an autograd graph, and how a gradient already computed gets back in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["GraphFacts", "deposit", "inspect_graph"]
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """What a walk over the graph of a loss found.
+
+    Attributes:
+        foreign_leaves: the graph reaches a leaf that the optimizer does not hold, so its gradient must come
+            from an ordinary backward pass.
+        reentrant_checkpoint: the graph holds a reentrant activation checkpoint, whose inside cannot be seen.
+        compiled: the graph holds a compiled region, which torch cannot differentiate twice.
+    """
+
+    foreign_leaves: bool
+    reentrant_checkpoint: bool
+    compiled: bool
+
+
+def inspect_graph(loss: Tensor, params: Sequence[Tensor]) -> GraphFacts:
+    """Walk the graph behind ``loss`` once, on the host, without touching any data."""
+    mine = {id(p) for p in params}
+    foreign = reentrant = compiled = False
+    seen = set()
+    stack = [loss.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)  # only AccumulateGrad nodes have one
+        if variable is not None:
+            foreign = foreign or id(variable) not in mine
+            continue
+        name = node.name()
+        reentrant = reentrant or name.startswith("CheckpointFunctionBackward")
+        compiled = compiled or name.startswith("CompiledFunctionBackward")
+        stack.extend(edge[0] for edge in node.next_functions)
+    return GraphFacts(foreign, reentrant, compiled)
+
+
+class _Deposit(torch.autograd.Function):
+    """The value of a loss whose gradient is known: backward hands the gradient out, times what comes in."""
+
+    @staticmethod
+    def forward(ctx, value: Tensor, gradient: list[Tensor], *params: Tensor) -> Tensor:
+        ctx.gradient = gradient
+        return value.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, incoming: Tensor):
+        if ctx.gradient is None:
+            raise RuntimeError(
+                "backward() ran twice on the loss that optimizer.probe() returned: its gradient is handed out "
+                "once. Call probe on a fresh loss, or pass retain_graph=True to the first backward()"
+            )
+        gradient = ctx.gradient
+        if not torch._C._autograd._get_current_graph_task_keep_graph():
+            ctx.gradient = None
+        if incoming.device.type == "cpu" and incoming.item() == 1.0:  # the usual case, and it saves a copy
+            return None, None, *gradient
+        return None, None, *(g * incoming.to(g) for g in gradient)
+
+
+def deposit(loss: Tensor, params: Sequence[Tensor], gradient: Sequence[Tensor | None]) -> Tensor:
+    """A loss of the same value whose ``backward`` deposits ``gradient``, already computed, into ``params``.
+
+    Parameters whose gradient is ``None`` stay out of it, as they would in an ordinary backward pass.
+    """
+    pairs = [(p, g.detach()) for p, g in zip(params, gradient, strict=True) if g is not None]
+    if not pairs:
+        return loss
+    kept, grads = zip(*pairs, strict=True)
+    return _Deposit.apply(loss.detach(), list(grads), *kept)

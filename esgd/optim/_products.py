@@ -1,0 +1,106 @@
+"""Hessian-vector products for the optimizers: from the step's own graph, or by differences of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from esgd.hvp import gradient_with_graph, product_from_gradient
+
+__all__ = ["difference_products", "exact_products"]
+
+
+def exact_products(
+    loss: Tensor,
+    params: Sequence[Tensor],
+    probes: Iterable[Sequence[Tensor]],
+    count: int,
+    *,
+    keep_graph: bool,
+) -> tuple[list[Tensor | None], list[list[Tensor]]]:
+    """The gradient of ``loss``, and from its one graph one product H v for each probe.
+
+    Args:
+        loss: scalar with a graph.
+        params: parameters of any shapes.
+        probes: ``count`` vectors, each a list of tensors like ``params``; drawn one at a time.
+        count: how many there are.
+        keep_graph: leave the graph intact behind the last product.
+
+    Returns:
+        The gradient (without a graph; ``None`` where the loss does not depend on a parameter) and the products.
+    """
+    gradient = gradient_with_graph(loss, params)
+    products = [
+        product_from_gradient(gradient, params, v, retain_graph=keep_graph or i + 1 < count)
+        for i, v in enumerate(probes)
+    ]
+    return [None if g is None else g.detach() for g in gradient], products
+
+
+def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[Tensor]:
+    """One plain gradient of what ``closure`` returns; zeros where it does not depend on a parameter."""
+    with torch.enable_grad():
+        loss = closure()
+        grads = torch.autograd.grad(loss, params, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)]
+
+
+def _root_mean_square(params: Sequence[Tensor]) -> float:
+    norms = [float(n) for n in torch._foreach_norm(list(params))]
+    return (sum(n * n for n in norms) / max(1, sum(p.numel() for p in params))) ** 0.5
+
+
+def difference_products(
+    closure: Callable[[], Tensor],
+    params: Sequence[Tensor],
+    probes: Iterable[Sequence[Tensor]],
+    *,
+    step: float | None = None,
+    central: bool = False,
+) -> list[list[Tensor]]:
+    """Products H v from differences of gradients, for models that torch cannot differentiate twice.
+
+    One-sided: (∇f(θ + h v) − ∇f(θ)) / h, an error of order h; central: (∇f(θ + h v) − ∇f(θ − h v)) / 2h, of
+    order h², for one gradient more a probe. The parameters are moved in place, out of autograd's sight, and
+    restored to the bit. ``closure`` is evaluated several times: random layers are given the same random numbers
+    each time, and layers with running statistics (BatchNorm) see the batch several times.
+
+    Args:
+        closure: evaluates the loss anew.
+        params: parameters of any shapes.
+        probes: vectors with entries of order one.
+        step: h, relative to max(rms(θ), 0.1); the default is √ε for one-sided and ∛ε for central differences
+            of the machine precision ε of the least precise parameter.
+        central: take central differences.
+    """
+    params = list(params)
+    precision = max(torch.finfo(p.dtype).eps for p in params)
+    if step is None:
+        step = precision ** (1 / 3 if central else 1 / 2)
+    h = step * max(_root_mean_square(params), 0.1)
+    data = [p.data for p in params]
+    saved = [d.clone() for d in data]
+    devices = {p.device.index for p in params if p.device.type == "cuda"}
+
+    def at(shift: float, v: Sequence[Tensor] | None) -> list[Tensor]:
+        with torch.random.fork_rng(devices=[d for d in devices if d is not None]):
+            if v is not None:
+                torch._foreach_add_(data, list(v), alpha=shift)
+            try:
+                return _gradient(closure, params)
+            finally:
+                if v is not None:
+                    torch._foreach_copy_(data, saved)
+
+    base = None if central else at(0.0, None)
+    products = []
+    for v in probes:
+        ahead = at(h, v)
+        behind = at(-h, v) if central else base
+        torch._foreach_sub_(ahead, behind)
+        torch._foreach_div_(ahead, 2 * h if central else h)
+        products.append(ahead)
+    return products
