@@ -1,0 +1,94 @@
+"""The ``esgd`` command: one clear line and a non-zero exit for what goes wrong, never a traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import NoReturn
+
+try:
+    import typer
+except ImportError:  # said in one line by main()
+    typer = None  # type: ignore[assignment]
+
+from esgd.errors import EsgdError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C
+TERMINATED = 143
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit.
+
+    Args:
+        arguments: the words after ``esgd``; default: the process's own.
+    """
+    if typer is None:
+        _fail("the command line needs typer and tqdm: `pip install 'esgd[train]'`")
+    from esgd.commands import app
+
+    usage_error = typer.BadParameter.__mro__[2]  # ClickException, of click or of typer's own copy
+    try:
+        code = app(args=arguments, prog_name="esgd", standalone_mode=False)
+    except EsgdError as error:
+        _fail(str(error))
+    except usage_error as error:
+        _fail(f"{error.format_message()} (see esgd --help)", code=2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", code=INTERRUPTED)
+    except BrokenPipeError:  # `esgd list | head`
+        sys.stderr.close()
+        raise SystemExit(1) from None
+    except PermissionError as error:
+        _fail(f"no permission: {error.filename}")
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except Exception as error:
+        if (message := _known_torch_error(error)) is None:
+            raise
+        _fail(message)
+    raise SystemExit(code or 0)
+
+
+def _known_torch_error(error: Exception) -> str | None:
+    """Trouble that torch reports and the user can do something about."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the GPU's memory is full: stop what else runs there, or take --device cpu or a smaller batch"
+    return None
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    print(f"esgd: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+class StopSignal:
+    """Turns Ctrl-C and SIGTERM into a request that the loop asks for; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def __enter__(self) -> StopSignal:
+        self._old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: object) -> None:
+        if self.received == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = number
+
+    def __call__(self) -> bool:
+        return self.received != 0
+
+    def exit_if_received(self, line: str) -> None:
+        """Exit as the signal asks for, after one line on stderr."""
+        if self.received:
+            _fail(line, code=INTERRUPTED if self.received == signal.SIGINT else TERMINATED)

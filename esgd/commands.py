@@ -1,0 +1,155 @@
+"""The subcommands of ``esgd``. Heavy imports wait until a command runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esgd.cli import StopSignal
+from esgd.errors import ConfigError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="esgd",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:1… or mps; auto takes the fastest there is.")
+]
+Runs = Annotated[
+    Path | None, typer.Option(help="Folder of the runs (default: ESGD_RUNS, else the user's cache).")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        print(f"esgd {metadata.version('esgd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Train the paper's autoencoders, search, measure, and draw the figures."""
+
+
+@app.command()
+def train(
+    workload: Annotated[str, typer.Argument(help="mnist, mnist-10k (packaged, needs no network) or curves.")],
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", "-o", help="sgd, rmsprop, jacobi, esgd, adam.")
+    ] = "esgd",
+    lr: Annotated[float | None, typer.Option(help="Learning rate (default: the method's own).")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes through the training set, in all.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the initialisation, the data order and the probes.")] = 0,
+    damping: Annotated[
+        float | None, typer.Option(help="λ of the preconditioner (default: the method's).")
+    ] = None,
+    decay: Annotated[float | None, typer.Option(help="RMSProp's decay rate α (default: 0.95).")] = None,
+    momentum: Annotated[float, typer.Option(help="Heavy-ball momentum; the paper uses none.")] = 0.0,
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of the momentum.")] = False,
+    update_every: Annotated[str, typer.Option(help="Steps between two curvature probes, or auto.")] = "20",
+    warmup_probes: Annotated[int, typer.Option(help="Probes before the first step.")] = 10,
+    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 200,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    eval_every: Annotated[int, typer.Option(help="Epochs between two evaluations.")] = 1,
+    checkpoint_every: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 1,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run (default: made from the settings).")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    device: Device = "auto",
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train an autoencoder. The same command again goes on where the run stopped."""
+    from esgd.config import RunConfig
+    from esgd.resumable import train_in_folder
+    from esgd.runs import RunFolder
+    from esgd.workload import workload as find_workload
+
+    find_workload(workload)
+    config = RunConfig(
+        workload=workload,
+        method=optimizer,
+        lr=lr,
+        epochs=epochs,
+        seed=seed,
+        batch_size=batch_size,
+        damping=damping,
+        decay=decay,
+        momentum=momentum,
+        nesterov=nesterov,
+        update_every=_interval(update_every),
+        warmup_probes=warmup_probes,
+        dtype=dtype,
+        eval_every=eval_every,
+    )
+    if checkpoint_every < 1:
+        raise ConfigError(f"checkpoint-every must be at least 1, got {checkpoint_every}")
+    folder = RunFolder(config.name() if name is None else name, runs)
+    deadline = _deadline(minutes)
+    with StopSignal() as signalled:
+        result = train_in_folder(
+            config,
+            folder,
+            device=device,
+            progress=not quiet,
+            should_stop=lambda: signalled() or time.monotonic() > deadline,
+            checkpoint_every=checkpoint_every,
+        )
+    last = result.records[-1]
+    summary = (
+        f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
+    )
+    signalled.exit_if_received(f"stopped and saved ({summary}); the same command goes on from here")
+    print(f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
+    if result.status == "diverged":
+        raise typer.Exit(3)
+
+
+@app.command("list")
+def list_(runs: Runs = None) -> None:
+    """List the runs and how far they are."""
+    from esgd.paths import runs_dir
+    from esgd.runs import list_runs, read_csv
+
+    root = runs_dir() if runs is None else runs
+    found = list_runs(root)
+    if not found:
+        print(f"no runs in {root}")
+    for folder in found:
+        manifest = folder.manifest()
+        rows = read_csv(folder.records) if folder.records.exists() else []
+        done, asked = rows[-1]["epoch"] if rows else 0, manifest.get("config", {}).get("epochs", "?")
+        losses = f"loss {rows[-1]['loss']:.4f}  squared error {rows[-1]['squared_error']:.4f}" if rows else ""
+        print(f"{folder.name:60}  {manifest.get('status', '?'):9}  {done:>5}/{asked:<5}  {losses}".rstrip())
+
+
+def _interval(text: str) -> int | str:
+    """The interval as RunConfig wants it; what is no number is left for it to refuse."""
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _deadline(minutes: float | None) -> float:
+    if minutes is None:
+        return float("inf")
+    if not minutes > 0:
+        raise ConfigError(f"minutes must be above 0, got {minutes:g}")
+    return time.monotonic() + 60 * minutes

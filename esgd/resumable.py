@@ -1,0 +1,120 @@
+"""Runs that live in a folder: killed, stopped or finished, they go on from there to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
+from esgd.config import RunConfig
+from esgd.data import Dataset
+from esgd.errors import ConfigError
+from esgd.nets import count_parameters
+from esgd.provenance import now, pick_device, provenance
+from esgd.runs import RunFolder
+from esgd.train import Training, TrainResult, train
+from esgd.workload import workload
+
+__all__ = ["train_in_folder"]
+
+
+def train_in_folder(
+    config: RunConfig,
+    folder: RunFolder,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    should_stop: Callable[[], bool] = lambda: False,
+    checkpoint_every: int = 1,
+) -> TrainResult:
+    """Train with everything kept in a folder; a folder that holds a part of this run is gone on with.
+
+    The checkpoint is written every ``checkpoint_every`` epochs and when the run stops; a kill loses what came
+    after the last one, and the resumed run gives the same bits as an uninterrupted one.
+
+    Args:
+        config: the settings; ``epochs`` may be larger than those of the run in the folder, the rest may not
+            differ.
+        folder: the run's folder.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``… or ``"mps"``.
+        progress: show a progress bar.
+        should_stop: asked before each step; True stops the run there, resumable.
+        checkpoint_every: epochs between two checkpoints.
+
+    Raises:
+        CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
+        DataError: the data are missing or damaged.
+        EsgdError: the folder cannot be written, or another process is working in it.
+    """
+    place = pick_device(device)
+    with folder.locked():
+        saved = _saved(config, folder, place)
+        data = workload(config.workload).data(
+            device=place, dtype=getattr(torch, config.dtype), progress=progress
+        )
+        training = Training(config, data, name=folder.name)
+        manifest = _manifest(config, folder, data, training, place)
+        if saved is not None:
+            require_same(saved["data"], manifest["data"], where=folder.checkpoint)
+            training.load_state_dict(saved)
+        folder.write_manifest(manifest)
+
+        def keep(training: Training) -> None:
+            if (
+                training.position == 0
+                and training.epoch % checkpoint_every
+                and training.epoch < config.epochs
+            ):
+                return
+            state = {"settings": config.settings(), "data": manifest["data"], **training.state_dict()}
+            save_checkpoint(folder.checkpoint, state)
+            folder.write_records(training.records)
+
+        result = train(
+            config, data, progress=progress, on_checkpoint=keep, should_stop=should_stop, training=training
+        )
+        folder.write_records(result.records)
+        folder.write_manifest({**manifest, "ended": now(), "status": result.status, **_last(result)})
+    return result
+
+
+def _saved(config: RunConfig, folder: RunFolder, device: torch.device) -> dict[str, Any] | None:
+    """The folder's checkpoint, if there is one and it belongs to these settings."""
+    if not folder.checkpoint.exists():
+        return None
+    saved = load_checkpoint(folder.checkpoint, device=device)
+    require_same(saved["settings"], config.settings(), where=folder.checkpoint)
+    done = saved["progress"]["epoch"]
+    if done > config.epochs:
+        raise ConfigError(
+            f"the run in {folder.path} has {done} epochs already, more than the {config.epochs} asked for: "
+            "ask for more, or give the new run another name"
+        )
+    return saved
+
+
+def _manifest(
+    config: RunConfig, folder: RunFolder, data: Dataset, training: Training, device: torch.device
+) -> dict[str, Any]:
+    old = folder.manifest()
+    return {
+        "run": folder.name,
+        "command": config.command(),
+        "config": asdict(config),
+        "data": {"name": data.name, "examples": len(data), "source": data.source, "sha256": data.digest},
+        "net": {
+            "sizes": list(training.task.sizes),
+            "parameters": count_parameters(training.net),
+        },
+        **provenance(device),
+        "started": old.get("started", now()),
+        "status": "running",
+    }
+
+
+def _last(result: TrainResult) -> dict[str, Any]:
+    last = result.records[-1]
+    return {"epochs_done": last["epoch"], "loss": last["loss"], "squared_error": last["squared_error"]}
