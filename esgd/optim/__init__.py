@@ -2,5 +2,6 @@
 
 from esgd.optim.esgd import ESGD
 from esgd.optim.jacobi import JacobiSGD
+from esgd.optim.saddle_free import SaddleFreeNewton
 
-__all__ = ["ESGD", "JacobiSGD"]
+__all__ = ["ESGD", "JacobiSGD", "SaddleFreeNewton"]
