@@ -1,0 +1,2633 @@
+// The live lab of esgd: one module without dependencies. Made from esgd/lab/src by
+// `python -m esgd.lab.bundle`: change the sources, not this file.
+
+// dom.js
+// Small helpers to build elements.
+
+/** An element with attributes, then children. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") element.textContent = value;
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** A figure with a title, a note at its right and a plot of one or more canvases on each other. */
+function panel({ title, shape = "wide", layers = 1 }) {
+  const note = make("span");
+  const canvases = Array.from({ length: layers }, (_, i) => make("canvas", { style: i ? "position:absolute;inset:0" : null }));
+  const top = canvases[layers - 1];
+  canvases.slice(0, -1).forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
+  top.setAttribute("role", "img");
+  const plot = make("div", { class: `plot ${shape}` }, ...canvases);
+  const heading = make("b", { text: title });
+  const element = make("figure", {}, make("div", { class: "head" }, heading, note), plot);
+  return {
+    element, plot, canvases, canvas: top,
+    note: (words) => {
+      if (note.textContent !== words) note.textContent = words;
+    },
+    title: (words) => {
+      if (heading.textContent !== words) heading.textContent = words;
+    },
+    describe: (words) => {
+      if (top.getAttribute("aria-label") !== words) top.setAttribute("aria-label", words);
+    },
+    draw: () => {},
+  };
+}
+
+/** Calls back with the pointer's position while it is held down on the canvas. */
+function scrub(canvas, callback) {
+  canvas.classList.add("scrub");
+  const report = (event) => {
+    const box = canvas.getBoundingClientRect();
+    callback(event.clientX - box.left, event.clientY - box.top);
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
+    report(event);
+  });
+  canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && report(event));
+}
+
+// linalg.js
+// Symmetric 2 × 2 matrices [[a, b], [b, c]], kept as plain objects {a, b, c}.
+
+const IDENTITY = { a: 1, b: 0, c: 1 };
+
+const diagonal = (a, c) => ({ a, b: 0, c });
+
+const matvec = (m, v) => [m.a * v[0] + m.b * v[1], m.b * v[0] + m.c * v[1]];
+
+const scaled = (m, s) => ({ a: m.a * s, b: m.b * s, c: m.c * s });
+
+const determinant = (m) => m.a * m.c - m.b * m.b;
+
+function inverse(m) {
+  const d = determinant(m);
+  return { a: m.c / d, b: -m.b / d, c: m.a / d };
+}
+
+/** Eigenvalues (large first), and the angle of the first eigenvector. */
+function eigen(m) {
+  const mean = (m.a + m.c) / 2;
+  const half = (m.a - m.c) / 2;
+  const radius = Math.hypot(half, m.b);
+  const angle = radius === 0 ? 0 : Math.atan2(m.b, half) / 2;
+  return { values: [mean + radius, mean - radius], angle };
+}
+
+/** Q diag(values) Qᵀ, with the first eigenvector at `angle`. */
+function fromEigen(values, angle) {
+  const c = Math.cos(angle);
+  const s = Math.sin(angle);
+  return {
+    a: values[0] * c * c + values[1] * s * s,
+    b: (values[0] - values[1]) * c * s,
+    c: values[0] * s * s + values[1] * c * c,
+  };
+}
+
+/** A function of a symmetric matrix, through its eigenvalues. */
+function matrixFunction(m, fn) {
+  const { values, angle } = eigen(m);
+  return fromEigen([fn(values[0]), fn(values[1])], angle);
+}
+
+const absolute = (m) => matrixFunction(m, Math.abs);
+
+const squareRoot = (m) => matrixFunction(m, (x) => Math.sqrt(Math.max(0, x)));
+
+/** S M S for symmetric S and M: symmetric again. */
+function congruence(s, m) {
+  const [p, q] = matvec(s, [m.a, m.b]); // S times the first column of M
+  const [r, t] = matvec(s, [m.b, m.c]);
+  return { a: p * s.a + r * s.b, b: p * s.b + r * s.c, c: q * s.b + t * s.c };
+}
+
+/** Row norms of H: the equilibration diagonal √diag(H²). */
+const rowNorms = (m) => [Math.hypot(m.a, m.b), Math.hypot(m.b, m.c)];
+
+/** |diag H|: the Jacobi diagonal. */
+const jacobiDiagonal = (m) => [Math.abs(m.a), Math.abs(m.c)];
+
+/** Condition number by singular values: largest over smallest |eigenvalue|. */
+function condition(m) {
+  const [p, q] = eigen(m).values.map(Math.abs);
+  return Math.max(p, q) / Math.min(p, q);
+}
+
+// rng.js
+// Seeded random numbers, the same in esgd/lab/rng.py bit for bit: every draw is a function of
+// (seed, purpose, index), so that any step can be computed again without the steps before it.
+
+const PURPOSE = { probe: 1, noise: 2, scatter: 3 };
+
+/** Murmur3's finaliser: a well-mixed 32-bit word from a 32-bit word. */
+function mix32(word) {
+  let h = word >>> 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Mulberry32: a generator of uniforms in [0, 1) with 32 bits of state. */
+function mulberry32(state) {
+  let s = state >>> 0;
+  return () => {
+    s = (s + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(s ^ (s >>> 15), s | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** The generator of one draw. */
+function stream(seed, purpose, index) {
+  return mulberry32(mix32(mix32(mix32(seed) + purpose) + index));
+}
+
+/** Two independent N(0, 1) numbers by Box and Muller. */
+function gaussianPair(next) {
+  const radius = Math.sqrt(-2 * Math.log(1 - next()));
+  const angle = 2 * Math.PI * next();
+  return [radius * Math.cos(angle), radius * Math.sin(angle)];
+}
+
+/** Two independent signs. */
+function rademacherPair(next) {
+  const first = next() < 0.5 ? -1 : 1;
+  return [first, next() < 0.5 ? -1 : 1];
+}
+
+/** Probe number `index` of a run: Rademacher signs or a Gaussian pair. */
+function drawProbe(kind, seed, index) {
+  const next = stream(seed, PURPOSE.probe, index);
+  return kind === "gaussian" ? gaussianPair(next) : rademacherPair(next);
+}
+
+/** The standard normal pair behind the gradient noise of step `index`. */
+function drawNoise(seed, index) {
+  return gaussianPair(stream(seed, PURPOSE.noise, index));
+}
+
+// landscapes.js
+// The landscapes: value, gradient and Hessian of functions of two weights, written out by hand. The Python
+// twins (tests/lab/landscapes.py) are differentiated by autograd, and the tests compare the two.
+
+
+const RADIAN = Math.PI / 180;
+
+function quadraticForm(hessian) {
+  return {
+    f: (x) => 0.5 * (hessian.a * x[0] * x[0] + 2 * hessian.b * x[0] * x[1] + hessian.c * x[1] * x[1]),
+    grad: (x) => matvec(hessian, x),
+    hess: () => hessian,
+    quadratic: hessian,
+    critical: [0, 0],
+  };
+}
+
+function minimumBelow(form, eigenvalues) {
+  const convex = Math.min(...eigenvalues) > 0;
+  return {
+    ...form,
+    convex,
+    floor: convex ? 0 : null,
+    minima: convex ? [[0, 0]] : [],
+    saddle: Math.min(...eigenvalues) < 0 ? [0, 0] : null,
+  };
+}
+
+const LANDSCAPES = {
+  bowl: {
+    label: "Bowl",
+    formula: "½ θᵀHθ, eigenvalues 1 and 1/κ",
+    window: [0, 0, 2.4],
+    power: 2,
+    make: (S) => minimumBelow(quadraticForm(fromEigen([1, 1 / S.kappa], S.angle * RADIAN)), [1, 1 / S.kappa]),
+  },
+  quadratic: {
+    label: "Quadratic",
+    formula: "½ θᵀHθ, any two eigenvalues",
+    window: [0, 0, 2.4],
+    power: 2,
+    make: (S) =>
+      minimumBelow(quadraticForm(fromEigen([S.eig1, S.eig2], S.angle * RADIAN)), [S.eig1, S.eig2]),
+  },
+  monkey: {
+    label: "Monkey saddle",
+    formula: "x³/3 − xy² + (x² + y²)²/8",
+    window: [0, 0, 3],
+    power: 2,
+    make: () => ({
+      f: ([x, y]) => (x * x * x) / 3 - x * y * y + (x * x + y * y) ** 2 / 8,
+      grad: ([x, y]) => {
+        const r = (x * x + y * y) / 2;
+        return [x * x - y * y + r * x, -2 * x * y + r * y];
+      },
+      hess: ([x, y]) => {
+        const r = (x * x + y * y) / 2;
+        return { a: 2 * x + r + x * x, b: -2 * y + x * y, c: -2 * x + r + y * y };
+      },
+      floor: -2 / 3,
+      minima: [[-2, 0], [1, Math.sqrt(3)], [1, -Math.sqrt(3)]],
+      critical: [0, 0],
+      saddle: [0, 0],
+    }),
+  },
+  net: {
+    label: "Two-weight linear net",
+    formula: "½ (1 − w₁w₂)²",
+    window: [0, 0, 2.4],
+    power: 3,
+    make: () => ({
+      f: ([x, y]) => 0.5 * (1 - x * y) ** 2,
+      grad: ([x, y]) => [-(1 - x * y) * y, -(1 - x * y) * x],
+      hess: ([x, y]) => ({ a: y * y, b: 2 * x * y - 1, c: x * x }),
+      floor: 0,
+      minima: [],
+      critical: [0, 0],
+      saddle: [0, 0],
+    }),
+  },
+  rosenbrock: {
+    label: "Rosenbrock",
+    formula: "(1 − x)² + 100 (y − x²)²",
+    window: [0, 1, 2],
+    power: 4,
+    make: () => ({
+      f: ([x, y]) => (1 - x) ** 2 + 100 * (y - x * x) ** 2,
+      grad: ([x, y]) => [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)],
+      hess: ([x, y]) => ({ a: 2 - 400 * (y - 3 * x * x), b: -400 * x, c: 200 }),
+      floor: 0,
+      minima: [[1, 1]],
+      critical: [1, 1],
+      saddle: null,
+    }),
+  },
+  eggbox: {
+    label: "Egg box",
+    formula: "cos x + cos y",
+    window: [0, 0, 4.6],
+    power: 1,
+    make: () => ({
+      f: ([x, y]) => Math.cos(x) + Math.cos(y),
+      grad: ([x, y]) => [-Math.sin(x), -Math.sin(y)],
+      hess: ([x, y]) => ({ a: -Math.cos(x), b: 0, c: -Math.cos(y) }),
+      floor: -2,
+      minima: [[Math.PI, Math.PI], [-Math.PI, Math.PI], [Math.PI, -Math.PI], [-Math.PI, -Math.PI]],
+      critical: [0, Math.PI],
+      saddle: [0, Math.PI],
+      lipschitz: 1, // the Hessian is diag(−cos x, −cos y): its spectral norm changes at most as fast as θ
+    }),
+  },
+};
+
+/** The landscape of a state, ready to evaluate; `window` is [centre x, centre y, half width]. */
+function landscapeOf(S) {
+  const entry = LANDSCAPES[S.landscape];
+  const made = entry.make(S);
+  return {
+    id: S.landscape,
+    label: entry.label,
+    formula: entry.formula,
+    window: entry.window,
+    power: entry.power,
+    convex: false,
+    reference: made.f(made.critical),
+    ...made,
+  };
+}
+
+/** How far below its saddle the loss must fall before we call a run escaped. */
+const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1 };
+
+// methods.js
+// Eight methods, one step each. Every rule returns the direction d and the matrix P of effective learning
+// rates (θ ← θ − d, where d = P g, except for momentum, whose d also carries its past).
+
+
+const METHODS = {
+  sgd: { label: "Gradient descent", short: "GD" },
+  momentum: { label: "Momentum", short: "Momentum" },
+  newton: { label: "Newton", short: "Newton" },
+  saddle_free: { label: "Saddle-free Newton", short: "Saddle-free" },
+  jacobi: { label: "Jacobi", short: "Jacobi" },
+  equilibration: { label: "Equilibration", short: "Equilibration" },
+  rmsprop: { label: "RMSProp", short: "RMSProp" },
+  esgd: { label: "ESGD", short: "ESGD" },
+};
+
+/** A run is cut off where its weights leave this radius: it has diverged. */
+const DIVERGED = 1e6;
+
+/** A square root of the noise covariance C, so that the noise is σ B ξ with ξ standard normal. */
+function noiseFactor(shape, hessian) {
+  if (shape === "H") return squareRoot(absolute(hessian));
+  if (shape === "H2") return absolute(hessian);
+  if (shape === "tilted") return diagonal(1, 2); // C = diag(1, 4)
+  return IDENTITY;
+}
+
+function preconditioned(diag, S, lr, g) {
+  const rates = diag.map((d) => lr / (d + S.damping));
+  return { d: [rates[0] * g[0], rates[1] * g[1]], P: diagonal(rates[0], rates[1]) };
+}
+
+/** Products with fresh probes when a refresh is due; `fold` adds each to the memory. */
+function refresh(S, t, memory, H, fold) {
+  if (t % S.interval !== 0) return [];
+  const products = [];
+  const wanted = memory.k === 0 ? S.warmup : 1;
+  for (let j = 0; j < wanted; j += 1) {
+    const v = drawProbe(S.probe, S.seed, memory.k);
+    const Hv = matvec(H, v);
+    fold(v, Hv);
+    memory.k += 1;
+    products.push({ v, Hv });
+  }
+  return products;
+}
+
+const RULES = {
+  sgd: (S, lr, g) => ({ d: [lr * g[0], lr * g[1]], P: scaled(IDENTITY, lr) }),
+
+  momentum: (S, lr, g, H, m) => {
+    m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g.slice();
+    return { d: m.buffer.map((b) => lr * b), P: scaled(IDENTITY, lr / (1 - S.momentum)) };
+  },
+
+  newton: (S, lr, g, H) => {
+    const P = scaled(inverse(H), lr);
+    return { d: matvec(P, g), P };
+  },
+
+  saddle_free: (S, lr, g, H) => {
+    const P = matrixFunction(H, (x) => lr / (Math.abs(x) + S.damping));
+    return { d: matvec(P, g), P };
+  },
+
+  jacobi: (S, lr, g, H, m, t) => {
+    if (S.curvature === "exact") return { ...preconditioned(jacobiDiagonal(H), S, lr, g), D: jacobiDiagonal(H) };
+    const products = refresh(S, t, m, H, (v, Hv) => {
+      m.sum[0] += v[0] * Hv[0];
+      m.sum[1] += v[1] * Hv[1];
+    });
+    const D = m.sum.map((s) => Math.abs(s / m.k)); // the absolute value last: |mean(v ⊙ Hv)|
+    return { ...preconditioned(D, S, lr, g), D, k: m.k, products };
+  },
+
+  equilibration: (S, lr, g, H) => ({ ...preconditioned(rowNorms(H), S, lr, g), D: rowNorms(H) }),
+
+  rmsprop: (S, lr, g, H, m) => {
+    m.v = m.v.map((v, i) => S.decay * v + (1 - S.decay) * g[i] * g[i]);
+    const D = m.v.map(Math.sqrt);
+    return { ...preconditioned(D, S, lr, g), D };
+  },
+
+  esgd: (S, lr, g, H, m, t) => {
+    const products = refresh(S, t, m, H, (v, Hv) => {
+      m.sum[0] += Hv[0] * Hv[0];
+      m.sum[1] += Hv[1] * Hv[1];
+    });
+    const D = m.sum.map((s) => Math.sqrt(s / m.k));
+    return { ...preconditioned(D, S, lr, g), D, k: m.k, sum: m.sum.slice(), products };
+  },
+};
+
+/**
+ * The run of one method from the start of state S.
+ *
+ * Returns `points` (steps + 1 of [x, y], fewer where the run diverged), `losses` beside them, `records` (what
+ * each step used: g, d, P, and D, k, products where there are some) and `diverged` (a step, or null).
+ */
+function trajectory(method, S, steps = S.steps, lr = S[`lr_${method}`]) {
+  const land = landscapeOf(S);
+  const memory = { k: 0, sum: [0, 0], v: [0, 0], buffer: null };
+  let x = [S.x0, S.y0];
+  const points = [x];
+  const losses = [land.f(x)];
+  const records = [];
+  for (let t = 0; t < steps; t += 1) {
+    const H = land.hess(x);
+    const clean = land.grad(x);
+    let g = clean;
+    if (S.noise > 0) {
+      const e = matvec(noiseFactor(S.noise_shape, H), drawNoise(S.seed, t));
+      g = [clean[0] + S.noise * e[0], clean[1] + S.noise * e[1]];
+    }
+    const record = { g, ...RULES[method](S, lr, g, H, memory, t) };
+    x = [x[0] - record.d[0], x[1] - record.d[1]];
+    if (!(Math.hypot(x[0], x[1]) < DIVERGED)) {
+      return { method, points, losses, records, diverged: t + 1 };
+    }
+    records.push(record);
+    points.push(x);
+    losses.push(land.f(x));
+  }
+  return { method, points, losses, records, diverged: null };
+}
+
+// state.js
+// The state of a lab is one flat object: every key is a setting with a range, so that it can be a slider, a
+// keyword of SaddleLab(...) in Python and a part of a shared address. esgd/lab/schema.py mirrors SETTINGS.
+
+
+const rate = (label) => ({ label, min: 1e-4, max: 10, scale: "log", digits: 3 });
+
+const SETTINGS = {
+  landscape: { label: "Landscape", options: Object.keys(LANDSCAPES) },
+  methods: { label: "Methods", list: Object.keys(METHODS) },
+  x0: { label: "Start, first weight", min: -5, max: 5, digits: 3 },
+  y0: { label: "Start, second weight", min: -5, max: 5, digits: 3 },
+  kappa: { label: "Condition number κ", min: 1, max: 1000, scale: "log", digits: 3 },
+  eig1: { label: "Eigenvalue λ₁", min: -4, max: 4, step: 0.05, digits: 2 },
+  eig2: { label: "Eigenvalue λ₂", min: -4, max: 4, step: 0.05, digits: 2 },
+  angle: { label: "Rotation φ", min: 0, max: 90, step: 1, digits: 1, unit: "°" },
+  steps: { label: "Steps", min: 5, max: 400, step: 1, scale: "log", integer: true },
+  seed: { label: "Seed", min: 0, max: 999, step: 1, integer: true },
+  momentum: { label: "Momentum β", min: 0, max: 0.99, step: 0.01, digits: 2 },
+  damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
+  decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
+  noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
+  noise_shape: { label: "Noise covariance C", options: ["I", "H", "H2", "tilted"] },
+  interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
+  warmup: { label: "Probes in the first refresh", min: 1, max: 20, step: 1, integer: true },
+  probe: { label: "Probes", options: ["rademacher", "gaussian"] },
+  curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
+  precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
+  boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
+  lr_sgd: rate("Rate of gradient descent"),
+  lr_momentum: rate("Rate of momentum"),
+  lr_newton: rate("Rate of Newton"),
+  lr_saddle_free: rate("Rate of saddle-free Newton"),
+  lr_jacobi: rate("Rate of Jacobi"),
+  lr_equilibration: rate("Rate of equilibration"),
+  lr_rmsprop: rate("Rate of RMSProp"),
+  lr_esgd: rate("Rate of ESGD"),
+  at: { label: "Step shown", min: 0, max: 400, step: 1, integer: true },
+};
+
+const OPTION_LABELS = {
+  rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
+  jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
+  I: "C = I", H: "C ∝ |H|", H2: "C ∝ H²", tilted: "C = diag(1, 4)",
+};
+
+const DEFAULTS = {
+  landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
+  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, noise: 0, noise_shape: "I", interval: 1,
+  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0,
+  lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
+  lr_rmsprop: 0.03, lr_esgd: 0.1,
+};
+
+/** One value made legal, or undefined when it is beyond repair. */
+function legal(key, value) {
+  const setting = SETTINGS[key];
+  if (!setting) return undefined;
+  if (setting.options) return setting.options.includes(value) ? value : undefined;
+  if (setting.list) {
+    const names = Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean);
+    return setting.list.filter((name) => names.includes(name));
+  }
+  if (value === null || value === "" || typeof value === "boolean") return undefined;
+  const number = Number(value);
+  if (!Number.isFinite(number)) return undefined;
+  const clamped = Math.min(setting.max, Math.max(setting.min, number));
+  return setting.integer ? Math.round(clamped) : clamped;
+}
+
+/** A whole state: the defaults, the scene's preset, then what was asked for, each made legal. */
+function makeState(preset = {}, wanted = {}) {
+  const state = { ...DEFAULTS };
+  for (const source of [preset, wanted]) {
+    for (const [key, raw] of Object.entries(source)) {
+      const value = legal(key, raw);
+      if (value !== undefined) state[key] = value;
+    }
+  }
+  if (state.at === undefined) state.at = state.steps;
+  state.at = Math.min(state.at, state.steps);
+  return state;
+}
+
+const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value));
+
+/** The settings in which a state differs from its scene's preset. */
+function difference(preset, state) {
+  const base = makeState(preset);
+  return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
+}
+
+/** What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`. */
+function encodeState(scene, preset, state) {
+  const parts = [`lab=${scene}`];
+  for (const [key, value] of Object.entries(difference(preset, state))) {
+    const text = typeof value === "number" ? String(Number(value.toPrecision(6))) : plain(value);
+    parts.push(`${key}=${encodeURIComponent(text)}`);
+  }
+  return parts.join("&");
+}
+
+/** The scene and settings of an address's hash, or null when it is not ours. */
+function decodeState(hash) {
+  const pairs = String(hash).replace(/^#/, "").split("&").map((part) => part.split("="));
+  if (pairs[0][0] !== "lab" || pairs[0].length !== 2) return null;
+  const wanted = {};
+  for (const [key, value] of pairs.slice(1)) {
+    try {
+      if (key in SETTINGS && value !== undefined) wanted[key] = decodeURIComponent(value);
+    } catch {
+      // a damaged escape: that setting keeps its preset
+    }
+  }
+  return { scene: pairs[0][1], state: wanted };
+}
+
+/** The same figure as a line of Python. */
+function pythonLine(scene, preset, state) {
+  const keywords = Object.entries(difference(preset, state)).map(([key, value]) => {
+    if (Array.isArray(value)) return `${key}=${JSON.stringify(value)}`;
+    return `${key}=${typeof value === "number" ? Number(value.toPrecision(6)) : JSON.stringify(value)}`;
+  });
+  return `SaddleLab(${[JSON.stringify(scene), ...keywords].join(", ")})`;
+}
+
+// theory.js
+// What theory says about the runs: best rates, outcomes, escape times, the region of Theorem 2', the
+// stationary law of SGD.
+
+
+/** Spectral radius of one mode of momentum, x ← x − lr·m, m ← βm + hx (β = 0: gradient descent). */
+function modeRadius(lr, h, beta) {
+  const trace = 1 + beta - lr * h;
+  const disc = trace * trace - 4 * beta;
+  if (disc < 0) return Math.sqrt(beta);
+  return (Math.abs(trace) + Math.sqrt(disc)) / 2;
+}
+
+/** Golden-section search for the least value of fn on [lo, hi] in the logarithm. */
+function goldenSection(fn, lo, hi) {
+  const ratio = (Math.sqrt(5) - 1) / 2;
+  let [a, b] = [Math.log(lo), Math.log(hi)];
+  for (let i = 0; i < 60; i += 1) {
+    const [c, d] = [b - ratio * (b - a), a + ratio * (b - a)];
+    if (fn(Math.exp(c)) < fn(Math.exp(d))) b = d;
+    else a = c;
+  }
+  return Math.exp((a + b) / 2);
+}
+
+/** The rate that is best in theory for curvatures h1 ≥ h2: fastest contraction, or cleanest escape. */
+function bestRateFor(h1, h2, beta = 0) {
+  if (!(h1 > 0) || !Number.isFinite(h1 + h2)) return null;
+  if (beta === 0) return h2 > 0 ? 2 / (h1 + h2) : 1 / h1;
+  if (h2 > 0) {
+    return goldenSection((lr) => Math.max(modeRadius(lr, h1, beta), modeRadius(lr, h2, beta)), 1e-6 / h1, 4 / h1);
+  }
+  return goldenSection((lr) => modeRadius(lr, h1, beta) / modeRadius(lr, h2, beta), 1e-6 / h1, 4 / h1);
+}
+
+function preconditionedCurvatures(H, diag, damping) {
+  const root = diagonal(...diag.map((d) => 1 / Math.sqrt(d + damping)));
+  return eigen(congruence(root, H)).values;
+}
+
+/** Lowest loss at the last step (where the loss is bounded below), or the soonest escape that never climbs. */
+function searchRate(method, S, land) {
+  let best = null;
+  for (let i = 0; i <= 80; i += 1) {
+    const lr = 10 ** (-4 + (5 * i) / 80);
+    const run = trajectory(method, S, S.steps, lr);
+    if (run.diverged && land.floor !== null) continue;
+    let score = run.losses[run.losses.length - 1];
+    if (land.floor === null) {
+      const step = escapeStep(run, S, land);
+      const climbed = run.losses.slice(0, step ?? undefined).some((f) => f > run.losses[0] + 1e-12);
+      score = step === null || climbed ? Infinity : step;
+    }
+    if (Number.isFinite(score) && (best === null || score < best.score)) best = { score, lr };
+  }
+  return best && best.lr;
+}
+
+/** The rate to mark on a method's slider, and the reason in words; null where there is none. */
+function bestRate(method, S, run = null) {
+  const land = landscapeOf(S);
+  const how = land.floor === null ? "cleanest escape" : "fastest convergence";
+  if (land.quadratic && method !== "rmsprop") {
+    const H = land.quadratic;
+    const { values } = eigen(H);
+    let curvatures = values;
+    if (method === "newton") curvatures = [1, 1];
+    if (method === "saddle_free") curvatures = values.map((x) => x / (Math.abs(x) + S.damping));
+    const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H), esgd: rowNorms(H) }[method];
+    const estimated = run?.records[run.records.length - 1]?.D;
+    if (D) curvatures = preconditionedCurvatures(H, method === "equilibration" ? D : (estimated ?? D), S.damping);
+    const value = bestRateFor(curvatures[0], curvatures[1], method === "momentum" ? S.momentum : 0);
+    return value === null ? null : { value, how };
+  }
+  const value = searchRate(method, S, land);
+  return value === null ? null : { value, how: land.floor === null ? "soonest escape" : `lowest loss after ${S.steps} steps` };
+}
+
+/** The momentum that is best on a convex quadratic: ((√κ − 1)/(√κ + 1))². */
+function bestMomentum(S) {
+  const land = landscapeOf(S);
+  if (!land.quadratic || !land.convex) return null;
+  const [h1, h2] = eigen(land.quadratic).values.map(Math.sqrt);
+  return ((h1 - h2) / (h1 + h2)) ** 2;
+}
+
+/** First step at which the loss has fallen below the saddle by the landscape's drop, or null. */
+function escapeStep(run, S, land = landscapeOf(S)) {
+  const drop = ESCAPE_DROP[S.landscape];
+  if (!land.saddle || drop === null) return null;
+  const step = run.losses.findIndex((f) => f < land.reference - drop);
+  return step < 0 ? null : step;
+}
+
+/** How a run ended: {kind, step, text}. */
+function outcome(run, S) {
+  const land = landscapeOf(S);
+  const last = run.losses.length - 1;
+  const escaped = escapeStep(run, S, land);
+  if (run.diverged) return { kind: "diverged", step: run.diverged, text: `diverged at step ${run.diverged}` };
+  if (land.floor !== null) {
+    const goal = land.floor + 1e-3 * Math.max(1e-12, run.losses[0] - land.floor);
+    const step = run.losses.findIndex((f, t) => f <= goal && run.losses.slice(t).every((g) => g <= 2 * goal - land.floor));
+    if (step >= 0) return { kind: "converged", step, text: `at the bottom from step ${step}` };
+  }
+  if (escaped !== null) return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
+  const gradient = Math.hypot(...land.grad(run.points[last]));
+  const start = Math.hypot(...land.grad(run.points[0]));
+  if (gradient < 0.02 * start && run.losses[last] > (land.floor ?? -Infinity) + 0.02) {
+    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
+  }
+  if (run.losses[last] > run.losses[0]) return { kind: "climbing", step: last, text: "climbing" };
+  return { kind: "moving", step: last, text: `loss ${formatNumber(run.losses[last], 3)} at step ${last}` };
+}
+
+/** Escape steps of a method over seeds 0 … count − 1; null where it did not escape within S.steps. */
+function escapeTimes(method, S, count = 100) {
+  const land = landscapeOf(S);
+  return Array.from({ length: count }, (_, seed) => escapeStep(trajectory(method, { ...S, seed }), S, land));
+}
+
+/**
+ * Theorem 2' at one point: after a step of length α along Newton's and the saddle-free direction,
+ * f_N − f_A ≥ 2αS − (L/3)α³r³, so the saddle-free step is no worse where α² Q ≤ 1 with Q = Lr³/(6S).
+ */
+function comparison(land, x, alpha) {
+  const g = land.grad(x);
+  const H = land.hess(x);
+  const newton = matvec(inverse(H), g);
+  const free = matvec(inverse(absolute(H)), g);
+  const { values, angle } = eigen(H);
+  const along = [Math.cos(angle) * g[0] + Math.sin(angle) * g[1], -Math.sin(angle) * g[0] + Math.cos(angle) * g[1]];
+  const S = values.reduce((sum, value, i) => (value < 0 ? sum + along[i] ** 2 / -value : sum), 0);
+  const r = Math.hypot(newton[0], newton[1]);
+  const fN = land.f([x[0] - alpha * newton[0], x[1] - alpha * newton[1]]);
+  const fA = land.f([x[0] - alpha * free[0], x[1] - alpha * free[1]]);
+  const L = land.lipschitz ?? 0;
+  return { S, r, fN, fA, bound: 2 * alpha * S - (L / 3) * alpha ** 3 * r ** 3, Q: (L * r ** 3) / (6 * S) };
+}
+
+/** Random starts and lengths for the phase diagram; points without negative curvature are left out. */
+function phaseSample(S, count = 600) {
+  const land = landscapeOf(S);
+  const [cx, cy, half] = land.window;
+  const next = stream(S.seed, PURPOSE.scatter, 0);
+  const sample = [];
+  while (sample.length < count) {
+    const x = [cx + half * (2 * next() - 1), cy + half * (2 * next() - 1)];
+    const alpha = 10 ** (-1.5 + 2 * next());
+    const result = comparison(land, x, alpha);
+    if (result.S > 0 && Number.isFinite(result.Q)) sample.push({ x, alpha, ...result });
+  }
+  return sample;
+}
+
+/** Stationary SGD on an SPD quadratic: HΣ + ΣH − εHΣH = εC; returns Σ and E g² = diag(HΣH + C). */
+function stationary(H, C, lr) {
+  const { values, angle } = eigen(H);
+  const c = Math.cos(angle);
+  const s = Math.sin(angle);
+  const p = { // C in H's eigenbasis
+    a: C.a * c * c + 2 * C.b * c * s + C.c * s * s,
+    b: (C.c - C.a) * c * s + C.b * (c * c - s * s),
+    c: C.a * s * s - 2 * C.b * c * s + C.c * c * c,
+  };
+  const solve = (x, h, k) => (lr * x) / (h + k - lr * h * k);
+  const m = { a: solve(p.a, values[0], values[0]), b: solve(p.b, values[0], values[1]), c: solve(p.c, values[1], values[1]) };
+  const sigma = {
+    a: m.a * c * c - 2 * m.b * c * s + m.c * s * s,
+    b: (m.a - m.c) * c * s + m.b * (c * c - s * s),
+    c: m.a * s * s + 2 * m.b * c * s + m.c * c * c,
+  };
+  const inner = congruence(H, sigma);
+  return { sigma, second: [inner.a + C.a, inner.c + C.c] };
+}
+
+/** The covariance of the gradient noise of a state at Hessian H. */
+function noiseCovariance(S, H) {
+  const B = noiseFactor(S.noise_shape, H);
+  return scaled(congruence(B, IDENTITY), S.noise ** 2);
+}
+
+/** √M of the preconditioner of the linked contours, with the hyperbolic boost of Theorem 1' where it applies. */
+function contourRoot(S, H) {
+  const invert = (d) => 1 / Math.sqrt(d + 1e-12);
+  if (S.precond === "jacobi") return diagonal(...jacobiDiagonal(H).map(invert));
+  if (S.precond === "equilibration") return diagonal(...rowNorms(H).map(invert));
+  const { values, angle } = eigen(H);
+  const [p, q] = values.map((x) => 1 / Math.sqrt(Math.abs(x) + 1e-12));
+  if (values[0] * values[1] >= 0 || S.boost === 0) return fromEigen([p, q], angle);
+  // M = |H|^{-1/2} B |H|^{-1/2} with B in O(1, 1): [[cosh t, sinh t], [sinh t, cosh t]] in H's eigenbasis
+  const [ch, sh] = [Math.cosh(S.boost), Math.sinh(S.boost)];
+  const M = { a: p * p * ch, b: p * q * sh, c: q * q * ch };
+  const c = Math.cos(angle);
+  const s = Math.sin(angle);
+  return squareRoot({
+    a: M.a * c * c - 2 * M.b * c * s + M.c * s * s,
+    b: (M.a - M.c) * c * s + M.b * (c * c - s * s),
+    c: M.a * s * s + 2 * M.b * c * s + M.c * c * c,
+  });
+}
+
+/** A number as a reader wants it: `digits` significant ones, true minus, powers of ten in superscript. */
+function formatNumber(value, digits = 3) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e4 || size < 1e-3) {
+    const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
+    const power = String(Number(exponent)).replace(/[-\d]/g, (ch) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(ch)]);
+    return `${mantissa.replace("-", "−")}·10${power}`;
+  }
+  return String(Number(value.toPrecision(digits))).replace("-", "−");
+}
+
+// controls.js
+// The controls under the figure: sliders with their optimum marked, choices, the rotation dial, the method rows.
+
+
+const POSITIONS = 1000; // a logarithmic slider moves over 0 … POSITIONS
+
+const toPosition = (setting, value) =>
+  setting.scale === "log"
+    ? (POSITIONS * Math.log(value / setting.min)) / Math.log(setting.max / setting.min)
+    : value;
+
+function fromPosition(setting, position) {
+  if (setting.scale !== "log") return Number(position);
+  const value = setting.min * (setting.max / setting.min) ** (position / POSITIONS);
+  return setting.integer ? Math.round(value) : Number(value.toPrecision(3));
+}
+
+const spokenValue = (setting, value) => `${formatNumber(value, setting.digits ? Math.max(3, setting.digits) : 3)}${setting.unit ?? ""}`;
+
+/** A range input with a clickable mark at its optimum. `key` is a setting, or null for the timeline. */
+function slider(lab, key, { label, tint = null }) {
+  const setting = SETTINGS[key];
+  const log = setting.scale === "log";
+  const input = make("input", {
+    type: "range", min: log ? 0 : setting.min, max: log ? POSITIONS : setting.max,
+    step: log ? 1 : (setting.step ?? "any"), "aria-label": label ?? setting.label, "data-key": key,
+    oninput: () => lab.update({ [key]: fromPosition(setting, input.value) }),
+  });
+  const mark = make("button", { type: "button", class: "best", "data-best": key, hidden: true });
+  const track = make("div", { class: "track" }, input, mark);
+  const output = make("output");
+  let best = null;
+  mark.addEventListener("click", () => best && lab.update({ [key]: best.value }));
+  const place = (value) => {
+    const [lo, hi] = log ? [0, POSITIONS] : [Number(input.min), Number(input.max)];
+    return Math.max(0, Math.min(1, (toPosition(setting, value) - lo) / (hi - lo)));
+  };
+  return {
+    track, output, input,
+    draw: () => {
+      const value = lab.S[key];
+      const share = place(value);
+      input.value = toPosition(setting, value);
+      input.style.setProperty("--fill", `calc(9px + ${share} * (100% - 18px))`);
+      if (tint) track.style.setProperty("--tint", tint());
+      const words = spokenValue(setting, value);
+      if (output.textContent !== words) output.textContent = words;
+      input.setAttribute("aria-valuetext", words);
+    },
+    mark: (found) => {
+      best = found && found.value >= setting.min && found.value <= setting.max ? found : null;
+      mark.hidden = !best;
+      if (!best) return;
+      const words = `Best ${label ?? setting.label}: ${formatNumber(best.value, 4)} (${best.how})`;
+      mark.style.left = `calc(9px + ${place(best.value)} * (100% - 18px))`;
+      mark.title = words;
+      mark.setAttribute("aria-label", words);
+    },
+  };
+}
+
+/** A choice of a few as a row of buttons. */
+function segments(lab, key) {
+  const setting = SETTINGS[key];
+  const buttons = setting.options.map((option) =>
+    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option }) }));
+  const group = make("div", { class: "segments", role: "group", "aria-label": setting.label, "data-key": key }, ...buttons);
+  return {
+    element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), group),
+    draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.option === lab.S[key]))),
+    mark: () => {},
+  };
+}
+
+/** The rotation dial: a knob that turns the eigenvectors, with a slider beside it for the keyboard. */
+function dial(lab) {
+  const inner = slider(lab, "angle", {});
+  const svg = "http://www.w3.org/2000/svg";
+  const draw = document.createElementNS(svg, "svg");
+  draw.setAttribute("viewBox", "-32 -32 64 64");
+  draw.setAttribute("aria-hidden", "true");
+  draw.innerHTML =
+    '<circle r="27" fill="none" stroke="var(--rail)" stroke-width="3"/><path d="M27 0A27 27 0 0 0 0 -27" fill="none" stroke="var(--muted)" stroke-width="3"/>' +
+    '<g><ellipse rx="20" ry="8" fill="none" stroke="var(--ink)" stroke-width="1.5"/><path d="M0 0H27" stroke="var(--ink)" stroke-width="1.5"/><circle cx="27" r="6" fill="var(--ink)" stroke="var(--ground)" stroke-width="2"/></g>';
+  const knob = draw.querySelector("g");
+  const turn = (event) => {
+    const box = draw.getBoundingClientRect();
+    const angle = (Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2) * 180) / Math.PI;
+    lab.update({ angle: Math.round(Math.max(0, Math.min(90, angle))) });
+  };
+  draw.addEventListener("pointerdown", (event) => {
+    draw.setPointerCapture(event.pointerId);
+    turn(event);
+  });
+  draw.addEventListener("pointermove", (event) => draw.hasPointerCapture(event.pointerId) && turn(event));
+  const words = make("label", {}, make("span", { text: SETTINGS.angle.label }), inner.output);
+  return {
+    element: make("div", { class: "control" }, make("div", { class: "dial" }, draw, make("div", { style: "flex:1" }, words, inner.track))),
+    draw: () => {
+      inner.draw();
+      knob.setAttribute("transform", `rotate(${-lab.S.angle})`);
+    },
+    mark: () => {},
+  };
+}
+
+/** One control for a setting, by its kind. */
+function control(lab, key) {
+  const setting = SETTINGS[key];
+  if (key === "angle") return dial(lab);
+  if (key === "landscape") {
+    const select = make("select", { "aria-label": setting.label, "data-key": key, onchange: () => lab.chooseLandscape(select.value) });
+    lab.landscapeChoices().forEach(([id, label]) => select.append(make("option", { value: id, text: label })));
+    return {
+      element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), select),
+      draw: () => (select.value = lab.S.landscape),
+      mark: () => {},
+    };
+  }
+  if (setting.options) return segments(lab, key);
+  const inner = slider(lab, key, {});
+  const words = make("label", {}, make("span", { text: setting.label }), inner.output);
+  return { element: make("div", { class: "control" }, words, inner.track), draw: inner.draw, mark: inner.mark };
+}
+
+/** The rows of the methods that run: swatch and name, rate with its optimum, outcome; and chips for the others. */
+function methodRows(lab) {
+  const rows = make("div", { class: "rows", role: "group", "aria-label": "Methods and their rates" });
+  const add = make("div", { class: "add" });
+  const element = make("div", {}, rows, add);
+  let built = "";
+  let items = {};
+  const toggle = (method) => {
+    const on = lab.S.methods.includes(method);
+    lab.update({ methods: on ? lab.S.methods.filter((m) => m !== method) : [...lab.S.methods, method] });
+  };
+  const build = () => {
+    items = {};
+    const chips = [];
+    rows.replaceChildren();
+    for (const [method, { label }] of Object.entries(METHODS)) {
+      const hue = () => lab.theme.hue[method];
+      if (!lab.S.methods.includes(method)) {
+        const chip = make("button", { type: "button", class: "chip", "data-add": method, onclick: () => {
+          toggle(method);
+          rows.querySelector(`[data-key="lr_${method}"]`)?.focus({ preventScroll: true });
+        } }, make("i", { "aria-hidden": true }), label);
+        chips.push(chip);
+        items[method] = { draw: () => chip.style.setProperty("--tint", hue()), mark: () => {} };
+        continue;
+      }
+      const rate = slider(lab, `lr_${method}`, { label: SETTINGS[`lr_${method}`].label, tint: hue });
+      const close = make("button", { type: "button", text: "×", "aria-label": `Remove ${label}`, "data-remove": method, onclick: () => {
+        toggle(method);
+        add.querySelector(`[data-add="${method}"]`)?.focus({ preventScroll: true });
+      } });
+      const result = make("output", { class: "result", "data-result": method });
+      const row = make("div", { class: "row", "data-row": method },
+        make("div", { class: "name" }, make("i", { "aria-hidden": true }), make("span", { text: label }), close), rate.track, rate.output, result);
+      rows.append(row);
+      items[method] = {
+        draw: () => {
+          row.style.setProperty("--tint", hue());
+          rate.draw();
+          const { kind, text } = lab.outcomes[method];
+          if (result.textContent !== text) result.textContent = text;
+          result.className = `result ${kind}`;
+        },
+        mark: () => rate.mark(lab.best[method]),
+      };
+    }
+    add.replaceChildren(make("span", { text: "Add:" }), ...chips);
+    add.hidden = chips.length === 0;
+  };
+  return {
+    element,
+    draw: () => {
+      const key = lab.S.methods.join();
+      if (key !== built) {
+        built = key;
+        build();
+      }
+      Object.values(items).forEach((item) => item.draw());
+    },
+    mark: () => Object.values(items).forEach((item) => item.mark()),
+  };
+}
+
+// scenes.js
+// The nine scenes that open the chapters: each a preset whose untouched state already shows its point.
+
+const SCENES = {
+  welcome: {
+    title: "A saddle to hold",
+    caption:
+      "The smallest network that has a saddle: two weights, one output, loss ½(1 − w₁w₂)². The origin is the " +
+      "saddle, both pale valleys are minima. Newton’s method walks into the saddle and stays. " +
+      "Drag the start: from where does gradient descent take longest to leave?",
+    state: {
+      landscape: "net", methods: ["sgd", "newton", "esgd"], x0: 1.45, y0: -1.3, steps: 60, lr_sgd: 0.1,
+      lr_newton: 0.25, lr_esgd: 0.15, damping: 0.01, interval: 2, warmup: 2, probe: "rademacher",
+    },
+    views: ["path", "loss", "rates"],
+    controls: ["steps"],
+  },
+  descent: {
+    title: "Why descent is slow",
+    caption:
+      "One rate must serve two curvatures. Across the valley the steps overshoot and change sign; along it " +
+      "they hardly move. Raise κ and look for the best rate: how many steps does it cost now?",
+    state: {
+      landscape: "bowl", methods: ["sgd", "momentum"], kappa: 20, angle: 20, x0: -2.05, y0: 0.35, steps: 80,
+      lr_sgd: 1.8, lr_momentum: 0.7, momentum: 0.6,
+    },
+    views: ["path", "loss", "slice"],
+    controls: ["kappa", "momentum", "angle", "steps"],
+  },
+  escape: {
+    title: "Leaving a saddle",
+    caption:
+      "The start lies on the ridge that runs straight into the saddle. Without noise, descent would stop " +
+      "there; with a little noise it leaves, at a time that depends on luck. " +
+      "How does the time change when the noise is ten times smaller?",
+    state: {
+      landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 1, eig2: -0.2, angle: 0, x0: 1.9, y0: 0,
+      steps: 120, lr_sgd: 0.25, lr_equilibration: 0.25, noise: 0.02, seed: 4, damping: 1e-4,
+    },
+    views: ["path", "escape", "loss"],
+    controls: ["noise", "seed", "eig2", "steps"],
+  },
+  contours: {
+    title: "What preconditioning changes",
+    caption:
+      "Left, the landscape in its own coordinates; right, the same landscape in φ = D^½ θ. Preconditioned " +
+      "descent on the left is plain descent on the right. Drag either start. " +
+      "For which rotations does a diagonal D round the contours, and for which does it not?",
+    state: {
+      landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 3.5, eig2: 0.3, angle: 8, x0: -1.9, y0: 1.25,
+      steps: 40, lr_sgd: 0.5, lr_equilibration: 1, precond: "equilibration", damping: 1e-8,
+    },
+    views: ["path", "after", "loss"],
+    controls: ["precond", "eig1", "eig2", "angle", "boost"],
+  },
+  "saddle-free": {
+    title: "Newton against |H|",
+    caption:
+      "Both methods rescale every direction by its curvature. Where the curvature is negative, Newton turns " +
+      "round and climbs to the saddle or the top. Below the line the theorem promises that |H| does no worse. " +
+      "Can you find a start and a length at which Newton wins?",
+    state: {
+      landscape: "eggbox", methods: ["newton", "saddle_free"], x0: 0.75, y0: 2.2, steps: 30, lr_newton: 0.25,
+      lr_saddle_free: 0.25, damping: 1e-8,
+    },
+    views: ["path", "phase", "loss"],
+    controls: ["seed", "steps"],
+  },
+  "rotation-dial": {
+    title: "The rotation dial",
+    caption:
+      "One saddle, eigenvalues 1 and −1, turned by φ. Jacobi reads only the diagonal, where the two cancel: " +
+      "at 45° it reads zero and its step has no bound. The norms of the rows do not change at all. " +
+      "Turn the dial: at which angle does Jacobi first leave the picture?",
+    state: {
+      landscape: "quadratic", methods: ["jacobi", "equilibration"], eig1: 1, eig2: -1, angle: 40, x0: 1.5, y0: 0.75,
+      steps: 16, lr_jacobi: 0.25, lr_equilibration: 0.25, damping: 1e-4,
+    },
+    views: ["path", "dial", "rates"],
+    controls: ["angle", "eig2", "steps"],
+  },
+  probes: {
+    title: "Curvature from random probes",
+    caption:
+      "Each probe v gives one product Hv. The mean square of its entries tends to the squared row norms of H, " +
+      "which nobody had to write down; v ⊙ Hv has the diagonal as its mean. " +
+      "Which of the two settles sooner, and does the kind of probe matter?",
+    state: {
+      landscape: "quadratic", methods: ["jacobi", "esgd"], eig1: 3, eig2: -1.5, angle: 25, x0: 1.2, y0: 1.2, steps: 100,
+      lr_jacobi: 0.02, lr_esgd: 0.02, probe: "gaussian", curvature: "probes", interval: 1, warmup: 1, seed: 3,
+    },
+    views: ["cloud", "estimates", "path"],
+    controls: ["probe", "seed", "eig1", "eig2", "angle"],
+  },
+  "esgd-steps": {
+    title: "ESGD, step by step",
+    caption:
+      "Every few steps one probe refreshes D; between them the rates stand still. The bars are √(D/k) for the " +
+      "two weights, the lines their true values. Step through the run, then draw one Gaussian probe instead " +
+      "of signs: what can the very first step do?",
+    state: {
+      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.5, angle: 30, x0: 1.75, y0: 0.4, steps: 40,
+      lr_esgd: 0.2, damping: 0.01, interval: 5, warmup: 1, probe: "rademacher", seed: 2, noise: 0.05, at: 20,
+    },
+    views: ["path", "bars", "ledger", "loss"],
+    controls: ["interval", "warmup", "probe", "damping", "noise", "seed"],
+  },
+  "rmsprop-faces": {
+    title: "Three faces of RMSProp",
+    caption:
+      "What does √E g² measure? Along a path it mixes curvature with where the path happened to be; in " +
+      "stationary noise it reads the noise; at the end of a large rate it reads an oscillation. " +
+      "Choose a face: which one is proportional to equilibration?",
+    state: {
+      landscape: "quadratic", methods: ["sgd", "rmsprop"], eig1: 4.302776, eig2: 0.697224, angle: 16.845, x0: 0.1, y0: 0.1,
+      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1,
+    },
+    views: ["path", "faces", "loss"],
+    controls: ["noise_shape", "noise", "angle", "seed", "decay"],
+    faces: {
+      displacement: { x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
+      noise: { x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
+      oscillation: { x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
+    },
+  },
+};
+
+// style.js
+// The style sheet of the lab; it lives in a shadow root, so that neither page nor notebook can disturb it.
+
+const STYLE = `
+:host { display: block; container-type: inline-size; color: var(--ink); margin: 1.25rem 0; text-align: left; }
+* { box-sizing: border-box; }
+.lab { font: 400 14.5px/1.45 var(--font); color: var(--ink); border-block: 1px solid var(--hairline);
+  padding: 14px 0 10px; -webkit-text-size-adjust: 100%; }
+.lab.boxed { border: 1px solid var(--hairline); border-radius: 10px; padding: 14px; background: var(--ground); }
+header { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; margin: 0 0 8px; }
+h3 { font: 650 17px/1.25 var(--font); margin: 0; letter-spacing: -0.01em; color: var(--ink); }
+.formula { color: var(--muted); font-size: 13px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.stage { display: grid; gap: 14px 18px; grid-template-columns: minmax(0, 1fr); }
+figure { margin: 0; min-width: 0; }
+figure > .head { display: flex; justify-content: space-between; gap: 8px; font-size: 13px; color: var(--muted);
+  margin-bottom: 4px; min-height: 20px; align-items: baseline; }
+.head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
+.head span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.plot { position: relative; width: 100%; }
+.plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
+.plot.square { aspect-ratio: 1; }
+.plot.wide { aspect-ratio: 1.62; }
+.plot canvas.tap { cursor: crosshair; touch-action: pan-y; }
+.plot canvas.scrub { cursor: ew-resize; touch-action: pan-y; }
+.handle { position: absolute; width: 48px; height: 48px; margin: -24px 0 0 -24px; border: 0; padding: 0; background: none;
+  border-radius: 50%; cursor: grab; touch-action: none; z-index: 2; }
+.handle::after { content: ""; position: absolute; inset: 14px; border-radius: 50%; border: 2.5px solid var(--ink);
+  background: color-mix(in srgb, var(--ground) 75%, transparent); box-shadow: 0 1px 4px rgba(0,0,0,.25);
+  transition: inset .12s; }
+.handle:hover::after, .handle:active::after { inset: 11px; }
+.handle:active { cursor: grabbing; }
+.handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
+  color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
+:is(button, input, select, summary, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
+  outline-offset: 2px; }
+:is(button, input, select):focus:not(:focus-visible) { outline: none; }
+button { font: inherit; color: inherit; }
+.transport { display: flex; align-items: center; gap: 6px; margin: 12px 0 4px; }
+.transport button { flex: none; width: 44px; height: 44px; border-radius: 50%; border: 1px solid transparent;
+  background: transparent; cursor: pointer; display: grid; place-items: center; padding: 0; }
+.transport button:hover { background: color-mix(in srgb, var(--ink) 9%, transparent); }
+.transport button.play { background: var(--ink); color: var(--ground); }
+.transport button.play:hover { background: color-mix(in srgb, var(--ink) 82%, var(--ground)); }
+.transport svg { width: 18px; height: 18px; fill: currentColor; display: block; }
+.transport .time { flex: 1; min-width: 60px; }
+.transport output { min-width: 6.2em; text-align: right; color: var(--muted); font-variant-numeric: tabular-nums;
+  font-size: 13.5px; white-space: nowrap; }
+.track { position: relative; display: block; height: 44px; }
+input[type=range] { -webkit-appearance: none; appearance: none; width: 100%; height: 44px; margin: 0; background: none;
+  cursor: pointer; display: block; position: relative; touch-action: pan-y; }
+input[type=range]::-webkit-slider-runnable-track { height: 4px; border-radius: 2px;
+  background: linear-gradient(to right, var(--tint, var(--ink)) var(--fill, 0%), var(--rail) var(--fill, 0%)); }
+input[type=range]::-moz-range-track { height: 4px; border-radius: 2px;
+  background: linear-gradient(to right, var(--tint, var(--ink)) var(--fill, 0%), var(--rail) var(--fill, 0%)); }
+input[type=range]::-webkit-slider-thumb { -webkit-appearance: none; width: 18px; height: 18px; margin-top: -7px;
+  border-radius: 50%; background: var(--tint, var(--ink)); border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
+input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 50%; background: var(--tint, var(--ink));
+  border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
+.best { position: absolute; top: 22px; width: 28px; height: 24px; margin-left: -14px; border: 0; background: none; padding: 0;
+  cursor: pointer; z-index: 1; }
+.best::after { content: ""; position: absolute; left: 50%; top: 6px; margin-left: -6px; border: 6px solid transparent;
+  border-top: 0; border-bottom: 9px solid var(--tint, var(--ink)); }
+.best:hover::after { transform: scale(1.25); }
+.rows { display: grid; margin-top: 4px; }
+.row { display: grid; grid-template-columns: minmax(150px, 1.1fr) minmax(130px, 1.5fr) 62px minmax(130px, 1.1fr);
+  align-items: center; gap: 0 12px; border-top: 1px solid var(--hairline); min-height: 46px; }
+.row .name { display: flex; align-items: center; gap: 8px; font-weight: 600; min-width: 0; }
+.row .name i { flex: none; width: 20px; height: 4px; border-radius: 2px; background: var(--tint); }
+.row .name button { flex: none; margin-left: auto; border: 0; background: none; width: 32px; height: 44px; color: var(--faint);
+  cursor: pointer; font-size: 17px; line-height: 1; padding: 0; }
+.row .name button:hover { color: var(--ink); }
+.row output { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.row .result { color: var(--muted); font-size: 13.5px; }
+.row .result.diverged, .row .result.climbing { color: var(--bad); font-weight: 600; }
+.row .result.escaped, .row .result.converged { color: var(--good); font-weight: 600; }
+.add { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; border-top: 1px solid var(--hairline); padding: 7px 0 3px;
+  color: var(--muted); font-size: 13px; }
+.chip { border: 1px solid var(--hairline); border-radius: 17px; background: none; padding: 0 12px 0 10px; min-height: 34px;
+  cursor: pointer; display: inline-flex; gap: 7px; align-items: center; color: var(--ink); font-size: 13.5px; }
+.chip:hover { border-color: var(--muted); }
+.chip i { width: 10px; height: 10px; border-radius: 50%; background: var(--tint); }
+.chip[aria-pressed=true] { background: var(--ink); color: var(--ground); border-color: var(--ink); }
+.controls { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 205px), 1fr)); gap: 0 22px; margin-top: 6px;
+  padding-top: 4px; border-top: 1px solid var(--hairline); }
+.control label, .control .label { display: flex; justify-content: space-between; gap: 8px; font-size: 13.5px; color: var(--muted);
+  padding-top: 6px; }
+.control output { color: var(--ink); font-variant-numeric: tabular-nums; }
+.control .track { margin-top: -8px; }
+.control select { font: inherit; font-size: 14px; width: 100%; min-height: 36px; margin: 3px 0 5px; padding: 3px 8px; color: var(--ink);
+  background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
+.segments { display: flex; margin: 4px 0 6px; border: 1px solid var(--hairline); border-radius: 8px; overflow: hidden; }
+.segments button { flex: 1; min-height: 36px; border: 0; border-left: 1px solid var(--hairline); background: none; cursor: pointer;
+  font-size: 13.5px; padding: 2px 6px; }
+.segments button:first-child { border-left: 0; }
+.segments button[aria-pressed=true] { background: var(--ink); color: var(--ground); }
+.segments button:focus-visible { outline-offset: -3px; }
+.dial { display: flex; align-items: center; gap: 12px; }
+.dial svg { width: 62px; height: 62px; flex: none; cursor: grab; touch-action: none; overflow: visible; }
+.faces { margin: 2px 0 10px; max-width: 460px; }
+.ledger { font-size: 13.5px; font-variant-numeric: tabular-nums; display: grid; grid-template-columns: auto 1fr; gap: 2px 14px; margin: 0;
+  border-radius: 6px; background: var(--panel); border: 1px solid var(--hairline); padding: 10px 12px; }
+.ledger dt { color: var(--muted); white-space: nowrap; }
+.ledger dd { margin: 0; overflow-wrap: anywhere; }
+.ledger .now { font-weight: 600; color: var(--tint); }
+.caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 10px 0 4px; max-width: 74ch; }
+.foot { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13.5px; color: var(--muted); align-items: center; }
+.foot button, summary { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
+  text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
+  font-size: 13.5px; list-style: none; }
+summary::-webkit-details-marker { display: none; }
+summary::before { content: "▸"; margin-right: 6px; display: inline-block; }
+details[open] > summary::before { content: "▾"; }
+.foot input { font: 12.5px/1.4 ui-monospace, monospace; flex: 1 1 220px; min-width: 0; min-height: 32px; padding: 4px 8px; color: var(--ink);
+  background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
+.table { max-height: 330px; overflow: auto; border: 1px solid var(--hairline); border-radius: 6px; margin: 0 0 8px; }
+table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
+caption { text-align: left; padding: 6px 10px; color: var(--muted); }
+th, td { text-align: right; padding: 4px 10px; white-space: nowrap; border-bottom: 1px solid var(--hairline); }
+th { position: sticky; top: 0; background: var(--panel); font-weight: 600; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
+.sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+@container (min-width: 560px) {
+  .stage { grid-template-columns: minmax(0, 1.28fr) minmax(0, 1fr); grid-auto-flow: dense; }
+  .stage > :first-child { grid-row: 1 / span 3; }
+  .stage.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .stage.pair > :first-child { grid-row: auto; }
+  .stage.pair > .below { grid-column: 1 / -1; }
+  .stage.pair > .below .plot { aspect-ratio: 3.6; }
+}
+@container (max-width: 559px) {
+  .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }
+  .row .name { grid-column: 1; grid-row: 1; }
+  .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }
+  .row .track { grid-column: 1; grid-row: 2; }
+  .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 52px; text-align: right; }
+  .row .name button { margin-left: 0; order: 3; width: 44px; }
+  .chip, .control select, .segments button { min-height: 44px; }
+  header { display: block; }
+  .transport output { min-width: 0; }
+}
+@media (pointer: coarse) {
+  .chip, .control select, .segments button { min-height: 44px; }
+  .row .name button { width: 44px; }
+  .best { width: 44px; margin-left: -22px; }
+}
+@media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
+@media print {
+  .transport, .add, .foot, .handle i, .row .name button { display: none; }
+  .lab { break-inside: avoid; }
+}
+`;
+
+// table.js
+// The runs as text: a table of the steps for screen readers and for anyone who wants the numbers.
+
+
+/** Rows [method, step, θ₁, θ₂, loss, rate₁, rate₂] of all runs. */
+function stepRows(lab) {
+  return lab.S.methods.flatMap((method) => {
+    const run = lab.runs[method];
+    return run.points.map((p, t) => {
+      const P = run.records[t]?.P;
+      return [METHODS[method].label, t, p[0], p[1], run.losses[t], P?.a, P?.c];
+    });
+  });
+}
+
+function stepTable(lab) {
+  const holder = make("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the steps" });
+  const details = make("details", {}, make("summary", { text: "Table of the steps" }), holder);
+  let written = null;
+  const draw = () => {
+    if (!details.open) return;
+    if (written !== lab.runs) {
+      written = lab.runs;
+      const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate of θ₁", "Rate of θ₂"];
+      const body = stepRows(lab).map(([method, t, ...numbers]) =>
+        make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }), ...numbers.map((v) => make("td", { text: formatNumber(v ?? null, 5) }))));
+      const table = make("table", {},
+        make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); a rate belongs to the step that leaves the row.` }),
+        make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })))),
+        make("tbody", {}, ...body));
+      holder.replaceChildren(table);
+    }
+    const now = String(Math.round(lab.at));
+    holder.querySelectorAll("tr[data-step]").forEach((row) => row.classList.toggle("at", row.dataset.step === now));
+  };
+  details.addEventListener("toggle", draw);
+  return { element: details, draw };
+}
+
+// theme.js
+// Colours and the page's light or dark theme. PALETTE is esgd/figures/palette.py; a test keeps them equal.
+
+const PALETTE = {
+  sgd: ["#0072B2", "#4FA8DD"],
+  momentum: ["#6A51A3", "#A694DC"],
+  newton: ["#6B6B6B", "#A8A8A8"],
+  saddle_free: ["#B8578F", "#E08FBE"],
+  jacobi: ["#D55E00", "#FF8A3D"],
+  equilibration: ["#3E9C8B", "#7FD6C4"],
+  rmsprop: ["#B88600", "#F0C23B"],
+  esgd: ["#007A57", "#1FC796"],
+};
+
+const GROUNDS = {
+  light: {
+    ink: "#1f2328", muted: "#59616b", faint: "#8b939d", hairline: "#d5dae0", ground: "#ffffff", panel: "#fbfbfa",
+    above: [240, 233, 222], level: [252, 251, 249], below: [214, 229, 242], contour: "rgba(60,66,76,0.20)",
+    critical: "rgba(60,66,76,0.55)", accent: "#1f2328",
+  },
+  dark: {
+    ink: "#e6e9ed", muted: "#a4adb8", faint: "#78818c", hairline: "#3a424c", ground: "#14181e", panel: "#191e25",
+    above: [58, 48, 38], level: [27, 31, 37], below: [22, 46, 70], contour: "rgba(225,230,240,0.17)",
+    critical: "rgba(225,230,240,0.55)", accent: "#e6e9ed",
+  },
+};
+
+function colours(dark) {
+  const hue = Object.fromEntries(Object.entries(PALETTE).map(([name, pair]) => [name, pair[Number(dark)]]));
+  return { dark, hue, ...GROUNDS[dark ? "dark" : "light"] };
+}
+
+/** Whether the page is dark: the book's theme, JupyterLab's, then the system's. */
+function pageIsDark() {
+  const root = document.documentElement;
+  const book = root.dataset.theme;
+  if (book === "dark" || book === "light") return book === "dark";
+  const lab = document.body?.dataset.jpThemeLight;
+  if (lab) return lab === "false";
+  if (root.hasAttribute("theme")) return root.getAttribute("theme") === "dark"; // Colab
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** Calls back when the page's theme changes; returns a function that stops it. */
+function watchTheme(callback) {
+  const observer = new MutationObserver(callback);
+  const options = { attributes: true, attributeFilter: ["data-theme", "data-jp-theme-light", "theme"] };
+  observer.observe(document.documentElement, options);
+  if (document.body) observer.observe(document.body, options);
+  const media = matchMedia("(prefers-color-scheme: dark)");
+  media.addEventListener("change", callback);
+  return () => {
+    observer.disconnect();
+    media.removeEventListener("change", callback);
+  };
+}
+
+// plot.js
+// Drawing on a canvas, crisp at the screen's own resolution: a frame with axes, ticks, lines and labels.
+
+
+/** Sizes the canvas to its box; returns a context whose unit is one CSS pixel. */
+function surface(canvas) {
+  const ratio = Math.min(3, Math.max(1, globalThis.devicePixelRatio || 1));
+  const width = canvas.clientWidth || 300;
+  const height = canvas.clientHeight || 200;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const ctx = canvas.getContext("2d");
+  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+  ctx.clearRect(0, 0, width, height);
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  return { ctx, width, height, ratio };
+}
+
+const log10 = Math.log10;
+
+const linearScale = (lo, hi, a, b) => {
+  const scale = (v) => a + ((v - lo) / (hi - lo)) * (b - a);
+  scale.invert = (p) => lo + ((p - a) / (b - a)) * (hi - lo);
+  return scale;
+};
+
+const logScale = (lo, hi, a, b) => {
+  const scale = (v) => a + ((log10(Math.max(v, 1e-300)) - log10(lo)) / (log10(hi) - log10(lo))) * (b - a);
+  scale.invert = (p) => 10 ** (log10(lo) + ((p - a) / (b - a)) * (log10(hi) - log10(lo)));
+  return scale;
+};
+
+/** A few round values between lo and hi. */
+function ticks(lo, hi, wanted = 5) {
+  const raw = (hi - lo) / Math.max(1, wanted);
+  const power = 10 ** Math.floor(log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) ?? raw;
+  const found = [];
+  for (let v = Math.ceil(lo / step - 1e-9) * step; v <= hi + step * 1e-9; v += step) found.push(Math.abs(v) < step / 1e6 ? 0 : v);
+  return found;
+}
+
+/** Powers of ten between lo and hi, thinned to about `wanted`. */
+function decades(lo, hi, wanted = 5) {
+  const first = Math.ceil(log10(lo) - 1e-9);
+  const last = Math.floor(log10(hi) + 1e-9);
+  const stride = Math.max(1, Math.ceil((last - first + 1) / wanted));
+  const found = [];
+  for (let e = first; e <= last; e += stride) found.push(10 ** e);
+  return found;
+}
+
+function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false } = {}) {
+  ctx.font = `${weight} ${size}px ${theme.font}`;
+  ctx.textAlign = align;
+  ctx.textBaseline = base;
+  if (halo) {
+    ctx.strokeStyle = theme.ground;
+    ctx.lineWidth = 3.5;
+    ctx.strokeText(words, x, y);
+  }
+  ctx.fillStyle = colour;
+  ctx.fillText(words, x, y);
+}
+
+/** Two axes with ticks and names; returns the scales and the inner box. */
+function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, xTicks, yTicks }) {
+  const { ctx, width, height } = area;
+  const yValues = yTicks ?? (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
+  ctx.font = `400 11.5px ${theme.font}`;
+  const room = Math.max(...yValues.map((v) => ctx.measureText(formatNumber(v, 3)).width), 10);
+  const box = { left: room + 12, right: width - 10, top: yLabel ? 22 : 8, bottom: height - (xLabel ? 36 : 22) };
+  const sx = (xLog ? logScale : linearScale)(x[0], x[1], box.left, box.right);
+  const sy = (yLog ? logScale : linearScale)(y[0], y[1], box.bottom, box.top);
+  ctx.lineWidth = 1;
+  for (const v of yValues) {
+    ctx.strokeStyle = theme.hairline;
+    ctx.globalAlpha = 0.7;
+    line(ctx, [[box.left, sy(v)], [box.right, sy(v)]]);
+    ctx.globalAlpha = 1;
+    text(ctx, theme, formatNumber(v, 3), box.left - 7, sy(v), { align: "right", base: "middle", size: 11.5 });
+  }
+  const xValues = xTicks ?? (xLog ? decades(x[0], x[1], 5) : ticks(x[0], x[1], Math.max(2, Math.round(width / 75))));
+  for (const v of xValues) {
+    text(ctx, theme, formatNumber(v, 3), sx(v), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
+  }
+  if (yLabel) text(ctx, theme, yLabel, 0, 11, { size: 11.5 });
+  if (xLabel) text(ctx, theme, xLabel, box.right, height - 4, { align: "right", size: 11.5 });
+  return { sx, sy, box };
+}
+
+function line(ctx, points) {
+  ctx.beginPath();
+  points.forEach(([px, py], i) => (i ? ctx.lineTo(px, py) : ctx.moveTo(px, py)));
+  ctx.stroke();
+}
+
+function dot(ctx, x, y, radius, fill, ring = null) {
+  ctx.beginPath();
+  ctx.arc(x, y, radius, 0, 2 * Math.PI);
+  ctx.fillStyle = fill;
+  ctx.fill();
+  if (ring) {
+    ctx.strokeStyle = ring;
+    ctx.lineWidth = 1.5;
+    ctx.stroke();
+  }
+}
+
+function arrow(ctx, from, to, head = 7) {
+  const angle = Math.atan2(to[1] - from[1], to[0] - from[0]);
+  line(ctx, [from, to]);
+  ctx.beginPath();
+  ctx.moveTo(to[0], to[1]);
+  ctx.lineTo(to[0] - head * Math.cos(angle - 0.45), to[1] - head * Math.sin(angle - 0.45));
+  ctx.lineTo(to[0] - head * Math.cos(angle + 0.45), to[1] - head * Math.sin(angle + 0.45));
+  ctx.closePath();
+  ctx.fillStyle = ctx.strokeStyle;
+  ctx.fill();
+}
+
+/** Draws only inside the box. */
+function clipped(ctx, box, draw) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+  ctx.clip();
+  draw();
+  ctx.restore();
+}
+
+// view-probes.js
+// The views of probes: the cloud of products Hv, estimates converging, ESGD's bars and its ledger, RMSProp's faces.
+
+
+const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${formatNumber(v[1], digits)})`;
+
+/** Products Hv of the probes so far, inside the box that √(D/k) makes of them. */
+function cloudView(lab) {
+  const view = panel({ title: "Products Hv of the probes so far", shape: "square" });
+  view.draw = () => {
+    const { S, theme, land, at } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const H = land.hess([S.x0, S.y0]);
+    const truth = rowNorms(H);
+    const reach = 3 * Math.max(...truth, 1e-6);
+    const sx = linearScale(-reach, reach, 0, width);
+    const sy = linearScale(-reach, reach, height, 0);
+    ctx.fillStyle = theme.panel;
+    ctx.fillRect(0, 0, width, height);
+    ctx.strokeStyle = theme.hairline;
+    line(ctx, [[0, sy(0)], [width, sy(0)]]);
+    line(ctx, [[sx(0), 0], [sx(0), height]]);
+    text(ctx, theme, "(Hv)₁", width - 8, sy(0) - 7, { align: "right" });
+    text(ctx, theme, "(Hv)₂", sx(0) + 8, 16);
+    ctx.strokeStyle = theme.faint;
+    ctx.lineWidth = 1.2;
+    ctx.setLineDash([3, 4]);
+    const ring = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36).map((t) => matvec(H, [Math.SQRT2 * Math.cos(t), Math.SQRT2 * Math.sin(t)]));
+    line(ctx, ring.map((p) => [sx(p[0]), sy(p[1])]));
+    ctx.setLineDash([]);
+    const count = Math.max(1, Math.ceil(at));
+    const sums = [0, 0];
+    let last = null;
+    for (let k = 0; k < count; k += 1) {
+      const v = drawProbe(S.probe, S.seed, k);
+      const Hv = matvec(H, v);
+      sums[0] += Hv[0] ** 2;
+      sums[1] += Hv[1] ** 2;
+      ctx.globalAlpha = 0.55;
+      dot(ctx, sx(Hv[0]), sy(Hv[1]), 3, theme.hue.esgd);
+      ctx.globalAlpha = 1;
+      last = { v, Hv };
+    }
+    const box = (d, colour, dash) => {
+      ctx.strokeStyle = colour;
+      ctx.setLineDash(dash);
+      ctx.strokeRect(sx(-d[0]), sy(d[1]), sx(d[0]) - sx(-d[0]), sy(-d[1]) - sy(d[1]));
+      ctx.setLineDash([]);
+    };
+    ctx.lineWidth = 2.4;
+    box(truth, theme.ink, []);
+    const estimate = sums.map((s) => Math.sqrt(s / count));
+    box(estimate, theme.hue.esgd, [7, 5]);
+    ctx.strokeStyle = theme.muted;
+    ctx.lineWidth = 1.8;
+    arrow(ctx, [sx(0), sy(0)], [sx(last.v[0]), sy(last.v[1])]);
+    ctx.strokeStyle = theme.hue.esgd;
+    ctx.lineWidth = 2.4;
+    arrow(ctx, [sx(0), sy(0)], [sx(last.Hv[0]), sy(last.Hv[1])], 9);
+    text(ctx, theme, "v", sx(last.v[0]) + 7, sy(last.v[1]) - 5, { size: 13, weight: 600, halo: true });
+    text(ctx, theme, "Hv", sx(last.Hv[0]) + 7, sy(last.Hv[1]) - 5, { size: 13, weight: 600, colour: theme.hue.esgd, halo: true });
+    text(ctx, theme, "row norms of H", sx(truth[0]) - 4, sy(-truth[1]) + 15, { align: "right", colour: theme.ink, halo: true });
+    view.note(`k = ${count}`);
+    view.describe(
+      `${count} products Hv with ${S.probe} probes. The root mean squares are ${pair(estimate)}, the row norms of H ${pair(truth)}.`,
+    );
+  };
+  return view;
+}
+
+/** Estimate over truth against the number of probes, for both diagonals and both weights. */
+function estimatesView(lab) {
+  const view = panel({ title: "Estimate ÷ truth" });
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    const H = land.hess([S.x0, S.y0]);
+    const frame = axes(area, theme, { x: [1, S.steps], y: [0, 2], xLog: true, xLabel: "probes k", xTicks: [1, 3, 10, 30, 100, 300].filter((k) => k <= S.steps) });
+    const { sx, sy, box } = frame;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(box.left, box.top, box.right - box.left + 4, box.bottom - box.top);
+    ctx.clip();
+    ctx.fillStyle = theme.hue.esgd; // one standard error of √(D/k) for Gaussian probes: 1/√(2k) of the truth
+    ctx.globalAlpha = 0.13;
+    ctx.beginPath();
+    const ks = Array.from({ length: 60 }, (_, i) => S.steps ** (i / 59));
+    ks.forEach((k, i) => ctx[i ? "lineTo" : "moveTo"](sx(k), sy(1 + 1 / Math.sqrt(2 * k))));
+    ks.reverse().forEach((k) => ctx.lineTo(sx(k), sy(1 - 1 / Math.sqrt(2 * k))));
+    ctx.fill();
+    ctx.globalAlpha = 1;
+    ctx.strokeStyle = theme.ink;
+    ctx.lineWidth = 1;
+    line(ctx, [[box.left, sy(1)], [box.right, sy(1)]]);
+    const words = [];
+    for (const [method, truth] of [["jacobi", jacobiDiagonal(H)], ["esgd", rowNorms(H)]]) {
+      const run = runs[method];
+      if (!run || !run.records[0]?.products) continue;
+      const upTo = run.records.slice(0, Math.max(1, Math.ceil(at)));
+      for (const i of [1, 0]) {
+        ctx.strokeStyle = theme.hue[method];
+        ctx.lineWidth = 2;
+        ctx.setLineDash(i ? [3, 4] : []);
+        line(ctx, upTo.map((r) => [sx(r.k), sy(Math.min(9, r.D[i] / truth[i]))]));
+      }
+      ctx.setLineDash([]);
+      const final = upTo[upTo.length - 1];
+      words.push(`${METHODS[method].label} ${pair(final.D.map((d, i) => d / truth[i]))}`);
+    }
+    ctx.restore();
+    view.note("θ₁ solid, θ₂ dashed");
+    view.describe(`Estimated over true diagonal against the number of probes; both tend to 1. Now: ${words.join("; ")}.`);
+  };
+  return view;
+}
+
+/** √(D/k) of each weight as a bar, the true value as a line. */
+function barsView(lab) {
+  const view = panel({ title: "D of the two weights" });
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    const shown = S.methods.filter((m) => runs[m].records[0]?.D);
+    const t = Math.max(0, Math.ceil(at) - 1);
+    const record = (m) => runs[m].records[Math.min(t, runs[m].records.length - 1)];
+    const focus = runs[shown[0]]?.points[Math.min(t, runs[shown[0]].points.length - 1)] ?? [S.x0, S.y0];
+    const truth = rowNorms(land.hess(focus));
+    const highest = Math.max(...truth, ...shown.flatMap((m) => runs[m].records.map((r) => Math.min(r.D[0], 4 * truth[0]))), ...shown.flatMap((m) => runs[m].records.map((r) => Math.min(r.D[1], 4 * truth[1]))));
+    const frame = axes(area, theme, { x: [0, 2], y: [0, highest * 1.15 || 1], xTicks: [] });
+    const { sx, sy, box } = frame;
+    const words = [];
+    [0, 1].forEach((i) => {
+      const wide = Math.min(60, (sx(0.72) - sx(0)) / Math.max(1, shown.length));
+      shown.forEach((m, j) => {
+        const x = sx(i + 0.5) - (wide * shown.length) / 2 + j * wide;
+        const value = record(m).D[i];
+        ctx.fillStyle = theme.hue[m];
+        ctx.globalAlpha = record(m).products?.length ? 1 : 0.62;
+        ctx.beginPath();
+        ctx.roundRect(x + 2, sy(Math.min(value, highest * 1.15)), wide - 4, box.bottom - sy(Math.min(value, highest * 1.15)), [4, 4, 0, 0]);
+        ctx.fill();
+        ctx.globalAlpha = 1;
+        text(ctx, theme, formatNumber(value, 3), x + wide / 2, sy(Math.min(value, highest * 1.05)) - 5, { align: "center", colour: theme.ink, size: 12, halo: true });
+        words.push(`${METHODS[m].label}, weight ${i + 1}: ${formatNumber(value, 3)} (true ${formatNumber(truth[i], 3)})`);
+      });
+      ctx.strokeStyle = theme.ink;
+      ctx.lineWidth = 2;
+      line(ctx, [[sx(i + 0.08), sy(truth[i])], [sx(i + 0.92), sy(truth[i])]]);
+      text(ctx, theme, i ? "θ₂" : "θ₁", sx(i + 0.5), box.bottom + 7, { align: "center", base: "top" });
+    });
+    const first = shown[0] && record(shown[0]);
+    view.note(first?.k ? `k = ${first.k}${first.products?.length ? ", refreshed now" : ""}` : "line: true row norm");
+    view.describe(`Bars of D. ${words.join("; ")}.`);
+  };
+  return view;
+}
+
+/** Algorithm 1 in numbers: what the step shown has done. */
+function ledgerView(lab) {
+  const list = make("dl", { class: "ledger" });
+  const note = make("span");
+  const element = make("figure", {}, make("div", { class: "head" }, make("b", { text: "The step in numbers" }), note), list);
+  let shownText = "";
+  const draw = () => {
+    const { S, theme, runs, at } = lab;
+    const method = S.methods.includes("esgd") ? "esgd" : S.methods[0];
+    const run = runs[method];
+    const t = Math.min(Math.max(0, Math.ceil(at) - 1), (run?.records.length ?? 0) - 1);
+    const record = run?.records[t];
+    const rows = [];
+    if (record) {
+      const product = record.products?.[record.products.length - 1];
+      note.textContent = `step ${t + 1} of ${METHODS[method].label}`;
+      rows.push(["gradient g", pair(record.g)]);
+      if (record.products) {
+        rows.push(["probe v", product ? pair(product.v) : `none: next in ${S.interval - (t % S.interval)} steps`, Boolean(product)]);
+        rows.push(["product Hv", product ? pair(product.Hv) : "–", Boolean(product)]);
+      }
+      if (record.sum) rows.push([`D after ${record.k}`, pair(record.sum), Boolean(product)]);
+      if (record.D) rows.push([record.sum ? "√(D/k)" : "D", pair(record.D), Boolean(product)]);
+      rows.push(["rates", pair([record.P.a, record.P.c])]);
+      rows.push(["new θ", pair(run.points[t + 1])]);
+    }
+    const joined = JSON.stringify(rows) + theme.dark;
+    if (joined === shownText) return;
+    shownText = joined;
+    element.style.setProperty("--tint", theme.hue[method] ?? theme.ink);
+    list.replaceChildren(...rows.flatMap(([name, value, now]) => [make("dt", { text: name }), make("dd", { text: value, class: now ? "now" : null })]));
+  };
+  return { element, draw };
+}
+
+/** Which of its faces RMSProp shows in this state. */
+function faceOf(S) {
+  if (S.noise > 0) return "noise";
+  return S.lr_rmsprop >= 0.15 ? "oscillation" : "displacement";
+}
+
+function faceRows(lab) {
+  const { S, land, runs } = lab;
+  const H = land.hess([S.x0, S.y0]);
+  const face = faceOf(S);
+  const rms = (run, from = 0) => {
+    const records = run.records.slice(from);
+    return [0, 1].map((i) => Math.sqrt(records.reduce((sum, r) => sum + r.g[i] ** 2, 0) / records.length));
+  };
+  if (face === "oscillation") {
+    const run = runs.rmsprop;
+    const last = run?.records[run.records.length - 1];
+    const bound = [0, 1].map((i) => [Math.abs(H.a) + Math.abs(H.b), Math.abs(H.c) + Math.abs(H.b)][i]);
+    return [
+      ["lower bound Hᵢᵢ", [H.a, H.c], "jacobi"],
+      ["2√v / ε of RMSProp", last ? last.D.map((d) => (2 * d) / S.lr_rmsprop) : [NaN, NaN], "rmsprop"],
+      ["upper bound ‖hᵢ‖₁", bound, "newton"],
+      ["equilibration", rowNorms(H), "equilibration"],
+    ];
+  }
+  const unit = (v) => v.map((x) => x / Math.hypot(v[0], v[1]));
+  const rows = [];
+  if (runs.sgd) rows.push(["√mean g² on the path", unit(rms(runs.sgd, face === "noise" ? Math.floor(runs.sgd.records.length / 5) : 0)), "rmsprop"]);
+  if (face === "noise") {
+    const C = noiseCovariance(S, H);
+    rows.push(["√E g² in theory", unit(stationary(H, C, S.lr_sgd).second.map(Math.sqrt)), "sgd"]);
+    rows.push(["the noise √diag C", unit([Math.sqrt(C.a), Math.sqrt(C.c)]), "newton"]);
+  }
+  rows.push(["equilibration", unit(rowNorms(H)), "equilibration"]);
+  return rows;
+}
+
+/** The second moment that RMSProp keeps, beside what it is said to estimate. */
+function facesView(lab) {
+  const view = panel({ title: "What the second moment reads" });
+  view.draw = () => {
+    const { theme } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const rows = faceRows(lab);
+    const oscillation = faceOf(lab.S) === "oscillation";
+    const top = Math.max(...rows.flatMap(([, v]) => v.filter(Number.isFinite)), 1e-9);
+    const each = (height - 6) / rows.length;
+    const left = Math.min(148, width * 0.42);
+    const scale = linearScale(0, top, left, width - 46);
+    rows.forEach(([name, v, hue], r) => {
+      const y = 4 + r * each;
+      const tall = Math.min(18, each / 2 - 4);
+      text(ctx, theme, name, left - 10, y + each / 2, { align: "right", base: "middle", colour: theme.ink, size: 12.5 });
+      v.forEach((value, i) => {
+        const yy = y + each / 2 + (i ? 1.5 : -tall - 1.5);
+        ctx.fillStyle = theme.hue[hue];
+        ctx.globalAlpha = i ? 0.55 : 1;
+        if (Number.isFinite(value)) {
+          ctx.beginPath();
+          ctx.roundRect(left, yy, Math.max(1, scale(value) - left), tall, [0, 3, 3, 0]);
+          ctx.fill();
+        }
+        ctx.globalAlpha = 1;
+        text(ctx, theme, formatNumber(value, 3), (Number.isFinite(value) ? scale(value) : left) + 5, yy + tall / 2, { base: "middle", size: 11.5 });
+      });
+    });
+    view.note(oscillation ? "θ₁ above, θ₂ below" : "unit length; θ₁ above, θ₂ below");
+    view.describe(rows.map(([name, v]) => `${name}: ${pair(v)}`).join("; ") + ".");
+  };
+  return view;
+}
+
+// toolbar.js
+// Play, pause, step, reset and the timeline; the foot with its ways to share; the faces of RMSProp.
+
+
+const ICONS = {
+  play: "M5 3v14l12-7z", pause: "M5 3h4v14H5zM11 3h4v14h-4z", back: "M14 3v14L5 10zM3 3h2v14H3z", next: "M6 3v14l9-7zM15 3h2v14h-2z",
+  reset: "M10 4a6 6 0 1 1-5.7 4.1l1.9.6A4 4 0 1 0 10 6v3L5.5 5 10 1z",
+};
+
+function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 20 20");
+  svg.setAttribute("aria-hidden", "true");
+  svg.innerHTML = `<path d="${ICONS[name]}"/>`;
+  return svg;
+}
+
+const button = (name, label, onclick) => make("button", { type: "button", class: name, "aria-label": label, title: label, onclick }, icon(name));
+
+/** The bar with the timeline; gives the lab its `play` and `pause`. */
+function transport(lab) {
+  const time = slider(lab, "at", { label: "Step shown" });
+  time.track.classList.add("time");
+  const clock = make("output");
+  const play = button("play", "Play", () => (lab.playing ? lab.pause() : lab.play()));
+  let started = 0;
+  let from = 0;
+  const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const look = () => {
+    play.replaceChildren(icon(lab.playing ? "pause" : "play"));
+    const label = lab.playing ? "Pause" : "Play";
+    play.setAttribute("aria-label", label);
+    play.title = label;
+  };
+  const tick = (now) => {
+    if (!lab.playing) return;
+    if (!started) started = now;
+    const speed = still() ? 1.5 : Math.max(6, Math.min(40, lab.S.steps / 7)); // steps a second
+    const at = from + ((now - started) / 1000) * speed;
+    lab.at = Math.min(lab.S.steps, still() ? Math.floor(at) : at);
+    lab.redraw();
+    if (at >= lab.S.steps) lab.pause();
+    else requestAnimationFrame(tick);
+  };
+  lab.play = () => {
+    from = lab.at >= lab.S.steps ? 0 : lab.at;
+    started = 0;
+    lab.playing = true;
+    look();
+    requestAnimationFrame(tick);
+  };
+  lab.pause = () => {
+    if (!lab.playing) return;
+    lab.playing = false;
+    look();
+    lab.update({ at: Math.round(lab.at) });
+  };
+  const jump = (by) => () => {
+    lab.pause();
+    lab.update({ at: Math.max(0, Math.min(lab.S.steps, Math.round(lab.at) + by)) });
+  };
+  const element = make("div", { class: "transport", role: "group", "aria-label": "Playback" }, play,
+    button("back", "One step back", jump(-1)), button("next", "One step on", jump(1)), button("reset", "Reset to the opening state", () => lab.reset()), time.track, clock);
+  time.input.addEventListener("pointerdown", () => lab.pause());
+  time.input.addEventListener("keydown", () => lab.pause());
+  return {
+    element,
+    draw: () => {
+      time.input.max = lab.S.steps;
+      time.input.value = lab.at;
+      time.input.style.setProperty("--fill", `calc(9px + ${lab.at / lab.S.steps} * (100% - 18px))`);
+      time.input.setAttribute("aria-valuetext", `step ${Math.round(lab.at)} of ${lab.S.steps}`);
+      const words = `step ${Math.round(lab.at)} / ${lab.S.steps}`;
+      if (clock.textContent !== words) clock.textContent = words;
+    },
+  };
+}
+
+/** Copies words to the clipboard; where that is refused, shows them selected. */
+async function copy(words, field, note) {
+  field.value = words;
+  field.hidden = false;
+  field.focus({ preventScroll: true });
+  field.select();
+  try {
+    await navigator.clipboard.writeText(words);
+    note.textContent = "Copied.";
+  } catch {
+    note.textContent = "Press Ctrl-C (⌘C) to copy.";
+  }
+}
+
+function footer(lab) {
+  const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
+  const note = make("span", { role: "status" });
+  const address = () => {
+    const here = globalThis.location ? location.href.split("#")[0] : "";
+    return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S)}`;
+  };
+  return make("div", { class: "foot" },
+    make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(), field, note) }),
+    make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(pythonLine(lab.scene, lab.preset.state, lab.S), field, note) }),
+    field, note);
+}
+
+function faceButtons(lab, faces) {
+  const names = { displacement: "Displacement", noise: "Noise", oscillation: "Oscillation" };
+  const buttons = Object.entries(faces).map(([face, state]) =>
+    make("button", { type: "button", text: names[face], "data-face": face, onclick: () => {
+      const next = makeState(lab.preset.state, { ...lab.S, ...state });
+      lab.update({ ...next, at: next.steps });
+    } }));
+  return {
+    element: make("div", { class: "segments faces", role: "group", "aria-label": "Face of RMSProp" }, ...buttons),
+    draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.face === faceOf(lab.S)))),
+  };
+}
+
+// view-loss.js
+// The loss of each run against its steps, and the effective learning rates of the step shown as ellipses.
+
+
+function lossRange(lab) {
+  const { land, S, runs } = lab;
+  const first = land.f([S.x0, S.y0]);
+  if (land.floor !== null) {
+    const gap = Math.max(first - land.floor, 1e-9);
+    const lowest = Math.min(...S.methods.flatMap((m) => runs[m].losses.map((f) => f - land.floor)), gap);
+    const bottom = Math.max(lowest, gap * 1e-9);
+    return { log: true, y: [10 ** Math.floor(Math.log10(bottom) - 0.01), 10 ** Math.ceil(Math.log10(gap) + 0.25)], of: (f) => f - land.floor };
+  }
+  const top = Math.max(first, 0.4) * 1.35;
+  return { log: false, y: [-Math.max(1.5, top), top], of: (f) => f };
+}
+
+function lossView(lab) {
+  const view = panel({ title: "Loss" });
+  let scale = null;
+  scrub(view.canvas, (x) => scale && lab.update({ at: Math.round(scale.invert(x)) }));
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    const range = lossRange(lab);
+    view.title(range.log ? (land.floor === 0 ? "Loss" : "Loss above the minimum") : "Loss");
+    const frame = axes(area, theme, { x: [0, S.steps], y: range.y, yLog: range.log, xLabel: "step" });
+    scale = frame.sx;
+    if (land.saddle) {
+      const level = frame.sy(range.of(land.reference));
+      ctx.strokeStyle = theme.critical;
+      ctx.lineWidth = 1.2;
+      ctx.setLineDash([5, 4]);
+      line(ctx, [[frame.box.left, level], [frame.box.right, level]]);
+      ctx.setLineDash([]);
+      text(ctx, theme, "saddle", frame.box.right - 2, level - 5, { align: "right", size: 11.5, halo: true });
+    }
+    ctx.strokeStyle = theme.faint;
+    ctx.lineWidth = 1;
+    line(ctx, [[frame.sx(at), frame.box.top], [frame.sx(at), frame.box.bottom]]);
+    clipped(ctx, { ...frame.box, top: frame.box.top - 3, right: frame.box.right + 6, bottom: frame.box.bottom + 3 }, () => {
+      for (const method of S.methods) {
+        const pixels = runs[method].losses.map((f, t) => [frame.sx(t), Math.max(-999, Math.min(9999, frame.sy(range.of(f))))]);
+        const whole = Math.min(Math.floor(at), pixels.length - 1);
+        ctx.strokeStyle = theme.hue[method];
+        ctx.lineWidth = 1.5;
+        ctx.globalAlpha = 0.3;
+        if (whole < pixels.length - 1) line(ctx, pixels.slice(whole));
+        ctx.globalAlpha = 1;
+        ctx.lineWidth = 2;
+        line(ctx, pixels.slice(0, whole + 1));
+        dot(ctx, ...pixels[whole], 4, theme.hue[method], theme.ground);
+      }
+    });
+    const words = S.methods.map((m) => {
+      const run = runs[m];
+      return `${METHODS[m].label} ${formatNumber(run.losses[Math.min(Math.round(at), run.losses.length - 1)], 3)}`;
+    });
+    view.describe(`Loss against steps. At step ${Math.round(at)}: ${words.join(", ") || "no method"}.`);
+  };
+  return view;
+}
+
+/** Outline of {P u : |u| = 1} for a symmetric P. */
+function outline(P) {
+  const { values, angle } = eigen(P);
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  return Array.from({ length: 65 }, (_, i) => {
+    const t = (2 * Math.PI * i) / 64;
+    const [u, w] = [values[0] * Math.cos(t), values[1] * Math.sin(t)];
+    return [c * u - s * w, s * u + c * w];
+  });
+}
+
+function ratesView(lab) {
+  const view = panel({ title: "Effective learning rates" });
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const t = Math.max(0, Math.ceil(at) - 1);
+    const shown = S.methods.map((m) => ({ m, record: runs[m].records[Math.min(t, runs[m].records.length - 1)] })).filter(({ record }) => record);
+    const radius = ({ record }) => Math.max(...eigen(record.P).values.map(Math.abs));
+    const radii = shown.map(radius).filter(Number.isFinite);
+    const smallest = Math.min(...radii, Infinity);
+    const reach = Math.max(...radii.filter((r) => r <= 6 * smallest), 1e-9);
+    const extent = Number.isFinite(reach) ? reach * 1.18 : 1;
+    const unit = height / 2 - 8;
+    const sx = linearScale(-extent, extent, width / 2 - unit, width / 2 + unit);
+    const sy = linearScale(-extent, extent, height / 2 + unit, height / 2 - unit);
+    ctx.strokeStyle = theme.hairline;
+    ctx.lineWidth = 1;
+    line(ctx, [[8, height / 2], [width - 8, height / 2]]);
+    line(ctx, [[width / 2, 6], [width / 2, height - 6]]);
+    text(ctx, theme, "θ₁", width - 6, height / 2 - 6, { align: "right", size: 12 });
+    text(ctx, theme, "θ₂", width / 2 + 7, 14, { size: 12 });
+    const head = shown.length ? runs[shown[0].m].points[Math.min(t, runs[shown[0].m].points.length - 1)] : [S.x0, S.y0];
+    const ideal = inverse(absolute(land.hess(head)));
+    const longest = Math.max(...eigen(ideal).values);
+    if (Number.isFinite(longest)) {
+      ctx.setLineDash([3, 4]);
+      ctx.strokeStyle = theme.muted;
+      line(ctx, outline(matrixFunction(ideal, (x) => (x / longest) * extent * 0.94)).map(([x, y]) => [sx(x), sy(y)]));
+      ctx.setLineDash([]);
+    }
+    let beyond = [];
+    for (const item of shown) {
+      ctx.strokeStyle = theme.hue[item.m];
+      ctx.fillStyle = theme.hue[item.m];
+      ctx.lineWidth = 2.2;
+      const values = eigen(item.record.P).values;
+      if (!values.every(Number.isFinite)) continue;
+      const points = outline(item.record.P).map(([x, y]) => [sx(x), sy(y)]);
+      ctx.globalAlpha = 0.1;
+      ctx.beginPath();
+      points.forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
+      ctx.fill();
+      ctx.globalAlpha = 1;
+      line(ctx, points);
+      if (values[1] < 0 && values[0] * values[1] < 0) {
+        const { angle } = eigen(item.record.P); // the axis along which this method steps uphill
+        ctx.setLineDash([4, 4]);
+        const [ux, uy] = [-Math.sin(angle) * values[1], Math.cos(angle) * values[1]];
+        line(ctx, [[sx(-ux), sy(-uy)], [sx(ux), sy(uy)]]);
+        ctx.setLineDash([]);
+      }
+      if (radius(item) > extent) beyond.push(METHODS[item.m].short);
+    }
+    view.note(beyond.length ? `${beyond.join(", ")} leaves the frame` : "dashed: the shape of |H|⁻¹");
+    const words = shown.map(({ m, record }) => `${METHODS[m].label} ${formatNumber(record.P.a, 3)} and ${formatNumber(record.P.c, 3)}`);
+    view.describe(`Effective learning rates of the two weights at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
+  };
+  return view;
+}
+
+// contours.js
+// The ground of a path view: a quiet tint of the loss and its contour lines, drawn once and kept.
+
+
+const CELLS = 96;
+
+/** The loss on a grid, with its spacing made even: sign(f − reference) |f − reference|^(1/power). */
+function grid(land, frame, unmap) {
+  const [cx, cy, half] = frame;
+  const values = new Float64Array((CELLS + 1) * (CELLS + 1));
+  let largest = 0;
+  for (let j = 0; j <= CELLS; j += 1) {
+    for (let i = 0; i <= CELLS; i += 1) {
+      const x = unmap([cx - half + (2 * half * i) / CELLS, cy + half - (2 * half * j) / CELLS]);
+      const rise = land.f(x) - land.reference;
+      const even = Math.sign(rise) * Math.abs(rise) ** (1 / land.power);
+      values[j * (CELLS + 1) + i] = even;
+      if (Math.abs(even) > largest) largest = Math.abs(even);
+    }
+  }
+  return { values, largest: largest || 1 };
+}
+
+/** Appends the segments of one level to the current path (marching squares). */
+function traceLevel(ctx, values, level, px, py) {
+  const n = CELLS + 1;
+  for (let j = 0; j < CELLS; j += 1) {
+    for (let i = 0; i < CELLS; i += 1) {
+      const corner = [values[j * n + i], values[j * n + i + 1], values[(j + 1) * n + i + 1], values[(j + 1) * n + i]];
+      const code = corner.reduce((sum, v, bit) => sum | ((v > level ? 1 : 0) << bit), 0);
+      if (code === 0 || code === 15) continue;
+      const cut = (a, b) => (level - corner[a]) / (corner[b] - corner[a]);
+      const edge = [
+        () => [px(i + cut(0, 1)), py(j)],
+        () => [px(i + 1), py(j + cut(1, 2))],
+        () => [px(i + cut(3, 2)), py(j + 1)],
+        () => [px(i), py(j + cut(0, 3))],
+      ];
+      const crossed = [0, 1, 2, 3].filter((k) => ((code >> k) & 1) !== ((code >> (k + 1) % 4) & 1));
+      for (let k = 0; k + 1 < crossed.length; k += 2) {
+        ctx.moveTo(...edge[crossed[k]]());
+        ctx.lineTo(...edge[crossed[k + 1]]());
+      }
+    }
+  }
+}
+
+function tint(field, theme) {
+  const image = new ImageData(CELLS + 1, CELLS + 1);
+  field.values.forEach((value, index) => {
+    const share = Math.min(1, Math.abs(value) / field.largest) ** 0.8;
+    const goal = value < 0 ? theme.below : theme.above;
+    for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = theme.level[c] + (goal[c] - theme.level[c]) * share;
+    image.data[4 * index + 3] = 255;
+  });
+  const canvas = document.createElement("canvas");
+  canvas.width = CELLS + 1;
+  canvas.height = CELLS + 1;
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** Paints the ground of `land` in a frame [cx, cy, half]; `unmap` takes frame coordinates to weights. */
+function paintContours(canvas, land, theme, frame, unmap) {
+  const { ctx, width, height } = surface(canvas);
+  const field = grid(land, frame, unmap);
+  ctx.imageSmoothingEnabled = true;
+  ctx.imageSmoothingQuality = "high";
+  const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
+  ctx.drawImage(tint(field, theme), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
+  const px = linearScale(0, CELLS, 0, width);
+  const py = linearScale(0, CELLS, 0, height);
+  const lines = 13;
+  ctx.lineCap = "butt";
+  ctx.lineWidth = 1;
+  ctx.strokeStyle = theme.contour;
+  ctx.beginPath();
+  for (let k = -lines; k <= lines; k += 1) {
+    if (k !== 0) traceLevel(ctx, field.values, (k / lines) * field.largest * 0.985, px, py);
+  }
+  ctx.stroke();
+  if (land.saddle) {
+    ctx.strokeStyle = theme.critical;
+    ctx.lineWidth = 1.2;
+    ctx.setLineDash([5, 4]);
+    ctx.beginPath();
+    traceLevel(ctx, field.values, 1e-9, px, py);
+    ctx.stroke();
+    ctx.setLineDash([]);
+  }
+}
+
+// view-path.js
+// The landscape from above with the runs on it and the start in the reader's hand; also its preconditioned twin.
+
+
+const clampPixel = (v) => Math.max(-4000, Math.min(4000, v));
+
+/** Coordinates of a path view: the plain weights, or φ = M^{-1/2} θ. */
+function coordinates(lab, transformed) {
+  const { land, S } = lab;
+  if (!transformed) return { frame: land.window, map: (x) => x, unmap: (x) => x, key: "" };
+  const root = contourRoot(S, land.hess([S.x0, S.y0]));
+  const back = inverse(root);
+  const map = (x) => matvec(back, x);
+  const unmap = (x) => matvec(root, x);
+  const stretch = Math.sqrt(Math.abs(back.a * back.c - back.b * back.b));
+  const start = map([S.x0, S.y0]);
+  const half = Math.max(land.window[2] * stretch, 1.2 * Math.abs(start[0]), 1.2 * Math.abs(start[1]));
+  return { frame: [0, 0, half], map, unmap, root, key: [root.a, root.b, root.c, half].join() };
+}
+
+function marks(ctx, theme, land, place, width, height) {
+  const inside = ([x, y]) => x > 4 && y > 4 && x < width - 4 && y < height - 4;
+  for (const point of land.minima ?? []) {
+    const [x, y] = place(point);
+    if (inside([x, y])) {
+      ctx.strokeStyle = theme.critical;
+      ctx.lineWidth = 1.6;
+      line(ctx, [[x - 4, y], [x + 4, y]]);
+      line(ctx, [[x, y - 4], [x, y + 4]]);
+    }
+  }
+  if (land.saddle) {
+    const [x, y] = place(land.saddle);
+    if (inside([x, y])) {
+      ctx.strokeStyle = theme.ink;
+      ctx.lineWidth = 1.6;
+      line(ctx, [[x - 4, y - 4], [x + 4, y + 4]]);
+      line(ctx, [[x - 4, y + 4], [x + 4, y - 4]]);
+      text(ctx, theme, "saddle", x, y + 18, { align: "center", size: 12, colour: theme.muted, halo: true });
+    }
+  }
+}
+
+/** One run: all of it faintly, the part up to the step shown strongly, with a dot a step and a head. */
+function drawRun(ctx, theme, run, place, at, hue) {
+  const pixels = run.points.map((p) => place(p).map(clampPixel));
+  const whole = Math.min(Math.floor(at), pixels.length - 1);
+  const part = at - Math.floor(at);
+  const shown = pixels.slice(0, whole + 1);
+  if (part > 0 && whole + 1 < pixels.length) {
+    const [p, q] = [pixels[whole], pixels[whole + 1]];
+    shown.push([p[0] + (q[0] - p[0]) * part, p[1] + (q[1] - p[1]) * part]);
+  }
+  ctx.strokeStyle = hue;
+  ctx.globalAlpha = 0.28;
+  ctx.lineWidth = 1.5;
+  if (whole < pixels.length - 1) line(ctx, pixels.slice(whole));
+  ctx.globalAlpha = 1;
+  ctx.lineWidth = 2.2;
+  line(ctx, shown);
+  if (pixels.length < 220) for (const p of pixels.slice(1, whole + 1)) dot(ctx, p[0], p[1], pixels.length > 90 ? 1.7 : 2.6, hue);
+  const head = shown[shown.length - 1];
+  dot(ctx, head[0], head[1], 5.5, hue, theme.ground);
+}
+
+function pathView(lab, { transformed = false } = {}) {
+  const view = panel({ title: transformed ? "After: φ = M^(−½) θ" : "Path", shape: "square", layers: 2 });
+  const [ground, front] = view.canvases;
+  const handle = document.createElement("button");
+  handle.type = "button";
+  handle.className = "handle";
+  handle.innerHTML = "<i>start</i>";
+  handle.setAttribute("aria-roledescription", "point to drag");
+  view.plot.append(handle);
+  front.classList.add("tap");
+  let where = null;
+  let painted = "";
+
+  const frameScales = () => {
+    const [cx, cy, half] = where.frame;
+    const { clientWidth: width, clientHeight: height } = front;
+    return { sx: linearScale(cx - half, cx + half, 0, width), sy: linearScale(cy - half, cy + half, height, 0), width, height };
+  };
+  const moveTo = (event) => {
+    const box = front.getBoundingClientRect();
+    const { sx, sy } = frameScales();
+    const [, , half] = where.frame;
+    const clampTo = (v, c) => Math.max(c - half * 0.97, Math.min(c + half * 0.97, v));
+    const p = [clampTo(sx.invert(event.clientX - box.left), where.frame[0]), clampTo(sy.invert(event.clientY - box.top), where.frame[1])];
+    const [x0, y0] = where.unmap(p);
+    lab.update({ x0, y0 });
+  };
+  handle.addEventListener("pointerdown", (event) => {
+    handle.setPointerCapture(event.pointerId);
+    handle.focus({ preventScroll: true });
+    event.preventDefault();
+  });
+  handle.addEventListener("pointermove", (event) => handle.hasPointerCapture(event.pointerId) && moveTo(event));
+  front.addEventListener("click", moveTo);
+  handle.addEventListener("keydown", (event) => {
+    const step = (event.shiftKey ? 0.1 : 0.02) * where.frame[2];
+    const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    const from = where.map([lab.S.x0, lab.S.y0]);
+    const [x0, y0] = where.unmap([from[0] + move[0], from[1] + move[1]]);
+    lab.update({ x0, y0 });
+  });
+
+  view.draw = () => {
+    const { land, theme, S } = lab;
+    where = coordinates(lab, transformed);
+    const key = [lab.landKey, where.key, theme.dark, front.clientWidth, front.clientHeight, globalThis.devicePixelRatio].join("|");
+    if (key !== painted) {
+      paintContours(ground, land, theme, where.frame, where.unmap);
+      painted = key;
+    }
+    const { ctx, width, height } = surface(front);
+    const { sx, sy } = frameScales();
+    const place = (x) => {
+      const p = where.map(x);
+      return [sx(p[0]), sy(p[1])];
+    };
+    marks(ctx, theme, land, place, width, height);
+    for (const method of S.methods) drawRun(ctx, theme, lab.runs[method], place, lab.at, theme.hue[method]);
+    const [x, y] = place([S.x0, S.y0]);
+    handle.style.left = `${Math.max(0, Math.min(width, x))}px`;
+    handle.style.top = `${Math.max(0, Math.min(height, y))}px`;
+    const spoken = `${formatNumber(S.x0, 3)}, ${formatNumber(S.y0, 3)}`;
+    handle.setAttribute("aria-label", `Start at ${spoken}. Arrow keys move it, with shift faster.`);
+    if (S.methods.length && lab.scene === "contours") {
+      const H = land.hess([S.x0, S.y0]);
+      const after = where.root ? congruence(where.root, H) : H;
+      view.note(`κ = ${formatNumber(condition(after), 3)}`);
+    } else view.note(`start (${spoken})`);
+    view.describe(
+      `${land.label}, ${land.formula}, seen from above${transformed ? " after preconditioning" : ""}, with the paths of ` +
+        `${S.methods.map((m) => METHODS[m].label).join(", ") || "no method"} from (${spoken}) up to step ${Math.round(lab.at)}.`,
+    );
+  };
+  return view;
+}
+
+// view-theory.js
+// The views that belong to one chapter each: 1-D descent, escape times, the phase diagram, the rotation dial.
+
+
+/** Descent along each eigenvector by itself: two parabolas with the iterates on them. */
+function sliceView(lab) {
+  const view = panel({ title: "One direction at a time" });
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const method = S.methods[0];
+    const run = runs[method];
+    const { values, angle } = eigen(land.hess([0, 0]));
+    const axis = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]];
+    const words = [];
+    values.forEach((h, i) => {
+      const left = (i * width) / 2 + (i ? 8 : 0);
+      const right = ((i + 1) * width) / 2 - (i ? 0 : 8);
+      const reach = 2.4;
+      const top = Math.max(0.5 * h * reach * reach, 1e-9);
+      const sx = linearScale(-reach, reach, left, right);
+      const sy = linearScale(0, top, height - 44, 10);
+      ctx.strokeStyle = theme.faint;
+      ctx.lineWidth = 1.5;
+      line(ctx, Array.from({ length: 61 }, (_, k) => -reach + (k * 2 * reach) / 60).map((z) => [sx(z), sy(0.5 * h * z * z)]));
+      const beta = method === "momentum" ? S.momentum : 0;
+      const lr = S[`lr_${method}`];
+      const title = `${i ? "flat" : "steep"}, h = ${formatNumber(h, 2)}`;
+      text(ctx, theme, title, (left + right) / 2, height - 24, { align: "center", colour: theme.ink, weight: 600, size: 12 });
+      if (!run) return;
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(left, 0, right - left, height - 40);
+      ctx.clip();
+      const z = run.points.slice(0, Math.floor(at) + 1).map((p) => axis[i][0] * p[0] + axis[i][1] * p[1]);
+      ctx.strokeStyle = theme.hue[method];
+      ctx.lineWidth = 1.4;
+      ctx.globalAlpha = 0.75;
+      line(ctx, z.map((v) => [sx(v), sy(0.5 * h * v * v)]));
+      ctx.globalAlpha = 1;
+      z.forEach((v) => dot(ctx, sx(v), sy(0.5 * h * v * v), 2.4, theme.hue[method]));
+      dot(ctx, sx(z[z.length - 1]), sy(0.5 * h * z[z.length - 1] ** 2), 5, theme.hue[method], theme.ground);
+      ctx.restore();
+      const factor = beta ? modeRadius(lr, h, beta) : 1 - lr * h;
+      const label = beta ? `shrinks by ${formatNumber(factor, 3)} a step` : `× ${formatNumber(factor, 3)} a step`;
+      const bad = Math.abs(factor) > 1;
+      text(ctx, theme, label, (left + right) / 2, height - 7, { align: "center", colour: bad ? theme.bad : theme.muted, weight: bad ? 600 : 400, size: 12 });
+      words.push(`${title}: ${label}`);
+    });
+    view.note(run ? METHODS[method].label : "");
+    view.describe(`The run of ${run ? METHODS[method].label : "no method"} along each eigenvector. ${words.join(". ")}.`);
+  };
+  return view;
+}
+
+/** When each of a hundred seeds escapes, one dot a seed. */
+function escapeView(lab) {
+  const view = panel({ title: "Escape times of 100 seeds" });
+  let cache = { key: "", times: {} };
+  view.draw = () => {
+    const { S, theme } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    const key = JSON.stringify({ ...S, at: 0, seed: 0 });
+    if (cache.key !== key) cache = { key, times: Object.fromEntries(S.methods.map((m) => [m, escapeTimes(m, S)])) };
+    const bins = 40;
+    const size = S.steps / bins;
+    const rows = S.methods.map((m) => {
+      const counts = new Array(bins + 1).fill(0);
+      cache.times[m].forEach((t) => (counts[t === null ? bins : Math.min(bins - 1, Math.floor(t / size))] += 1));
+      return { m, counts, sorted: cache.times[m].map((t) => t ?? Infinity).sort((a, b) => a - b) };
+    });
+    const tallest = Math.max(8, ...rows.flatMap(({ counts }) => counts.slice(0, bins)));
+    const frame = axes(area, theme, { x: [0, S.steps], y: [0, tallest], xLabel: "step of escape", yLabel: "seeds" });
+    const wide = (frame.box.right - frame.box.left) / bins / Math.max(1, rows.length);
+    const words = [];
+    rows.forEach(({ m, counts, sorted }, r) => {
+      ctx.fillStyle = theme.hue[m];
+      counts.slice(0, bins).forEach((n, b) => {
+        const x = frame.sx(b * size) + r * wide;
+        ctx.globalAlpha = 0.82;
+        if (n) ctx.fillRect(x + 0.5, frame.sy(n), Math.max(1, wide - 1), frame.sy(0) - frame.sy(n));
+        ctx.globalAlpha = 1;
+      });
+      const mine = cache.times[m][S.seed];
+      if (mine !== null && mine !== undefined) dot(ctx, frame.sx(mine), frame.sy(0) - 4, 4.5, theme.hue[m], theme.ground);
+      const median = (sorted[49] + sorted[50]) / 2;
+      words.push(`${METHODS[m].short} median ${Number.isFinite(median) ? formatNumber(median, 3) : `> ${S.steps}`}${counts[bins] ? `, ${counts[bins]} never` : ""}`);
+    });
+    view.note(words.join(" · "));
+    view.describe(`Histogram of the escape step over seeds 0 to 99 within ${S.steps} steps: ${words.join("; ")}.`);
+  };
+  return view;
+}
+
+/** Theorem 2' as a phase diagram: length α against Q = L r³/(6S); below α = Q^{-1/2} nothing can go wrong. */
+function phaseView(lab) {
+  const view = panel({ title: "Who steps lower?" });
+  let cache = { key: "", sample: [] };
+  let scale = null;
+  scrub(view.canvas, (x) => {
+    const alpha = Math.max(10 ** -1.5, Math.min(10 ** 0.5, scale?.invert(x) ?? 1));
+    lab.update({ lr_newton: alpha, lr_saddle_free: alpha });
+  });
+  view.draw = () => {
+    const { S, theme, land } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    if (!land.lipschitz) {
+      text(ctx, theme, "The diagram needs a Lipschitz Hessian: choose the egg box.", area.width / 2, area.height / 2, { align: "center", size: 13 });
+      view.note("");
+      view.describe("No phase diagram: this landscape’s Hessian has no global Lipschitz constant.");
+      return;
+    }
+    const key = `${S.landscape}|${S.seed}`;
+    if (cache.key !== key) cache = { key, sample: phaseSample(S, 500) };
+    const x = [10 ** -1.5, 10 ** 0.5];
+    const y = [1e-2, 1e3];
+    const frame = axes(area, theme, { x, y, xLog: true, yLog: true, xLabel: "step length α", yLabel: "Q = L r³ / 6S" });
+    scale = frame.sx;
+    clipped(ctx, frame.box, () => {
+      ctx.fillStyle = theme.hue.saddle_free;
+      ctx.globalAlpha = 0.13;
+      ctx.beginPath();
+      ctx.moveTo(frame.sx(x[0]), frame.sy(y[0]));
+      ctx.lineTo(frame.sx(x[0]), frame.sy(x[0] ** -2));
+      ctx.lineTo(frame.sx(x[1]), frame.sy(x[1] ** -2));
+      ctx.lineTo(frame.sx(x[1]), frame.sy(y[0]));
+      ctx.fill();
+      ctx.globalAlpha = 1;
+      ctx.strokeStyle = theme.hue.saddle_free;
+      ctx.lineWidth = 1.6;
+      line(ctx, [[frame.sx(x[0]), frame.sy(x[0] ** -2)], [frame.sx(x[1]), frame.sy(x[1] ** -2)]]);
+      for (const p of cache.sample) {
+        const wins = p.fA <= p.fN;
+        ctx.globalAlpha = wins ? 0.7 : 0.95;
+        dot(ctx, frame.sx(p.alpha), frame.sy(p.Q), wins ? 1.8 : 2.4, wins ? theme.hue.saddle_free : theme.hue.newton);
+      }
+      ctx.globalAlpha = 1;
+    });
+    text(ctx, theme, "promised: |H| no worse", frame.box.left + 8, frame.box.bottom - 9, { size: 12, colour: theme.ink, halo: true });
+    const alpha = S.lr_newton;
+    const here = comparison(land, [S.x0, S.y0], alpha);
+    const px = frame.sx(Math.max(x[0], Math.min(x[1], alpha)));
+    ctx.strokeStyle = theme.ink;
+    ctx.lineWidth = 1;
+    line(ctx, [[px, frame.box.top], [px, frame.box.bottom]]);
+    let words = "no negative curvature at this start";
+    if (here.S > 0) {
+      dot(ctx, px, frame.sy(Math.max(y[0], Math.min(y[1], here.Q))), 6, theme.ink, theme.ground);
+      const gap = here.fN - here.fA;
+      words = gap >= 0 ? `|H| lower by ${formatNumber(gap, 2)}` : `Newton lower by ${formatNumber(-gap, 2)}`;
+    }
+    view.note(words);
+    const losses = cache.sample.filter((p) => p.fA > p.fN);
+    const broken = losses.filter((p) => p.alpha ** 2 * p.Q <= 1).length;
+    view.describe(
+      `Phase diagram of one step over ${cache.sample.length} random starts and lengths: Newton is lower in ${losses.length}, ` +
+        `of which ${broken} lie in the promised region. First step at length ${formatNumber(alpha, 2)} from the present start: ${words}.`,
+    );
+  };
+  return view;
+}
+
+/** D of Jacobi and equilibration against the angle of the saddle. */
+function dialView(lab) {
+  const view = panel({ title: "What each diagonal reads as the saddle turns" });
+  let scale = null;
+  scrub(view.canvas, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
+  view.draw = () => {
+    const { S, theme } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    const at = (degrees) => fromEigen([S.eig1, S.eig2], (degrees * Math.PI) / 180);
+    const top = Math.max(Math.abs(S.eig1), Math.abs(S.eig2), 0.1) * 1.15;
+    const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D for θ₁ (solid) and θ₂ (dashed)" });
+    scale = frame.sx;
+    const curves = [["newton", (H) => [absolute(H).a, absolute(H).c]], ["equilibration", rowNorms], ["jacobi", jacobiDiagonal]];
+    for (const [method, diag] of curves) {
+      for (const i of [1, 0]) {
+        ctx.strokeStyle = method === "newton" ? theme.faint : theme.hue[method];
+        ctx.lineWidth = method === "newton" ? 1.5 : 2.2;
+        ctx.setLineDash(i ? [3, 5] : []);
+        line(ctx, Array.from({ length: 91 }, (_, a) => [frame.sx(a), frame.sy(diag(at(a))[i])]));
+      }
+    }
+    ctx.setLineDash([]);
+    ctx.strokeStyle = theme.muted;
+    ctx.lineWidth = 1;
+    line(ctx, [[frame.sx(S.angle), frame.box.top], [frame.sx(S.angle), frame.box.bottom]]);
+    const H = at(S.angle);
+    for (const [method, diag] of curves.slice(1)) dot(ctx, frame.sx(S.angle), frame.sy(diag(H)[0]), 5.5, theme.hue[method], theme.ground);
+    const [dj, de] = [jacobiDiagonal(H)[0], rowNorms(H)[0]];
+    view.note(`φ = ${formatNumber(S.angle, 3)}°`);
+    view.describe(
+      `The diagonal read by Jacobi and by equilibration for rotations of 0 to 90 degrees. At ${formatNumber(S.angle, 3)} degrees ` +
+        `Jacobi reads ${formatNumber(dj, 3)} and equilibration ${formatNumber(de, 3)} for the first weight.`,
+    );
+  };
+  return view;
+}
+
+// app.js
+// The lab itself: one state, runs computed from it, views that draw them. Every change computes the whole run
+// anew, so that what is seen is always the picture of the state, and the state can be shared.
+
+
+const VIEWS = {
+  path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
+  escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
+  ledger: ledgerView, faces: facesView,
+};
+
+const EVERY_CONTROL = [
+  "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "noise", "noise_shape", "interval",
+  "warmup", "probe", "curvature", "seed",
+];
+
+/** A start, rates and a length that suit a landscape when the reader chooses it. */
+const FRESH = {
+  bowl: { x0: -1.9, y0: 0.8, lr_sgd: 1 },
+  quadratic: { x0: 1.6, y0: 0.3, lr_sgd: 0.2 },
+  monkey: { x0: -0.5, y0: 1.9, lr_sgd: 0.1, lr_newton: 0.5, lr_saddle_free: 0.5 },
+  net: { x0: 1.45, y0: -1.3, lr_sgd: 0.1, lr_newton: 0.25, lr_saddle_free: 0.25 },
+  rosenbrock: { x0: -1.2, y0: 1, lr_sgd: 0.001, lr_momentum: 0.001, steps: 200 },
+  eggbox: { x0: 0.75, y0: 2.2, lr_sgd: 0.3, lr_newton: 0.5, lr_saddle_free: 0.5 },
+};
+
+/**
+ * Puts a lab into an element.
+ *
+ * @param {HTMLElement} el where it goes; its content is replaced.
+ * @param {{scene?: string, state?: object, onChange?: function}} options the scene, the settings that differ
+ *   from the scene's, and a listener for what the reader changes.
+ * @returns {{lab: object, set: function, destroy: function}}
+ */
+function mount(el, options = {}) {
+  const scene = SCENES[options.scene] ? options.scene : "welcome";
+  const preset = SCENES[scene];
+  const host = make("div", { "data-lab-host": scene });
+  const shadow = host.attachShadow({ mode: "open" });
+  const root = make("section", { class: "lab", "aria-label": `Interactive figure: ${preset.title}` });
+  shadow.append(make("style", { text: STYLE }), root);
+  el.replaceChildren(host);
+
+  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
+  let views = [];
+  let frame = 0;
+  let timer = 0;
+
+  const compute = () => {
+    const { S } = lab;
+    lab.land = landscapeOf(S);
+    lab.landKey = [S.landscape, S.kappa, S.eig1, S.eig2, S.angle].join();
+    lab.runs = Object.fromEntries(S.methods.map((m) => [m, trajectory(m, S)]));
+    lab.outcomes = Object.fromEntries(S.methods.map((m) => [m, outcome(lab.runs[m], S)]));
+  };
+  const markBest = () => {
+    lab.best = Object.fromEntries(lab.S.methods.map((m) => [m, bestRate(m, lab.S, lab.runs[m])]));
+    const beta = bestMomentum(lab.S);
+    rows.mark();
+    parts.forEach((part) => part.mark?.(part.key === "momentum" && beta !== null && lab.S.methods.includes("momentum") ? { value: beta, how: "((√κ − 1)/(√κ + 1))²" } : null));
+  };
+  const draw = () => {
+    frame = 0;
+    [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+  };
+  lab.redraw = () => {
+    if (!frame) frame = requestAnimationFrame(draw);
+  };
+  const speak = () => {
+    live.textContent = lab.S.methods.map((m) => `${METHODS[m].label}: ${lab.outcomes[m].text}`).join(". ");
+  };
+  const settled = () => {
+    markBest();
+    speak();
+    options.onChange?.(difference(preset.state, lab.S), lab.S);
+  };
+  lab.update = (change, { silent = false } = {}) => {
+    const before = lab.S;
+    const onlyTime = Object.keys(change).every((key) => key === "at");
+    const atEnd = before.at >= before.steps;
+    const next = { ...before, ...change };
+    if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
+    lab.S = makeState(preset.state, next);
+    lab.at = lab.S.at;
+    if (!onlyTime) compute();
+    lab.redraw();
+    if (silent) return;
+    clearTimeout(timer);
+    timer = setTimeout(settled, 140);
+  };
+  lab.reset = () => {
+    lab.pause?.();
+    lab.S = makeState(preset.state);
+    lab.update({});
+  };
+  lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
+  lab.chooseLandscape = (id) => lab.update({ landscape: id, ...FRESH[id] });
+
+  const live = make("p", { class: "sr", "aria-live": "polite" });
+  const rows = methodRows(lab);
+  const shownControls = preset.controls.map((key) => ({ key, ...control(lab, key) }));
+  const otherControls = EVERY_CONTROL.filter((key) => !preset.controls.includes(key)).map((key) => ({ key, ...control(lab, key) }));
+  const parts = [...shownControls, ...otherControls];
+  const bar = transport(lab);
+  const table = stepTable(lab);
+  const faces = preset.faces ? faceButtons(lab, preset.faces) : null;
+  views = preset.views.map((name) => ({ name, ...VIEWS[name](lab) }));
+
+  const pairLayout = scene === "contours";
+  const stage = make("div", { class: `stage${pairLayout ? " pair" : ""}` }, ...views.map((view, i) => {
+    if (pairLayout && i > 1) view.element.classList.add("below");
+    view.element.dataset.view = view.name;
+    return view.element;
+  }));
+  const more = make("details", { class: "more" }, make("summary", { text: "More settings" }), make("div", { class: "controls" }, ...otherControls.map((c) => c.element)));
+  root.append(
+    make("header", {}, make("h3", { text: preset.title }), make("div", { class: "formula" })),
+    ...(faces ? [faces.element] : []),
+    stage, bar.element, rows.element,
+    make("div", { class: "controls" }, ...shownControls.map((c) => c.element)),
+    make("p", { class: "caption", text: preset.caption }),
+    footer(lab), more, table.element, live,
+  );
+
+  const paint = () => {
+    lab.theme = colours(pageIsDark());
+    lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
+    lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
+    lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
+    const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
+    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
+    Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
+    host.style.colorScheme = dark ? "dark" : "light";
+    lab.redraw();
+  };
+  const keep = (event) => event.stopPropagation(); // a notebook's own shortcuts must not swallow our keys
+  host.addEventListener("keydown", keep);
+  const unwatch = watchTheme(paint);
+  const resize = new ResizeObserver(() => lab.redraw());
+  resize.observe(root);
+  globalThis.addEventListener("beforeprint", draw);
+  lab.at = lab.S.at;
+  compute();
+  paint();
+  cancelAnimationFrame(frame);
+  draw();
+  timer = setTimeout(markBest, 30);
+  root.querySelector(".formula").textContent = lab.land.formula;
+  return {
+    lab,
+    set: (state) => lab.update(makeState(preset.state, state), { silent: true }),
+    destroy: () => {
+      lab.pause?.();
+      clearTimeout(timer);
+      cancelAnimationFrame(frame);
+      unwatch();
+      resize.disconnect();
+      globalThis.removeEventListener("beforeprint", draw);
+      host.removeEventListener("keydown", keep);
+      el.replaceChildren();
+    },
+  };
+}
+
+// index.js
+// What the module offers: mount(el, options) for a page, the default export for anywidget, and the arithmetic
+// for the tests.
+
+
+/** anywidget's entry: the scene and state come from Python, the reader's changes go back. */
+function render({ model, el }) {
+  let ours = "";
+  const handle = mount(el, {
+    scene: model.get("scene"),
+    state: model.get("state"),
+    onChange: (state) => {
+      ours = JSON.stringify(state);
+      model.set("state", state);
+      model.save_changes();
+    },
+  });
+  const follow = () => {
+    const state = model.get("state");
+    if (JSON.stringify(state) !== ours) handle.set(state);
+  };
+  model.on("change:state", follow);
+  return () => {
+    model.off("change:state", follow);
+    handle.destroy();
+  };
+}
+
+export { mount, SCENES };
+
+export const core = {
+  bestMomentum, bestRate, comparison, contourRoot, decodeState, drawNoise, drawProbe, encodeState, escapeStep, escapeTimes,
+  LANDSCAPES, landscapeOf, makeState, METHODS, modeRadius, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, stationary, stream, trajectory,
+};
+
+export default { render };

@@ -1,0 +1,101 @@
+"""The settings of the lab as Python knows them: a mirror of ``src/state.js`` (a test compares the two)."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+from esgd.errors import ConfigError
+
+__all__ = ["LANDSCAPES", "METHODS", "OPTIONS", "RANGES", "SCENES", "checked_scene", "checked_state"]
+
+SCENES: dict[str, str] = {
+    "welcome": "A saddle to hold: the paths of three methods around the saddle of a two-weight network.",
+    "descent": "Descent in a long valley: zigzag across it, slow progress along it, for a chosen condition number.",
+    "escape": "Leaving a saddle with the help of noise, and how long a hundred seeds take.",
+    "contours": "Contour lines before and after preconditioning, side by side, with the same run on both.",
+    "saddle-free": "Newton's method against the absolute Hessian, with the phase diagram of the corrected theorem.",
+    "rotation-dial": "A saddle turned by a dial: Jacobi's diagonal vanishes at 45 degrees, equilibration's does not.",
+    "probes": "Hessian-vector products of random probes, and the diagonals that they estimate.",
+    "esgd-steps": "ESGD step by step: the probe, the product, D as bars, the step.",
+    "rmsprop-faces": "RMSProp's second moment as displacement, as noise and as oscillation.",
+}
+
+METHODS = ("sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "esgd")
+LANDSCAPES = ("bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox")
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "landscape": LANDSCAPES,
+    "noise_shape": ("I", "H", "H2", "tilted"),
+    "probe": ("rademacher", "gaussian"),
+    "curvature": ("exact", "probes"),
+    "precond": ("jacobi", "equilibration", "absolute"),
+}
+
+RANGES: dict[str, tuple[float, float]] = {
+    "x0": (-5, 5),
+    "y0": (-5, 5),
+    "kappa": (1, 1000),
+    "eig1": (-4, 4),
+    "eig2": (-4, 4),
+    "angle": (0, 90),
+    "steps": (5, 400),
+    "seed": (0, 999),
+    "momentum": (0, 0.99),
+    "damping": (1e-8, 1),
+    "decay": (0.5, 0.999),
+    "noise": (0, 1),
+    "interval": (1, 50),
+    "warmup": (1, 20),
+    "boost": (-1.5, 1.5),
+    **{f"lr_{method}": (1e-4, 10) for method in METHODS},
+    "at": (0, 400),
+}
+
+
+def _unknown(kind: str, name: object, known: list[str]) -> ConfigError:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return ConfigError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")
+
+
+def checked_scene(scene: str) -> str:
+    """The scene's name, or a ConfigError that lists the scenes."""
+    if scene not in SCENES:
+        raise _unknown("scene", scene, list(SCENES))
+    return scene
+
+
+def _checked(key: str, value: Any) -> Any:
+    if key == "methods":
+        names = [value] if isinstance(value, str) else list(value)
+        for name in names:
+            if name not in METHODS:
+                raise _unknown("method", name, list(METHODS))
+        return names
+    if key in OPTIONS:
+        if value not in OPTIONS[key]:
+            raise ConfigError(f"{key} must be one of {', '.join(OPTIONS[key])}, not {value!r}")
+        return value
+    low, high = RANGES[key]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not low <= number <= high:
+        raise ConfigError(f"{key} must be a number from {low:g} to {high:g}, not {value!r}")
+    return int(number) if key in {"steps", "seed", "interval", "warmup", "at"} else number
+
+
+def checked_state(state: dict[str, Any]) -> dict[str, Any]:
+    """The settings in a form that JSON and the module take.
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong kind or out of range.
+    """
+    known = ["methods", *OPTIONS, *RANGES]
+    for key in state:
+        if key not in known:
+            raise _unknown("setting", key, known)
+    return {key: _checked(key, value) for key, value in state.items()}

@@ -1,0 +1,177 @@
+// The lab itself: one state, runs computed from it, views that draw them. Every change computes the whole run
+// anew, so that what is seen is always the picture of the state, and the state can be shared.
+
+import { control, methodRows } from "./controls.js";
+import { make } from "./dom.js";
+import { LANDSCAPES, landscapeOf } from "./landscapes.js";
+import { METHODS, trajectory } from "./methods.js";
+import { SCENES } from "./scenes.js";
+import { difference, makeState } from "./state.js";
+import { STYLE } from "./style.js";
+import { stepTable } from "./table.js";
+import { bestMomentum, bestRate, outcome } from "./theory.js";
+import { colours, pageIsDark, watchTheme } from "./theme.js";
+import { faceButtons, footer, transport } from "./toolbar.js";
+import { lossView, ratesView } from "./view-loss.js";
+import { pathView } from "./view-path.js";
+import { barsView, cloudView, estimatesView, facesView, ledgerView } from "./view-probes.js";
+import { dialView, escapeView, phaseView, sliceView } from "./view-theory.js";
+
+const VIEWS = {
+  path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
+  escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
+  ledger: ledgerView, faces: facesView,
+};
+
+const EVERY_CONTROL = [
+  "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "noise", "noise_shape", "interval",
+  "warmup", "probe", "curvature", "seed",
+];
+
+/** A start, rates and a length that suit a landscape when the reader chooses it. */
+const FRESH = {
+  bowl: { x0: -1.9, y0: 0.8, lr_sgd: 1 },
+  quadratic: { x0: 1.6, y0: 0.3, lr_sgd: 0.2 },
+  monkey: { x0: -0.5, y0: 1.9, lr_sgd: 0.1, lr_newton: 0.5, lr_saddle_free: 0.5 },
+  net: { x0: 1.45, y0: -1.3, lr_sgd: 0.1, lr_newton: 0.25, lr_saddle_free: 0.25 },
+  rosenbrock: { x0: -1.2, y0: 1, lr_sgd: 0.001, lr_momentum: 0.001, steps: 200 },
+  eggbox: { x0: 0.75, y0: 2.2, lr_sgd: 0.3, lr_newton: 0.5, lr_saddle_free: 0.5 },
+};
+
+/**
+ * Puts a lab into an element.
+ *
+ * @param {HTMLElement} el where it goes; its content is replaced.
+ * @param {{scene?: string, state?: object, onChange?: function}} options the scene, the settings that differ
+ *   from the scene's, and a listener for what the reader changes.
+ * @returns {{lab: object, set: function, destroy: function}}
+ */
+export function mount(el, options = {}) {
+  const scene = SCENES[options.scene] ? options.scene : "welcome";
+  const preset = SCENES[scene];
+  const host = make("div", { "data-lab-host": scene });
+  const shadow = host.attachShadow({ mode: "open" });
+  const root = make("section", { class: "lab", "aria-label": `Interactive figure: ${preset.title}` });
+  shadow.append(make("style", { text: STYLE }), root);
+  el.replaceChildren(host);
+
+  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
+  let views = [];
+  let frame = 0;
+  let timer = 0;
+
+  const compute = () => {
+    const { S } = lab;
+    lab.land = landscapeOf(S);
+    lab.landKey = [S.landscape, S.kappa, S.eig1, S.eig2, S.angle].join();
+    lab.runs = Object.fromEntries(S.methods.map((m) => [m, trajectory(m, S)]));
+    lab.outcomes = Object.fromEntries(S.methods.map((m) => [m, outcome(lab.runs[m], S)]));
+  };
+  const markBest = () => {
+    lab.best = Object.fromEntries(lab.S.methods.map((m) => [m, bestRate(m, lab.S, lab.runs[m])]));
+    const beta = bestMomentum(lab.S);
+    rows.mark();
+    parts.forEach((part) => part.mark?.(part.key === "momentum" && beta !== null && lab.S.methods.includes("momentum") ? { value: beta, how: "((√κ − 1)/(√κ + 1))²" } : null));
+  };
+  const draw = () => {
+    frame = 0;
+    [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+  };
+  lab.redraw = () => {
+    if (!frame) frame = requestAnimationFrame(draw);
+  };
+  const speak = () => {
+    live.textContent = lab.S.methods.map((m) => `${METHODS[m].label}: ${lab.outcomes[m].text}`).join(". ");
+  };
+  const settled = () => {
+    markBest();
+    speak();
+    options.onChange?.(difference(preset.state, lab.S), lab.S);
+  };
+  lab.update = (change, { silent = false } = {}) => {
+    const before = lab.S;
+    const onlyTime = Object.keys(change).every((key) => key === "at");
+    const atEnd = before.at >= before.steps;
+    const next = { ...before, ...change };
+    if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
+    lab.S = makeState(preset.state, next);
+    lab.at = lab.S.at;
+    if (!onlyTime) compute();
+    lab.redraw();
+    if (silent) return;
+    clearTimeout(timer);
+    timer = setTimeout(settled, 140);
+  };
+  lab.reset = () => {
+    lab.pause?.();
+    lab.S = makeState(preset.state);
+    lab.update({});
+  };
+  lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
+  lab.chooseLandscape = (id) => lab.update({ landscape: id, ...FRESH[id] });
+
+  const live = make("p", { class: "sr", "aria-live": "polite" });
+  const rows = methodRows(lab);
+  const shownControls = preset.controls.map((key) => ({ key, ...control(lab, key) }));
+  const otherControls = EVERY_CONTROL.filter((key) => !preset.controls.includes(key)).map((key) => ({ key, ...control(lab, key) }));
+  const parts = [...shownControls, ...otherControls];
+  const bar = transport(lab);
+  const table = stepTable(lab);
+  const faces = preset.faces ? faceButtons(lab, preset.faces) : null;
+  views = preset.views.map((name) => ({ name, ...VIEWS[name](lab) }));
+
+  const pairLayout = scene === "contours";
+  const stage = make("div", { class: `stage${pairLayout ? " pair" : ""}` }, ...views.map((view, i) => {
+    if (pairLayout && i > 1) view.element.classList.add("below");
+    view.element.dataset.view = view.name;
+    return view.element;
+  }));
+  const more = make("details", { class: "more" }, make("summary", { text: "More settings" }), make("div", { class: "controls" }, ...otherControls.map((c) => c.element)));
+  root.append(
+    make("header", {}, make("h3", { text: preset.title }), make("div", { class: "formula" })),
+    ...(faces ? [faces.element] : []),
+    stage, bar.element, rows.element,
+    make("div", { class: "controls" }, ...shownControls.map((c) => c.element)),
+    make("p", { class: "caption", text: preset.caption }),
+    footer(lab), more, table.element, live,
+  );
+
+  const paint = () => {
+    lab.theme = colours(pageIsDark());
+    lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
+    lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
+    lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
+    const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
+    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
+    Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
+    host.style.colorScheme = dark ? "dark" : "light";
+    lab.redraw();
+  };
+  const keep = (event) => event.stopPropagation(); // a notebook's own shortcuts must not swallow our keys
+  host.addEventListener("keydown", keep);
+  const unwatch = watchTheme(paint);
+  const resize = new ResizeObserver(() => lab.redraw());
+  resize.observe(root);
+  globalThis.addEventListener("beforeprint", draw);
+  lab.at = lab.S.at;
+  compute();
+  paint();
+  cancelAnimationFrame(frame);
+  draw();
+  timer = setTimeout(markBest, 30);
+  root.querySelector(".formula").textContent = lab.land.formula;
+  return {
+    lab,
+    set: (state) => lab.update(makeState(preset.state, state), { silent: true }),
+    destroy: () => {
+      lab.pause?.();
+      clearTimeout(timer);
+      cancelAnimationFrame(frame);
+      unwatch();
+      resize.disconnect();
+      globalThis.removeEventListener("beforeprint", draw);
+      host.removeEventListener("keydown", keep);
+      el.replaceChildren();
+    },
+  };
+}

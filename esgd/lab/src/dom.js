@@ -1,0 +1,53 @@
+// Small helpers to build elements.
+
+/** An element with attributes, then children. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") element.textContent = value;
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** A figure with a title, a note at its right and a plot of one or more canvases on each other. */
+export function panel({ title, shape = "wide", layers = 1 }) {
+  const note = make("span");
+  const canvases = Array.from({ length: layers }, (_, i) => make("canvas", { style: i ? "position:absolute;inset:0" : null }));
+  const top = canvases[layers - 1];
+  canvases.slice(0, -1).forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
+  top.setAttribute("role", "img");
+  const plot = make("div", { class: `plot ${shape}` }, ...canvases);
+  const heading = make("b", { text: title });
+  const element = make("figure", {}, make("div", { class: "head" }, heading, note), plot);
+  return {
+    element, plot, canvases, canvas: top,
+    note: (words) => {
+      if (note.textContent !== words) note.textContent = words;
+    },
+    title: (words) => {
+      if (heading.textContent !== words) heading.textContent = words;
+    },
+    describe: (words) => {
+      if (top.getAttribute("aria-label") !== words) top.setAttribute("aria-label", words);
+    },
+    draw: () => {},
+  };
+}
+
+/** Calls back with the pointer's position while it is held down on the canvas. */
+export function scrub(canvas, callback) {
+  canvas.classList.add("scrub");
+  const report = (event) => {
+    const box = canvas.getBoundingClientRect();
+    callback(event.clientX - box.left, event.clientY - box.top);
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
+    report(event);
+  });
+  canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && report(event));
+}

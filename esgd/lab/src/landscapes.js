@@ -1,0 +1,131 @@
+// The landscapes: value, gradient and Hessian of functions of two weights, written out by hand. The Python
+// twins (tests/lab/landscapes.py) are differentiated by autograd, and the tests compare the two.
+
+import { fromEigen, matvec } from "./linalg.js";
+
+const RADIAN = Math.PI / 180;
+
+function quadraticForm(hessian) {
+  return {
+    f: (x) => 0.5 * (hessian.a * x[0] * x[0] + 2 * hessian.b * x[0] * x[1] + hessian.c * x[1] * x[1]),
+    grad: (x) => matvec(hessian, x),
+    hess: () => hessian,
+    quadratic: hessian,
+    critical: [0, 0],
+  };
+}
+
+function minimumBelow(form, eigenvalues) {
+  const convex = Math.min(...eigenvalues) > 0;
+  return {
+    ...form,
+    convex,
+    floor: convex ? 0 : null,
+    minima: convex ? [[0, 0]] : [],
+    saddle: Math.min(...eigenvalues) < 0 ? [0, 0] : null,
+  };
+}
+
+export const LANDSCAPES = {
+  bowl: {
+    label: "Bowl",
+    formula: "½ θᵀHθ, eigenvalues 1 and 1/κ",
+    window: [0, 0, 2.4],
+    power: 2,
+    make: (S) => minimumBelow(quadraticForm(fromEigen([1, 1 / S.kappa], S.angle * RADIAN)), [1, 1 / S.kappa]),
+  },
+  quadratic: {
+    label: "Quadratic",
+    formula: "½ θᵀHθ, any two eigenvalues",
+    window: [0, 0, 2.4],
+    power: 2,
+    make: (S) =>
+      minimumBelow(quadraticForm(fromEigen([S.eig1, S.eig2], S.angle * RADIAN)), [S.eig1, S.eig2]),
+  },
+  monkey: {
+    label: "Monkey saddle",
+    formula: "x³/3 − xy² + (x² + y²)²/8",
+    window: [0, 0, 3],
+    power: 2,
+    make: () => ({
+      f: ([x, y]) => (x * x * x) / 3 - x * y * y + (x * x + y * y) ** 2 / 8,
+      grad: ([x, y]) => {
+        const r = (x * x + y * y) / 2;
+        return [x * x - y * y + r * x, -2 * x * y + r * y];
+      },
+      hess: ([x, y]) => {
+        const r = (x * x + y * y) / 2;
+        return { a: 2 * x + r + x * x, b: -2 * y + x * y, c: -2 * x + r + y * y };
+      },
+      floor: -2 / 3,
+      minima: [[-2, 0], [1, Math.sqrt(3)], [1, -Math.sqrt(3)]],
+      critical: [0, 0],
+      saddle: [0, 0],
+    }),
+  },
+  net: {
+    label: "Two-weight linear net",
+    formula: "½ (1 − w₁w₂)²",
+    window: [0, 0, 2.4],
+    power: 3,
+    make: () => ({
+      f: ([x, y]) => 0.5 * (1 - x * y) ** 2,
+      grad: ([x, y]) => [-(1 - x * y) * y, -(1 - x * y) * x],
+      hess: ([x, y]) => ({ a: y * y, b: 2 * x * y - 1, c: x * x }),
+      floor: 0,
+      minima: [],
+      critical: [0, 0],
+      saddle: [0, 0],
+    }),
+  },
+  rosenbrock: {
+    label: "Rosenbrock",
+    formula: "(1 − x)² + 100 (y − x²)²",
+    window: [0, 1, 2],
+    power: 4,
+    make: () => ({
+      f: ([x, y]) => (1 - x) ** 2 + 100 * (y - x * x) ** 2,
+      grad: ([x, y]) => [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)],
+      hess: ([x, y]) => ({ a: 2 - 400 * (y - 3 * x * x), b: -400 * x, c: 200 }),
+      floor: 0,
+      minima: [[1, 1]],
+      critical: [1, 1],
+      saddle: null,
+    }),
+  },
+  eggbox: {
+    label: "Egg box",
+    formula: "cos x + cos y",
+    window: [0, 0, 4.6],
+    power: 1,
+    make: () => ({
+      f: ([x, y]) => Math.cos(x) + Math.cos(y),
+      grad: ([x, y]) => [-Math.sin(x), -Math.sin(y)],
+      hess: ([x, y]) => ({ a: -Math.cos(x), b: 0, c: -Math.cos(y) }),
+      floor: -2,
+      minima: [[Math.PI, Math.PI], [-Math.PI, Math.PI], [Math.PI, -Math.PI], [-Math.PI, -Math.PI]],
+      critical: [0, Math.PI],
+      saddle: [0, Math.PI],
+      lipschitz: 1, // the Hessian is diag(−cos x, −cos y): its spectral norm changes at most as fast as θ
+    }),
+  },
+};
+
+/** The landscape of a state, ready to evaluate; `window` is [centre x, centre y, half width]. */
+export function landscapeOf(S) {
+  const entry = LANDSCAPES[S.landscape];
+  const made = entry.make(S);
+  return {
+    id: S.landscape,
+    label: entry.label,
+    formula: entry.formula,
+    window: entry.window,
+    power: entry.power,
+    convex: false,
+    reference: made.f(made.critical),
+    ...made,
+  };
+}
+
+/** How far below its saddle the loss must fall before we call a run escaped. */
+export const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1 };

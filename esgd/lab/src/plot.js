@@ -1,0 +1,133 @@
+// Drawing on a canvas, crisp at the screen's own resolution: a frame with axes, ticks, lines and labels.
+
+import { formatNumber } from "./theory.js";
+
+/** Sizes the canvas to its box; returns a context whose unit is one CSS pixel. */
+export function surface(canvas) {
+  const ratio = Math.min(3, Math.max(1, globalThis.devicePixelRatio || 1));
+  const width = canvas.clientWidth || 300;
+  const height = canvas.clientHeight || 200;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const ctx = canvas.getContext("2d");
+  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+  ctx.clearRect(0, 0, width, height);
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  return { ctx, width, height, ratio };
+}
+
+const log10 = Math.log10;
+
+export const linearScale = (lo, hi, a, b) => {
+  const scale = (v) => a + ((v - lo) / (hi - lo)) * (b - a);
+  scale.invert = (p) => lo + ((p - a) / (b - a)) * (hi - lo);
+  return scale;
+};
+
+export const logScale = (lo, hi, a, b) => {
+  const scale = (v) => a + ((log10(Math.max(v, 1e-300)) - log10(lo)) / (log10(hi) - log10(lo))) * (b - a);
+  scale.invert = (p) => 10 ** (log10(lo) + ((p - a) / (b - a)) * (log10(hi) - log10(lo)));
+  return scale;
+};
+
+/** A few round values between lo and hi. */
+export function ticks(lo, hi, wanted = 5) {
+  const raw = (hi - lo) / Math.max(1, wanted);
+  const power = 10 ** Math.floor(log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) ?? raw;
+  const found = [];
+  for (let v = Math.ceil(lo / step - 1e-9) * step; v <= hi + step * 1e-9; v += step) found.push(Math.abs(v) < step / 1e6 ? 0 : v);
+  return found;
+}
+
+/** Powers of ten between lo and hi, thinned to about `wanted`. */
+export function decades(lo, hi, wanted = 5) {
+  const first = Math.ceil(log10(lo) - 1e-9);
+  const last = Math.floor(log10(hi) + 1e-9);
+  const stride = Math.max(1, Math.ceil((last - first + 1) / wanted));
+  const found = [];
+  for (let e = first; e <= last; e += stride) found.push(10 ** e);
+  return found;
+}
+
+export function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false } = {}) {
+  ctx.font = `${weight} ${size}px ${theme.font}`;
+  ctx.textAlign = align;
+  ctx.textBaseline = base;
+  if (halo) {
+    ctx.strokeStyle = theme.ground;
+    ctx.lineWidth = 3.5;
+    ctx.strokeText(words, x, y);
+  }
+  ctx.fillStyle = colour;
+  ctx.fillText(words, x, y);
+}
+
+/** Two axes with ticks and names; returns the scales and the inner box. */
+export function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, xTicks, yTicks }) {
+  const { ctx, width, height } = area;
+  const yValues = yTicks ?? (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
+  ctx.font = `400 11.5px ${theme.font}`;
+  const room = Math.max(...yValues.map((v) => ctx.measureText(formatNumber(v, 3)).width), 10);
+  const box = { left: room + 12, right: width - 10, top: yLabel ? 22 : 8, bottom: height - (xLabel ? 36 : 22) };
+  const sx = (xLog ? logScale : linearScale)(x[0], x[1], box.left, box.right);
+  const sy = (yLog ? logScale : linearScale)(y[0], y[1], box.bottom, box.top);
+  ctx.lineWidth = 1;
+  for (const v of yValues) {
+    ctx.strokeStyle = theme.hairline;
+    ctx.globalAlpha = 0.7;
+    line(ctx, [[box.left, sy(v)], [box.right, sy(v)]]);
+    ctx.globalAlpha = 1;
+    text(ctx, theme, formatNumber(v, 3), box.left - 7, sy(v), { align: "right", base: "middle", size: 11.5 });
+  }
+  const xValues = xTicks ?? (xLog ? decades(x[0], x[1], 5) : ticks(x[0], x[1], Math.max(2, Math.round(width / 75))));
+  for (const v of xValues) {
+    text(ctx, theme, formatNumber(v, 3), sx(v), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
+  }
+  if (yLabel) text(ctx, theme, yLabel, 0, 11, { size: 11.5 });
+  if (xLabel) text(ctx, theme, xLabel, box.right, height - 4, { align: "right", size: 11.5 });
+  return { sx, sy, box };
+}
+
+export function line(ctx, points) {
+  ctx.beginPath();
+  points.forEach(([px, py], i) => (i ? ctx.lineTo(px, py) : ctx.moveTo(px, py)));
+  ctx.stroke();
+}
+
+export function dot(ctx, x, y, radius, fill, ring = null) {
+  ctx.beginPath();
+  ctx.arc(x, y, radius, 0, 2 * Math.PI);
+  ctx.fillStyle = fill;
+  ctx.fill();
+  if (ring) {
+    ctx.strokeStyle = ring;
+    ctx.lineWidth = 1.5;
+    ctx.stroke();
+  }
+}
+
+export function arrow(ctx, from, to, head = 7) {
+  const angle = Math.atan2(to[1] - from[1], to[0] - from[0]);
+  line(ctx, [from, to]);
+  ctx.beginPath();
+  ctx.moveTo(to[0], to[1]);
+  ctx.lineTo(to[0] - head * Math.cos(angle - 0.45), to[1] - head * Math.sin(angle - 0.45));
+  ctx.lineTo(to[0] - head * Math.cos(angle + 0.45), to[1] - head * Math.sin(angle + 0.45));
+  ctx.closePath();
+  ctx.fillStyle = ctx.strokeStyle;
+  ctx.fill();
+}
+
+/** Draws only inside the box. */
+export function clipped(ctx, box, draw) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+  ctx.clip();
+  draw();
+  ctx.restore();
+}

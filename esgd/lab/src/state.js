@@ -1,0 +1,126 @@
+// The state of a lab is one flat object: every key is a setting with a range, so that it can be a slider, a
+// keyword of SaddleLab(...) in Python and a part of a shared address. esgd/lab/schema.py mirrors SETTINGS.
+
+import { LANDSCAPES } from "./landscapes.js";
+import { METHODS } from "./methods.js";
+
+const rate = (label) => ({ label, min: 1e-4, max: 10, scale: "log", digits: 3 });
+
+export const SETTINGS = {
+  landscape: { label: "Landscape", options: Object.keys(LANDSCAPES) },
+  methods: { label: "Methods", list: Object.keys(METHODS) },
+  x0: { label: "Start, first weight", min: -5, max: 5, digits: 3 },
+  y0: { label: "Start, second weight", min: -5, max: 5, digits: 3 },
+  kappa: { label: "Condition number κ", min: 1, max: 1000, scale: "log", digits: 3 },
+  eig1: { label: "Eigenvalue λ₁", min: -4, max: 4, step: 0.05, digits: 2 },
+  eig2: { label: "Eigenvalue λ₂", min: -4, max: 4, step: 0.05, digits: 2 },
+  angle: { label: "Rotation φ", min: 0, max: 90, step: 1, digits: 1, unit: "°" },
+  steps: { label: "Steps", min: 5, max: 400, step: 1, scale: "log", integer: true },
+  seed: { label: "Seed", min: 0, max: 999, step: 1, integer: true },
+  momentum: { label: "Momentum β", min: 0, max: 0.99, step: 0.01, digits: 2 },
+  damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
+  decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
+  noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
+  noise_shape: { label: "Noise covariance C", options: ["I", "H", "H2", "tilted"] },
+  interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
+  warmup: { label: "Probes in the first refresh", min: 1, max: 20, step: 1, integer: true },
+  probe: { label: "Probes", options: ["rademacher", "gaussian"] },
+  curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
+  precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
+  boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
+  lr_sgd: rate("Rate of gradient descent"),
+  lr_momentum: rate("Rate of momentum"),
+  lr_newton: rate("Rate of Newton"),
+  lr_saddle_free: rate("Rate of saddle-free Newton"),
+  lr_jacobi: rate("Rate of Jacobi"),
+  lr_equilibration: rate("Rate of equilibration"),
+  lr_rmsprop: rate("Rate of RMSProp"),
+  lr_esgd: rate("Rate of ESGD"),
+  at: { label: "Step shown", min: 0, max: 400, step: 1, integer: true },
+};
+
+export const OPTION_LABELS = {
+  rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
+  jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
+  I: "C = I", H: "C ∝ |H|", H2: "C ∝ H²", tilted: "C = diag(1, 4)",
+};
+
+const DEFAULTS = {
+  landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
+  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, noise: 0, noise_shape: "I", interval: 1,
+  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0,
+  lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
+  lr_rmsprop: 0.03, lr_esgd: 0.1,
+};
+
+/** One value made legal, or undefined when it is beyond repair. */
+export function legal(key, value) {
+  const setting = SETTINGS[key];
+  if (!setting) return undefined;
+  if (setting.options) return setting.options.includes(value) ? value : undefined;
+  if (setting.list) {
+    const names = Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean);
+    return setting.list.filter((name) => names.includes(name));
+  }
+  if (value === null || value === "" || typeof value === "boolean") return undefined;
+  const number = Number(value);
+  if (!Number.isFinite(number)) return undefined;
+  const clamped = Math.min(setting.max, Math.max(setting.min, number));
+  return setting.integer ? Math.round(clamped) : clamped;
+}
+
+/** A whole state: the defaults, the scene's preset, then what was asked for, each made legal. */
+export function makeState(preset = {}, wanted = {}) {
+  const state = { ...DEFAULTS };
+  for (const source of [preset, wanted]) {
+    for (const [key, raw] of Object.entries(source)) {
+      const value = legal(key, raw);
+      if (value !== undefined) state[key] = value;
+    }
+  }
+  if (state.at === undefined) state.at = state.steps;
+  state.at = Math.min(state.at, state.steps);
+  return state;
+}
+
+const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value));
+
+/** The settings in which a state differs from its scene's preset. */
+export function difference(preset, state) {
+  const base = makeState(preset);
+  return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
+}
+
+/** What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`. */
+export function encodeState(scene, preset, state) {
+  const parts = [`lab=${scene}`];
+  for (const [key, value] of Object.entries(difference(preset, state))) {
+    const text = typeof value === "number" ? String(Number(value.toPrecision(6))) : plain(value);
+    parts.push(`${key}=${encodeURIComponent(text)}`);
+  }
+  return parts.join("&");
+}
+
+/** The scene and settings of an address's hash, or null when it is not ours. */
+export function decodeState(hash) {
+  const pairs = String(hash).replace(/^#/, "").split("&").map((part) => part.split("="));
+  if (pairs[0][0] !== "lab" || pairs[0].length !== 2) return null;
+  const wanted = {};
+  for (const [key, value] of pairs.slice(1)) {
+    try {
+      if (key in SETTINGS && value !== undefined) wanted[key] = decodeURIComponent(value);
+    } catch {
+      // a damaged escape: that setting keeps its preset
+    }
+  }
+  return { scene: pairs[0][1], state: wanted };
+}
+
+/** The same figure as a line of Python. */
+export function pythonLine(scene, preset, state) {
+  const keywords = Object.entries(difference(preset, state)).map(([key, value]) => {
+    if (Array.isArray(value)) return `${key}=${JSON.stringify(value)}`;
+    return `${key}=${typeof value === "number" ? Number(value.toPrecision(6)) : JSON.stringify(value)}`;
+  });
+  return `SaddleLab(${[JSON.stringify(scene), ...keywords].join(", ")})`;
+}

@@ -1,0 +1,151 @@
+// The style sheet of the lab; it lives in a shadow root, so that neither page nor notebook can disturb it.
+
+export const STYLE = `
+:host { display: block; container-type: inline-size; color: var(--ink); margin: 1.25rem 0; text-align: left; }
+* { box-sizing: border-box; }
+.lab { font: 400 14.5px/1.45 var(--font); color: var(--ink); border-block: 1px solid var(--hairline);
+  padding: 14px 0 10px; -webkit-text-size-adjust: 100%; }
+.lab.boxed { border: 1px solid var(--hairline); border-radius: 10px; padding: 14px; background: var(--ground); }
+header { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; margin: 0 0 8px; }
+h3 { font: 650 17px/1.25 var(--font); margin: 0; letter-spacing: -0.01em; color: var(--ink); }
+.formula { color: var(--muted); font-size: 13px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.stage { display: grid; gap: 14px 18px; grid-template-columns: minmax(0, 1fr); }
+figure { margin: 0; min-width: 0; }
+figure > .head { display: flex; justify-content: space-between; gap: 8px; font-size: 13px; color: var(--muted);
+  margin-bottom: 4px; min-height: 20px; align-items: baseline; }
+.head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
+.head span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.plot { position: relative; width: 100%; }
+.plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
+.plot.square { aspect-ratio: 1; }
+.plot.wide { aspect-ratio: 1.62; }
+.plot canvas.tap { cursor: crosshair; touch-action: pan-y; }
+.plot canvas.scrub { cursor: ew-resize; touch-action: pan-y; }
+.handle { position: absolute; width: 48px; height: 48px; margin: -24px 0 0 -24px; border: 0; padding: 0; background: none;
+  border-radius: 50%; cursor: grab; touch-action: none; z-index: 2; }
+.handle::after { content: ""; position: absolute; inset: 14px; border-radius: 50%; border: 2.5px solid var(--ink);
+  background: color-mix(in srgb, var(--ground) 75%, transparent); box-shadow: 0 1px 4px rgba(0,0,0,.25);
+  transition: inset .12s; }
+.handle:hover::after, .handle:active::after { inset: 11px; }
+.handle:active { cursor: grabbing; }
+.handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
+  color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
+:is(button, input, select, summary, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
+  outline-offset: 2px; }
+:is(button, input, select):focus:not(:focus-visible) { outline: none; }
+button { font: inherit; color: inherit; }
+.transport { display: flex; align-items: center; gap: 6px; margin: 12px 0 4px; }
+.transport button { flex: none; width: 44px; height: 44px; border-radius: 50%; border: 1px solid transparent;
+  background: transparent; cursor: pointer; display: grid; place-items: center; padding: 0; }
+.transport button:hover { background: color-mix(in srgb, var(--ink) 9%, transparent); }
+.transport button.play { background: var(--ink); color: var(--ground); }
+.transport button.play:hover { background: color-mix(in srgb, var(--ink) 82%, var(--ground)); }
+.transport svg { width: 18px; height: 18px; fill: currentColor; display: block; }
+.transport .time { flex: 1; min-width: 60px; }
+.transport output { min-width: 6.2em; text-align: right; color: var(--muted); font-variant-numeric: tabular-nums;
+  font-size: 13.5px; white-space: nowrap; }
+.track { position: relative; display: block; height: 44px; }
+input[type=range] { -webkit-appearance: none; appearance: none; width: 100%; height: 44px; margin: 0; background: none;
+  cursor: pointer; display: block; position: relative; touch-action: pan-y; }
+input[type=range]::-webkit-slider-runnable-track { height: 4px; border-radius: 2px;
+  background: linear-gradient(to right, var(--tint, var(--ink)) var(--fill, 0%), var(--rail) var(--fill, 0%)); }
+input[type=range]::-moz-range-track { height: 4px; border-radius: 2px;
+  background: linear-gradient(to right, var(--tint, var(--ink)) var(--fill, 0%), var(--rail) var(--fill, 0%)); }
+input[type=range]::-webkit-slider-thumb { -webkit-appearance: none; width: 18px; height: 18px; margin-top: -7px;
+  border-radius: 50%; background: var(--tint, var(--ink)); border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
+input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 50%; background: var(--tint, var(--ink));
+  border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
+.best { position: absolute; top: 22px; width: 28px; height: 24px; margin-left: -14px; border: 0; background: none; padding: 0;
+  cursor: pointer; z-index: 1; }
+.best::after { content: ""; position: absolute; left: 50%; top: 6px; margin-left: -6px; border: 6px solid transparent;
+  border-top: 0; border-bottom: 9px solid var(--tint, var(--ink)); }
+.best:hover::after { transform: scale(1.25); }
+.rows { display: grid; margin-top: 4px; }
+.row { display: grid; grid-template-columns: minmax(150px, 1.1fr) minmax(130px, 1.5fr) 62px minmax(130px, 1.1fr);
+  align-items: center; gap: 0 12px; border-top: 1px solid var(--hairline); min-height: 46px; }
+.row .name { display: flex; align-items: center; gap: 8px; font-weight: 600; min-width: 0; }
+.row .name i { flex: none; width: 20px; height: 4px; border-radius: 2px; background: var(--tint); }
+.row .name button { flex: none; margin-left: auto; border: 0; background: none; width: 32px; height: 44px; color: var(--faint);
+  cursor: pointer; font-size: 17px; line-height: 1; padding: 0; }
+.row .name button:hover { color: var(--ink); }
+.row output { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.row .result { color: var(--muted); font-size: 13.5px; }
+.row .result.diverged, .row .result.climbing { color: var(--bad); font-weight: 600; }
+.row .result.escaped, .row .result.converged { color: var(--good); font-weight: 600; }
+.add { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; border-top: 1px solid var(--hairline); padding: 7px 0 3px;
+  color: var(--muted); font-size: 13px; }
+.chip { border: 1px solid var(--hairline); border-radius: 17px; background: none; padding: 0 12px 0 10px; min-height: 34px;
+  cursor: pointer; display: inline-flex; gap: 7px; align-items: center; color: var(--ink); font-size: 13.5px; }
+.chip:hover { border-color: var(--muted); }
+.chip i { width: 10px; height: 10px; border-radius: 50%; background: var(--tint); }
+.chip[aria-pressed=true] { background: var(--ink); color: var(--ground); border-color: var(--ink); }
+.controls { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 205px), 1fr)); gap: 0 22px; margin-top: 6px;
+  padding-top: 4px; border-top: 1px solid var(--hairline); }
+.control label, .control .label { display: flex; justify-content: space-between; gap: 8px; font-size: 13.5px; color: var(--muted);
+  padding-top: 6px; }
+.control output { color: var(--ink); font-variant-numeric: tabular-nums; }
+.control .track { margin-top: -8px; }
+.control select { font: inherit; font-size: 14px; width: 100%; min-height: 36px; margin: 3px 0 5px; padding: 3px 8px; color: var(--ink);
+  background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
+.segments { display: flex; margin: 4px 0 6px; border: 1px solid var(--hairline); border-radius: 8px; overflow: hidden; }
+.segments button { flex: 1; min-height: 36px; border: 0; border-left: 1px solid var(--hairline); background: none; cursor: pointer;
+  font-size: 13.5px; padding: 2px 6px; }
+.segments button:first-child { border-left: 0; }
+.segments button[aria-pressed=true] { background: var(--ink); color: var(--ground); }
+.segments button:focus-visible { outline-offset: -3px; }
+.dial { display: flex; align-items: center; gap: 12px; }
+.dial svg { width: 62px; height: 62px; flex: none; cursor: grab; touch-action: none; overflow: visible; }
+.faces { margin: 2px 0 10px; max-width: 460px; }
+.ledger { font-size: 13.5px; font-variant-numeric: tabular-nums; display: grid; grid-template-columns: auto 1fr; gap: 2px 14px; margin: 0;
+  border-radius: 6px; background: var(--panel); border: 1px solid var(--hairline); padding: 10px 12px; }
+.ledger dt { color: var(--muted); white-space: nowrap; }
+.ledger dd { margin: 0; overflow-wrap: anywhere; }
+.ledger .now { font-weight: 600; color: var(--tint); }
+.caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 10px 0 4px; max-width: 74ch; }
+.foot { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13.5px; color: var(--muted); align-items: center; }
+.foot button, summary { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
+  text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
+  font-size: 13.5px; list-style: none; }
+summary::-webkit-details-marker { display: none; }
+summary::before { content: "▸"; margin-right: 6px; display: inline-block; }
+details[open] > summary::before { content: "▾"; }
+.foot input { font: 12.5px/1.4 ui-monospace, monospace; flex: 1 1 220px; min-width: 0; min-height: 32px; padding: 4px 8px; color: var(--ink);
+  background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
+.table { max-height: 330px; overflow: auto; border: 1px solid var(--hairline); border-radius: 6px; margin: 0 0 8px; }
+table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
+caption { text-align: left; padding: 6px 10px; color: var(--muted); }
+th, td { text-align: right; padding: 4px 10px; white-space: nowrap; border-bottom: 1px solid var(--hairline); }
+th { position: sticky; top: 0; background: var(--panel); font-weight: 600; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
+.sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+@container (min-width: 560px) {
+  .stage { grid-template-columns: minmax(0, 1.28fr) minmax(0, 1fr); grid-auto-flow: dense; }
+  .stage > :first-child { grid-row: 1 / span 3; }
+  .stage.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .stage.pair > :first-child { grid-row: auto; }
+  .stage.pair > .below { grid-column: 1 / -1; }
+  .stage.pair > .below .plot { aspect-ratio: 3.6; }
+}
+@container (max-width: 559px) {
+  .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }
+  .row .name { grid-column: 1; grid-row: 1; }
+  .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }
+  .row .track { grid-column: 1; grid-row: 2; }
+  .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 52px; text-align: right; }
+  .row .name button { margin-left: 0; order: 3; width: 44px; }
+  .chip, .control select, .segments button { min-height: 44px; }
+  header { display: block; }
+  .transport output { min-width: 0; }
+}
+@media (pointer: coarse) {
+  .chip, .control select, .segments button { min-height: 44px; }
+  .row .name button { width: 44px; }
+  .best { width: 44px; margin-left: -22px; }
+}
+@media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
+@media print {
+  .transport, .add, .foot, .handle i, .row .name button { display: none; }
+  .lab { break-inside: avoid; }
+}
+`;

@@ -1,0 +1,40 @@
+// The runs as text: a table of the steps for screen readers and for anyone who wants the numbers.
+
+import { make } from "./dom.js";
+import { METHODS } from "./methods.js";
+import { formatNumber } from "./theory.js";
+
+/** Rows [method, step, θ₁, θ₂, loss, rate₁, rate₂] of all runs. */
+export function stepRows(lab) {
+  return lab.S.methods.flatMap((method) => {
+    const run = lab.runs[method];
+    return run.points.map((p, t) => {
+      const P = run.records[t]?.P;
+      return [METHODS[method].label, t, p[0], p[1], run.losses[t], P?.a, P?.c];
+    });
+  });
+}
+
+export function stepTable(lab) {
+  const holder = make("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the steps" });
+  const details = make("details", {}, make("summary", { text: "Table of the steps" }), holder);
+  let written = null;
+  const draw = () => {
+    if (!details.open) return;
+    if (written !== lab.runs) {
+      written = lab.runs;
+      const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate of θ₁", "Rate of θ₂"];
+      const body = stepRows(lab).map(([method, t, ...numbers]) =>
+        make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }), ...numbers.map((v) => make("td", { text: formatNumber(v ?? null, 5) }))));
+      const table = make("table", {},
+        make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); a rate belongs to the step that leaves the row.` }),
+        make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })))),
+        make("tbody", {}, ...body));
+      holder.replaceChildren(table);
+    }
+    const now = String(Math.round(lab.at));
+    holder.querySelectorAll("tr[data-step]").forEach((row) => row.classList.toggle("at", row.dataset.step === now));
+  };
+  details.addEventListener("toggle", draw);
+  return { element: details, draw };
+}

@@ -1,0 +1,221 @@
+// What theory says about the runs: best rates, outcomes, escape times, the region of Theorem 2', the
+// stationary law of SGD.
+
+import {
+  absolute, congruence, diagonal, eigen, fromEigen, IDENTITY, inverse, jacobiDiagonal, matvec, rowNorms, scaled,
+  squareRoot,
+} from "./linalg.js";
+import { ESCAPE_DROP, landscapeOf } from "./landscapes.js";
+import { noiseFactor, trajectory } from "./methods.js";
+import { PURPOSE, stream } from "./rng.js";
+
+/** Spectral radius of one mode of momentum, x ← x − lr·m, m ← βm + hx (β = 0: gradient descent). */
+export function modeRadius(lr, h, beta) {
+  const trace = 1 + beta - lr * h;
+  const disc = trace * trace - 4 * beta;
+  if (disc < 0) return Math.sqrt(beta);
+  return (Math.abs(trace) + Math.sqrt(disc)) / 2;
+}
+
+/** Golden-section search for the least value of fn on [lo, hi] in the logarithm. */
+function goldenSection(fn, lo, hi) {
+  const ratio = (Math.sqrt(5) - 1) / 2;
+  let [a, b] = [Math.log(lo), Math.log(hi)];
+  for (let i = 0; i < 60; i += 1) {
+    const [c, d] = [b - ratio * (b - a), a + ratio * (b - a)];
+    if (fn(Math.exp(c)) < fn(Math.exp(d))) b = d;
+    else a = c;
+  }
+  return Math.exp((a + b) / 2);
+}
+
+/** The rate that is best in theory for curvatures h1 ≥ h2: fastest contraction, or cleanest escape. */
+export function bestRateFor(h1, h2, beta = 0) {
+  if (!(h1 > 0) || !Number.isFinite(h1 + h2)) return null;
+  if (beta === 0) return h2 > 0 ? 2 / (h1 + h2) : 1 / h1;
+  if (h2 > 0) {
+    return goldenSection((lr) => Math.max(modeRadius(lr, h1, beta), modeRadius(lr, h2, beta)), 1e-6 / h1, 4 / h1);
+  }
+  return goldenSection((lr) => modeRadius(lr, h1, beta) / modeRadius(lr, h2, beta), 1e-6 / h1, 4 / h1);
+}
+
+function preconditionedCurvatures(H, diag, damping) {
+  const root = diagonal(...diag.map((d) => 1 / Math.sqrt(d + damping)));
+  return eigen(congruence(root, H)).values;
+}
+
+/** Lowest loss at the last step (where the loss is bounded below), or the soonest escape that never climbs. */
+function searchRate(method, S, land) {
+  let best = null;
+  for (let i = 0; i <= 80; i += 1) {
+    const lr = 10 ** (-4 + (5 * i) / 80);
+    const run = trajectory(method, S, S.steps, lr);
+    if (run.diverged && land.floor !== null) continue;
+    let score = run.losses[run.losses.length - 1];
+    if (land.floor === null) {
+      const step = escapeStep(run, S, land);
+      const climbed = run.losses.slice(0, step ?? undefined).some((f) => f > run.losses[0] + 1e-12);
+      score = step === null || climbed ? Infinity : step;
+    }
+    if (Number.isFinite(score) && (best === null || score < best.score)) best = { score, lr };
+  }
+  return best && best.lr;
+}
+
+/** The rate to mark on a method's slider, and the reason in words; null where there is none. */
+export function bestRate(method, S, run = null) {
+  const land = landscapeOf(S);
+  const how = land.floor === null ? "cleanest escape" : "fastest convergence";
+  if (land.quadratic && method !== "rmsprop") {
+    const H = land.quadratic;
+    const { values } = eigen(H);
+    let curvatures = values;
+    if (method === "newton") curvatures = [1, 1];
+    if (method === "saddle_free") curvatures = values.map((x) => x / (Math.abs(x) + S.damping));
+    const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H), esgd: rowNorms(H) }[method];
+    const estimated = run?.records[run.records.length - 1]?.D;
+    if (D) curvatures = preconditionedCurvatures(H, method === "equilibration" ? D : (estimated ?? D), S.damping);
+    const value = bestRateFor(curvatures[0], curvatures[1], method === "momentum" ? S.momentum : 0);
+    return value === null ? null : { value, how };
+  }
+  const value = searchRate(method, S, land);
+  return value === null ? null : { value, how: land.floor === null ? "soonest escape" : `lowest loss after ${S.steps} steps` };
+}
+
+/** The momentum that is best on a convex quadratic: ((√κ − 1)/(√κ + 1))². */
+export function bestMomentum(S) {
+  const land = landscapeOf(S);
+  if (!land.quadratic || !land.convex) return null;
+  const [h1, h2] = eigen(land.quadratic).values.map(Math.sqrt);
+  return ((h1 - h2) / (h1 + h2)) ** 2;
+}
+
+/** First step at which the loss has fallen below the saddle by the landscape's drop, or null. */
+export function escapeStep(run, S, land = landscapeOf(S)) {
+  const drop = ESCAPE_DROP[S.landscape];
+  if (!land.saddle || drop === null) return null;
+  const step = run.losses.findIndex((f) => f < land.reference - drop);
+  return step < 0 ? null : step;
+}
+
+/** How a run ended: {kind, step, text}. */
+export function outcome(run, S) {
+  const land = landscapeOf(S);
+  const last = run.losses.length - 1;
+  const escaped = escapeStep(run, S, land);
+  if (run.diverged) return { kind: "diverged", step: run.diverged, text: `diverged at step ${run.diverged}` };
+  if (land.floor !== null) {
+    const goal = land.floor + 1e-3 * Math.max(1e-12, run.losses[0] - land.floor);
+    const step = run.losses.findIndex((f, t) => f <= goal && run.losses.slice(t).every((g) => g <= 2 * goal - land.floor));
+    if (step >= 0) return { kind: "converged", step, text: `at the bottom from step ${step}` };
+  }
+  if (escaped !== null) return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
+  const gradient = Math.hypot(...land.grad(run.points[last]));
+  const start = Math.hypot(...land.grad(run.points[0]));
+  if (gradient < 0.02 * start && run.losses[last] > (land.floor ?? -Infinity) + 0.02) {
+    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
+  }
+  if (run.losses[last] > run.losses[0]) return { kind: "climbing", step: last, text: "climbing" };
+  return { kind: "moving", step: last, text: `loss ${formatNumber(run.losses[last], 3)} at step ${last}` };
+}
+
+/** Escape steps of a method over seeds 0 … count − 1; null where it did not escape within S.steps. */
+export function escapeTimes(method, S, count = 100) {
+  const land = landscapeOf(S);
+  return Array.from({ length: count }, (_, seed) => escapeStep(trajectory(method, { ...S, seed }), S, land));
+}
+
+/**
+ * Theorem 2' at one point: after a step of length α along Newton's and the saddle-free direction,
+ * f_N − f_A ≥ 2αS − (L/3)α³r³, so the saddle-free step is no worse where α² Q ≤ 1 with Q = Lr³/(6S).
+ */
+export function comparison(land, x, alpha) {
+  const g = land.grad(x);
+  const H = land.hess(x);
+  const newton = matvec(inverse(H), g);
+  const free = matvec(inverse(absolute(H)), g);
+  const { values, angle } = eigen(H);
+  const along = [Math.cos(angle) * g[0] + Math.sin(angle) * g[1], -Math.sin(angle) * g[0] + Math.cos(angle) * g[1]];
+  const S = values.reduce((sum, value, i) => (value < 0 ? sum + along[i] ** 2 / -value : sum), 0);
+  const r = Math.hypot(newton[0], newton[1]);
+  const fN = land.f([x[0] - alpha * newton[0], x[1] - alpha * newton[1]]);
+  const fA = land.f([x[0] - alpha * free[0], x[1] - alpha * free[1]]);
+  const L = land.lipschitz ?? 0;
+  return { S, r, fN, fA, bound: 2 * alpha * S - (L / 3) * alpha ** 3 * r ** 3, Q: (L * r ** 3) / (6 * S) };
+}
+
+/** Random starts and lengths for the phase diagram; points without negative curvature are left out. */
+export function phaseSample(S, count = 600) {
+  const land = landscapeOf(S);
+  const [cx, cy, half] = land.window;
+  const next = stream(S.seed, PURPOSE.scatter, 0);
+  const sample = [];
+  while (sample.length < count) {
+    const x = [cx + half * (2 * next() - 1), cy + half * (2 * next() - 1)];
+    const alpha = 10 ** (-1.5 + 2 * next());
+    const result = comparison(land, x, alpha);
+    if (result.S > 0 && Number.isFinite(result.Q)) sample.push({ x, alpha, ...result });
+  }
+  return sample;
+}
+
+/** Stationary SGD on an SPD quadratic: HΣ + ΣH − εHΣH = εC; returns Σ and E g² = diag(HΣH + C). */
+export function stationary(H, C, lr) {
+  const { values, angle } = eigen(H);
+  const c = Math.cos(angle);
+  const s = Math.sin(angle);
+  const p = { // C in H's eigenbasis
+    a: C.a * c * c + 2 * C.b * c * s + C.c * s * s,
+    b: (C.c - C.a) * c * s + C.b * (c * c - s * s),
+    c: C.a * s * s - 2 * C.b * c * s + C.c * c * c,
+  };
+  const solve = (x, h, k) => (lr * x) / (h + k - lr * h * k);
+  const m = { a: solve(p.a, values[0], values[0]), b: solve(p.b, values[0], values[1]), c: solve(p.c, values[1], values[1]) };
+  const sigma = {
+    a: m.a * c * c - 2 * m.b * c * s + m.c * s * s,
+    b: (m.a - m.c) * c * s + m.b * (c * c - s * s),
+    c: m.a * s * s + 2 * m.b * c * s + m.c * c * c,
+  };
+  const inner = congruence(H, sigma);
+  return { sigma, second: [inner.a + C.a, inner.c + C.c] };
+}
+
+/** The covariance of the gradient noise of a state at Hessian H. */
+export function noiseCovariance(S, H) {
+  const B = noiseFactor(S.noise_shape, H);
+  return scaled(congruence(B, IDENTITY), S.noise ** 2);
+}
+
+/** √M of the preconditioner of the linked contours, with the hyperbolic boost of Theorem 1' where it applies. */
+export function contourRoot(S, H) {
+  const invert = (d) => 1 / Math.sqrt(d + 1e-12);
+  if (S.precond === "jacobi") return diagonal(...jacobiDiagonal(H).map(invert));
+  if (S.precond === "equilibration") return diagonal(...rowNorms(H).map(invert));
+  const { values, angle } = eigen(H);
+  const [p, q] = values.map((x) => 1 / Math.sqrt(Math.abs(x) + 1e-12));
+  if (values[0] * values[1] >= 0 || S.boost === 0) return fromEigen([p, q], angle);
+  // M = |H|^{-1/2} B |H|^{-1/2} with B in O(1, 1): [[cosh t, sinh t], [sinh t, cosh t]] in H's eigenbasis
+  const [ch, sh] = [Math.cosh(S.boost), Math.sinh(S.boost)];
+  const M = { a: p * p * ch, b: p * q * sh, c: q * q * ch };
+  const c = Math.cos(angle);
+  const s = Math.sin(angle);
+  return squareRoot({
+    a: M.a * c * c - 2 * M.b * c * s + M.c * s * s,
+    b: (M.a - M.c) * c * s + M.b * (c * c - s * s),
+    c: M.a * s * s + 2 * M.b * c * s + M.c * c * c,
+  });
+}
+
+/** A number as a reader wants it: `digits` significant ones, true minus, powers of ten in superscript. */
+export function formatNumber(value, digits = 3) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e4 || size < 1e-3) {
+    const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
+    const power = String(Number(exponent)).replace(/[-\d]/g, (ch) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(ch)]);
+    return `${mantissa.replace("-", "−")}·10${power}`;
+  }
+  return String(Number(value.toPrecision(digits))).replace("-", "−");
+}
