@@ -13,6 +13,8 @@ from esgd.errors import ConfigError
 
 __all__ = ["app"]
 
+PAPER_METHODS = ("sgd", "rmsprop", "jacobi", "esgd")
+
 app = typer.Typer(
     name="esgd",
     no_args_is_help=True,
@@ -22,12 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:1… or mps; auto takes the fastest there is.")
-]
-Runs = Annotated[
-    Path | None, typer.Option(help="Folder of the runs (default: ESGD_RUNS, else the user's cache).")
-]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1… or mps; auto takes the fastest there is.")]
+Runs = Annotated[Path | None, typer.Option(help="Folder of the runs (default: ESGD_RUNS, else the user's cache).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
@@ -52,15 +50,11 @@ def _root(
 @app.command()
 def train(
     workload: Annotated[str, typer.Argument(help="mnist, mnist-10k (packaged, needs no network) or curves.")],
-    optimizer: Annotated[
-        str, typer.Option("--optimizer", "-o", help="sgd, rmsprop, jacobi, esgd, adam.")
-    ] = "esgd",
+    optimizer: Annotated[str, typer.Option("--optimizer", "-o", help="sgd, rmsprop, jacobi, esgd, adam.")] = "esgd",
     lr: Annotated[float | None, typer.Option(help="Learning rate (default: the method's own).")] = None,
     epochs: Annotated[int, typer.Option(help="Passes through the training set, in all.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the initialisation, the data order and the probes.")] = 0,
-    damping: Annotated[
-        float | None, typer.Option(help="λ of the preconditioner (default: the method's).")
-    ] = None,
+    damping: Annotated[float | None, typer.Option(help="λ of the preconditioner (default: the method's).")] = None,
     decay: Annotated[float | None, typer.Option(help="RMSProp's decay rate α (default: 0.95).")] = None,
     momentum: Annotated[float, typer.Option(help="Heavy-ball momentum; the paper uses none.")] = 0.0,
     nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of the momentum.")] = False,
@@ -70,9 +64,7 @@ def train(
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     eval_every: Annotated[int, typer.Option(help="Epochs between two evaluations.")] = 1,
     checkpoint_every: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 1,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run (default: made from the settings).")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run (default: made from the settings).")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
     device: Device = "auto",
     runs: Runs = None,
@@ -115,13 +107,53 @@ def train(
             checkpoint_every=checkpoint_every,
         )
     last = result.records[-1]
-    summary = (
-        f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
-    )
+    summary = f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
     signalled.exit_if_received(f"stopped and saved ({summary}); the same command goes on from here")
     print(f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
     if result.status == "diverged":
         raise typer.Exit(3)
+
+
+@app.command()
+def search(
+    workload: Annotated[str, typer.Argument(help="mnist, mnist-10k or curves.")],
+    optimizer: Annotated[str, typer.Option("--optimizer", "-o", help="A method, or all of the paper's.")] = "all",
+    space: Annotated[str, typer.Option(help="Ranges: paper (§7) or wide.")] = "paper",
+    trials: Annotated[int, typer.Option(help="Trials a method, in all.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Length of each trial.")] = 30,
+    seed: Annotated[int, typer.Option(help="Of each trial's net, data order and probes.")] = 1000,
+    momentum: Annotated[float, typer.Option(help="Momentum of each trial; the paper uses none.")] = 0.0,
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of the momentum.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    device: Device = "auto",
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Random search, resumable; several processes may work on one study."""
+    from esgd.search import SearchSettings
+    from esgd.search import search as run_search
+
+    methods = PAPER_METHODS if optimizer == "all" else (optimizer,)
+    studies = [
+        SearchSettings(workload, method, space, trials, epochs, seed, momentum, nesterov) for method in methods
+    ]
+    deadline = _deadline(minutes)
+    with StopSignal() as signalled:
+        for settings in studies:
+            done = run_search(
+                settings,
+                root=runs,
+                device=device,
+                progress=not quiet,
+                should_stop=lambda: signalled() or time.monotonic() > deadline,
+                on_trial=lambda number, loss, name=settings.name: print(f"{name} trial {number}: loss {loss:.4f}"),
+            )
+            signalled.exit_if_received("stopped and saved; the same command goes on from here")
+            told = done.frozen("COMPLETE")
+            if told:
+                best = min(told, key=lambda trial: trial.value)
+                drawn = ", ".join(f"{key} {value:.4g}" for key, value in best.params.items())
+                print(f"{settings.name}: {len(told)} of {trials} trials; best loss {best.value:.4f} with {drawn}")
 
 
 @app.command("list")

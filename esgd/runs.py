@@ -18,7 +18,7 @@ from esgd.errors import ConfigError, DataError, EsgdError
 from esgd.files import atomic_write, exclusive_lock
 from esgd.paths import runs_dir
 
-__all__ = ["COLUMNS", "RunFolder", "list_runs", "read_csv", "write_csv"]
+__all__ = ["COLUMNS", "RunBusyError", "RunFolder", "list_runs", "read_csv", "write_csv"]
 
 COLUMNS = (
     "run",  # name of the run
@@ -33,6 +33,10 @@ COLUMNS = (
     "gradient_equivalents",  # updates, plus what the Hessian-vector products cost in gradients
 )
 _INTEGERS = frozenset({"seed", "epoch", "step", "member", "trial"})
+
+
+class RunBusyError(EsgdError):
+    """Another process is working on the run."""
 
 
 class RunFolder:
@@ -67,22 +71,21 @@ class RunFolder:
         """Keep the run to this process.
 
         Raises:
-            EsgdError: another process is at it, or the folder cannot be written.
+            RunBusyError: another process is at it.
+            EsgdError: the folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with exclusive_lock(self.path / "lock", wait=False):
                 yield
         except BlockingIOError as error:
-            raise EsgdError(f"another process is working on the run in {self.path}: wait for it") from error
+            raise RunBusyError(f"another process is working on the run in {self.path}: wait for it") from error
         except PermissionError as error:
             raise EsgdError(
                 f"no permission to write {error.filename}: choose another folder with --runs or ESGD_RUNS"
             ) from error
         except OSError as error:
-            raise EsgdError(
-                f"cannot write {error.filename or self.path}: {error.strerror or error}"
-            ) from error
+            raise EsgdError(f"cannot write {error.filename or self.path}: {error.strerror or error}") from error
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, or an empty dict when there is none yet.

@@ -59,9 +59,7 @@ def evaluate(net: Autoencoder, images: Tensor, task: Any) -> tuple[float, float]
     totals = torch.zeros(2, device=images.device)
     for chunk in images.split(EVALUATION_CHUNK):
         logits = net(chunk)
-        totals += (
-            len(chunk) * torch.stack([task.loss(logits, chunk), task.squared_error(logits, chunk)]).float()
-        )
+        totals += len(chunk) * torch.stack([task.loss(logits, chunk), task.squared_error(logits, chunk)]).float()
     loss, squared_error = (totals / len(images)).tolist()
     return loss, squared_error
 
@@ -84,7 +82,6 @@ class Training:
         self.epoch = 0  # finished epochs
         self.position = 0  # batches done of the epoch that follows
         self.step = 0
-        self.products = 0  # Hessian-vector products taken
         self.seconds = 0.0
         self.loss_sum = 0.0  # of this epoch's batches
         self.records: list[Record] = []
@@ -98,6 +95,11 @@ class Training:
     def diverged(self) -> bool:
         """Whether the last recorded loss is not finite."""
         return bool(self.records) and not math.isfinite(self.records[-1]["loss"])
+
+    @property
+    def products(self) -> int:
+        """Hessian-vector products taken so far."""
+        return self.optimizer.param_groups[0].get("probe_index", 0)
 
     def _rest_of_epoch(self) -> Iterator[Tensor]:
         """The batches of this epoch that are still to come."""
@@ -129,8 +131,7 @@ class Training:
         """One update; returns the loss of the batch, detached."""
         self.optimizer.zero_grad()
         loss = self.task.loss(self.net(images), images)
-        if getattr(self.optimizer, "curvature_due", False):
-            self.products += self.config.warmup_probes if self.products == 0 else 1
+        if self.config.uses_curvature:
             loss = self.optimizer.probe(loss)
         loss.backward()
         self.optimizer.step()
@@ -172,7 +173,7 @@ class Training:
         self.records = list(state["records"])
 
 
-_PROGRESS = ("epoch", "position", "step", "products", "seconds", "loss_sum")
+_PROGRESS = ("epoch", "position", "step", "seconds", "loss_sum")
 
 
 def train(
