@@ -41,6 +41,17 @@ function panel({ title, shape = "wide", layers = 1 }) {
   };
 }
 
+/** A button that opens and closes an element; `opened` runs when it opens. */
+function disclosure(label, body, opened = () => {}) {
+  body.hidden = true;
+  const button = make("button", { type: "button", "aria-expanded": "false", text: label, onclick: () => {
+    body.hidden = !body.hidden;
+    button.setAttribute("aria-expanded", String(!body.hidden));
+    if (!body.hidden) opened();
+  } });
+  return button;
+}
+
 /** Calls back with the pointer's position while it is held down on the canvas. */
 function scrub(canvas, callback) {
   canvas.classList.add("scrub");
@@ -457,12 +468,13 @@ const SETTINGS = {
   damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
   decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
   noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
-  noise_shape: { label: "Noise covariance C", options: ["I", "H", "H2", "tilted"] },
+  noise_shape: { label: "Covariance of the noise ∝", options: ["I", "H", "H2", "tilted"] },
   interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
   warmup: { label: "Probes in the first refresh", min: 1, max: 20, step: 1, integer: true },
   probe: { label: "Probes", options: ["rademacher", "gaussian"] },
   curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
   precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
+  zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -478,16 +490,33 @@ const SETTINGS = {
 const OPTION_LABELS = {
   rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
   jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
-  I: "C = I", H: "C ∝ |H|", H2: "C ∝ H²", tilted: "C = diag(1, 4)",
+  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)",
 };
 
 const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, noise: 0, noise_shape: "I", interval: 1,
-  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0,
+  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_esgd: 0.1,
 };
+
+/** Whether a setting changes anything in this state: the others are hidden. */
+function relevant(key, S) {
+  const runs = (...names) => names.some((name) => S.methods.includes(name));
+  const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
+  if (key === "kappa") return S.landscape === "bowl";
+  if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
+  if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "momentum") return runs("momentum");
+  if (key === "decay") return runs("rmsprop");
+  if (key === "curvature") return runs("jacobi");
+  if (key === "interval" || key === "warmup" || key === "probe") return probed;
+  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "esgd");
+  if (key === "noise_shape") return S.noise > 0;
+  if (key === "boost") return S.precond === "absolute" && S.eig1 * S.eig2 < 0;
+  return true;
+}
 
 /** One value made legal, or undefined when it is beyond repair. */
 function legal(key, value) {
@@ -614,6 +643,7 @@ function searchRate(method, S, land) {
       const climbed = run.losses.slice(0, step ?? undefined).some((f) => f > run.losses[0] + 1e-12);
       score = step === null || climbed ? Infinity : step;
     }
+    if (land.floor !== null && land.saddle && score > land.reference - ESCAPE_DROP[S.landscape]) continue; // caught
     if (Number.isFinite(score) && (best === null || score < best.score)) best = { score, lr };
   }
   return best && best.lr;
@@ -655,16 +685,32 @@ function escapeStep(run, S, land = landscapeOf(S)) {
   return step < 0 ? null : step;
 }
 
+/** The step at which a run has diverged: out of reach, or out of the picture along a direction that should shrink. */
+function divergedStep(run, land) {
+  if (!land.quadratic) return run.diverged;
+  const { values, angle } = eigen(land.quadratic);
+  const axes = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]].filter((_, i) => values[i] > 0);
+  const along = (axis, p) => Math.abs(axis[0] * p[0] + axis[1] * p[1]);
+  for (const axis of axes) {
+    const limit = Math.max(3 * land.window[2], 2 * along(axis, run.points[0]));
+    const step = run.points.findIndex((p) => along(axis, p) > limit);
+    if (step >= 0) return step;
+  }
+  const fell = run.losses[run.losses.length - 1] < land.reference; // it ran away down the saddle: an escape
+  return fell ? null : run.diverged;
+}
+
 /** How a run ended: {kind, step, text}. */
 function outcome(run, S) {
   const land = landscapeOf(S);
   const last = run.losses.length - 1;
   const escaped = escapeStep(run, S, land);
-  if (run.diverged) return { kind: "diverged", step: run.diverged, text: `diverged at step ${run.diverged}` };
+  const diverged = divergedStep(run, land);
+  if (diverged !== null) return { kind: "diverged", step: diverged, text: `diverged at step ${diverged}` };
   if (land.floor !== null) {
     const goal = land.floor + 1e-3 * Math.max(1e-12, run.losses[0] - land.floor);
     const step = run.losses.findIndex((f, t) => f <= goal && run.losses.slice(t).every((g) => g <= 2 * goal - land.floor));
-    if (step >= 0) return { kind: "converged", step, text: `at the bottom from step ${step}` };
+    if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
   }
   if (escaped !== null) return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
   const gradient = Math.hypot(...land.grad(run.points[last]));
@@ -772,7 +818,8 @@ function formatNumber(value, digits = 3) {
   if (size >= 1e4 || size < 1e-3) {
     const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
     const power = String(Number(exponent)).replace(/[-\d]/g, (ch) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(ch)]);
-    return `${mantissa.replace("-", "−")}·10${power}`;
+    const rounded = String(Number(mantissa)).replace("-", "−");
+    return rounded === "1" ? `10${power}` : `${rounded}·10${power}`;
   }
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
@@ -979,7 +1026,7 @@ const SCENES = {
       landscape: "net", methods: ["sgd", "newton", "esgd"], x0: 1.45, y0: -1.3, steps: 60, lr_sgd: 0.1,
       lr_newton: 0.25, lr_esgd: 0.15, damping: 0.01, interval: 2, warmup: 2, probe: "rademacher",
     },
-    views: ["path", "loss", "rates"],
+    views: [["path"], ["loss", "rates"]],
     controls: ["steps"],
   },
   descent: {
@@ -988,10 +1035,10 @@ const SCENES = {
       "One rate must serve two curvatures. Across the valley the steps overshoot and change sign; along it " +
       "they hardly move. Raise κ and look for the best rate: how many steps does it cost now?",
     state: {
-      landscape: "bowl", methods: ["sgd", "momentum"], kappa: 20, angle: 20, x0: -2.05, y0: 0.35, steps: 80,
-      lr_sgd: 1.8, lr_momentum: 0.7, momentum: 0.6,
+      landscape: "bowl", methods: ["sgd", "momentum"], kappa: 60, angle: 20, x0: -1.78, y0: 1.375, steps: 80,
+      lr_sgd: 1.75, lr_momentum: 1.5, momentum: 0.6,
     },
-    views: ["path", "loss", "slice"],
+    views: [["path"], ["loss", "slice"]],
     controls: ["kappa", "momentum", "angle", "steps"],
   },
   escape: {
@@ -1004,20 +1051,21 @@ const SCENES = {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 1, eig2: -0.2, angle: 0, x0: 1.9, y0: 0,
       steps: 120, lr_sgd: 0.25, lr_equilibration: 0.25, noise: 0.02, seed: 4, damping: 1e-4,
     },
-    views: ["path", "escape", "loss"],
+    views: [["path"], ["escape", "loss"]],
     controls: ["noise", "seed", "eig2", "steps"],
   },
   contours: {
     title: "What preconditioning changes",
     caption:
-      "Left, the landscape in its own coordinates; right, the same landscape in φ = D^½ θ. Preconditioned " +
+      "Left, the landscape in its own coordinates; right, the same landscape in φ = √D θ. Preconditioned " +
       "descent on the left is plain descent on the right. Drag either start. " +
       "For which rotations does a diagonal D round the contours, and for which does it not?",
     state: {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 3.5, eig2: 0.3, angle: 8, x0: -1.9, y0: 1.25,
-      steps: 40, lr_sgd: 0.5, lr_equilibration: 1, precond: "equilibration", damping: 1e-8,
+      steps: 40, lr_sgd: 0.5, lr_equilibration: 1, lr_jacobi: 1, lr_saddle_free: 1, precond: "equilibration", damping: 1e-8,
     },
-    views: ["path", "after", "loss"],
+    views: [["path"], ["after"], ["loss"]],
+    pair: true,
     controls: ["precond", "eig1", "eig2", "angle", "boost"],
   },
   "saddle-free": {
@@ -1030,7 +1078,7 @@ const SCENES = {
       landscape: "eggbox", methods: ["newton", "saddle_free"], x0: 0.75, y0: 2.2, steps: 30, lr_newton: 0.25,
       lr_saddle_free: 0.25, damping: 1e-8,
     },
-    views: ["path", "phase", "loss"],
+    views: [["path"], ["phase", "loss"]],
     controls: ["seed", "steps"],
   },
   "rotation-dial": {
@@ -1043,7 +1091,7 @@ const SCENES = {
       landscape: "quadratic", methods: ["jacobi", "equilibration"], eig1: 1, eig2: -1, angle: 40, x0: 1.5, y0: 0.75,
       steps: 16, lr_jacobi: 0.25, lr_equilibration: 0.25, damping: 1e-4,
     },
-    views: ["path", "dial", "rates"],
+    views: [["path"], ["dial", "rates"]],
     controls: ["angle", "eig2", "steps"],
   },
   probes: {
@@ -1056,7 +1104,8 @@ const SCENES = {
       landscape: "quadratic", methods: ["jacobi", "esgd"], eig1: 3, eig2: -1.5, angle: 25, x0: 1.2, y0: 1.2, steps: 100,
       lr_jacobi: 0.02, lr_esgd: 0.02, probe: "gaussian", curvature: "probes", interval: 1, warmup: 1, seed: 3,
     },
-    views: ["cloud", "estimates", "path"],
+    views: [["cloud"], ["path"], ["estimates"]],
+    pair: true,
     controls: ["probe", "seed", "eig1", "eig2", "angle"],
   },
   "esgd-steps": {
@@ -1066,10 +1115,10 @@ const SCENES = {
       "two weights, the lines their true values. Step through the run, then draw one Gaussian probe instead " +
       "of signs: what can the very first step do?",
     state: {
-      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.5, angle: 30, x0: 1.75, y0: 0.4, steps: 40,
-      lr_esgd: 0.2, damping: 0.01, interval: 5, warmup: 1, probe: "rademacher", seed: 2, noise: 0.05, at: 20,
+      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.5, angle: 30, x0: 1.3, y0: 1.75, steps: 40,
+      lr_esgd: 0.12, damping: 0.01, interval: 5, warmup: 1, probe: "rademacher", seed: 2, noise: 0.05, at: 20,
     },
-    views: ["path", "bars", "ledger", "loss"],
+    views: [["path"], ["bars", "ledger"], ["loss"]],
     controls: ["interval", "warmup", "probe", "damping", "noise", "seed"],
   },
   "rmsprop-faces": {
@@ -1080,14 +1129,14 @@ const SCENES = {
       "Choose a face: which one is proportional to equilibration?",
     state: {
       landscape: "quadratic", methods: ["sgd", "rmsprop"], eig1: 4.302776, eig2: 0.697224, angle: 16.845, x0: 0.1, y0: 0.1,
-      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1,
+      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3,
     },
-    views: ["path", "faces", "loss"],
+    views: [["path"], ["faces", "loss"]],
     controls: ["noise_shape", "noise", "angle", "seed", "decay"],
     faces: {
-      displacement: { x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
-      noise: { x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
-      oscillation: { x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
+      displacement: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
+      noise: { zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
+      oscillation: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
     },
   },
 };
@@ -1098,13 +1147,15 @@ const SCENES = {
 const STYLE = `
 :host { display: block; container-type: inline-size; color: var(--ink); margin: 1.25rem 0; text-align: left; }
 * { box-sizing: border-box; }
+[hidden] { display: none !important; }
 .lab { font: 400 14.5px/1.45 var(--font); color: var(--ink); border-block: 1px solid var(--hairline);
   padding: 14px 0 10px; -webkit-text-size-adjust: 100%; }
 .lab.boxed { border: 1px solid var(--hairline); border-radius: 10px; padding: 14px; background: var(--ground); }
 header { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; margin: 0 0 8px; }
 h3 { font: 650 17px/1.25 var(--font); margin: 0; letter-spacing: -0.01em; color: var(--ink); }
 .formula { color: var(--muted); font-size: 13px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.stage { display: grid; gap: 14px 18px; grid-template-columns: minmax(0, 1fr); }
+.stage { display: grid; gap: 12px 18px; grid-template-columns: minmax(0, 1fr); }
+.column { display: grid; gap: 12px; align-content: start; min-width: 0; }
 figure { margin: 0; min-width: 0; }
 figure > .head { display: flex; justify-content: space-between; gap: 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
@@ -1113,7 +1164,7 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .plot { position: relative; width: 100%; }
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
-.plot.wide { aspect-ratio: 1.62; }
+.plot.wide { aspect-ratio: 1.68; }
 .plot canvas.tap { cursor: crosshair; touch-action: pan-y; }
 .plot canvas.scrub { cursor: ew-resize; touch-action: pan-y; }
 .handle { position: absolute; width: 48px; height: 48px; margin: -24px 0 0 -24px; border: 0; padding: 0; background: none;
@@ -1125,7 +1176,7 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .handle:active { cursor: grabbing; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
-:is(button, input, select, summary, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
+:is(button, input, select, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
   outline-offset: 2px; }
 :is(button, input, select):focus:not(:focus-visible) { outline: none; }
 button { font: inherit; color: inherit; }
@@ -1156,7 +1207,7 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
   border-top: 0; border-bottom: 9px solid var(--tint, var(--ink)); }
 .best:hover::after { transform: scale(1.25); }
 .rows { display: grid; margin-top: 4px; }
-.row { display: grid; grid-template-columns: minmax(150px, 1.1fr) minmax(130px, 1.5fr) 62px minmax(130px, 1.1fr);
+.row { display: grid; grid-template-columns: minmax(200px, 1.2fr) minmax(130px, 1.5fr) 62px minmax(140px, 1.1fr);
   align-items: center; gap: 0 12px; border-top: 1px solid var(--hairline); min-height: 46px; }
 .row .name { display: flex; align-items: center; gap: 8px; font-weight: 600; min-width: 0; }
 .row .name i { flex: none; width: 20px; height: 4px; border-radius: 2px; background: var(--tint); }
@@ -1198,12 +1249,11 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
 .ledger .now { font-weight: 600; color: var(--tint); }
 .caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 10px 0 4px; max-width: 74ch; }
 .foot { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13.5px; color: var(--muted); align-items: center; }
-.foot button, summary { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
+.foot button { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
   text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
   font-size: 13.5px; list-style: none; }
-summary::-webkit-details-marker { display: none; }
-summary::before { content: "▸"; margin-right: 6px; display: inline-block; }
-details[open] > summary::before { content: "▾"; }
+.foot [aria-expanded]::before { content: "▸"; margin-right: 6px; }
+.foot [aria-expanded=true]::before { content: "▾"; }
 .foot input { font: 12.5px/1.4 ui-monospace, monospace; flex: 1 1 220px; min-width: 0; min-height: 32px; padding: 4px 8px; color: var(--ink);
   background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
 .table { max-height: 330px; overflow: auto; border: 1px solid var(--hairline); border-radius: 6px; margin: 0 0 8px; }
@@ -1215,12 +1265,10 @@ th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: l
 tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
 .sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @container (min-width: 560px) {
-  .stage { grid-template-columns: minmax(0, 1.28fr) minmax(0, 1fr); grid-auto-flow: dense; }
-  .stage > :first-child { grid-row: 1 / span 3; }
+  .stage { grid-template-columns: minmax(0, 1.24fr) minmax(0, 1fr); }
   .stage.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .stage.pair > :first-child { grid-row: auto; }
-  .stage.pair > .below { grid-column: 1 / -1; }
-  .stage.pair > .below .plot { aspect-ratio: 3.6; }
+  .stage > .below { grid-column: 1 / -1; }
+  .below .plot { aspect-ratio: 3.8; }
 }
 @container (max-width: 559px) {
   .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }
@@ -1262,10 +1310,9 @@ function stepRows(lab) {
 
 function stepTable(lab) {
   const holder = make("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the steps" });
-  const details = make("details", {}, make("summary", { text: "Table of the steps" }), holder);
   let written = null;
   const draw = () => {
-    if (!details.open) return;
+    if (holder.hidden) return;
     if (written !== lab.runs) {
       written = lab.runs;
       const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate of θ₁", "Rate of θ₂"];
@@ -1280,8 +1327,7 @@ function stepTable(lab) {
     const now = String(Math.round(lab.at));
     holder.querySelectorAll("tr[data-step]").forEach((row) => row.classList.toggle("at", row.dataset.step === now));
   };
-  details.addEventListener("toggle", draw);
-  return { element: details, draw };
+  return { element: holder, button: disclosure("Table of the steps", holder, draw), draw };
 }
 
 // theme.js
@@ -1652,7 +1698,7 @@ function ledgerView(lab) {
       note.textContent = `step ${t + 1} of ${METHODS[method].label}`;
       rows.push(["gradient g", pair(record.g)]);
       if (record.products) {
-        rows.push(["probe v", product ? pair(product.v) : `none: next in ${S.interval - (t % S.interval)} steps`, Boolean(product)]);
+        rows.push(["probe v", product ? pair(product.v) : `none (the next in ${S.interval - (t % S.interval)})`, Boolean(product)]);
         rows.push(["product Hv", product ? pair(product.Hv) : "–", Boolean(product)]);
       }
       if (record.sum) rows.push([`D after ${record.k}`, pair(record.sum), Boolean(product)]);
@@ -1708,7 +1754,7 @@ function faceRows(lab) {
 
 /** The second moment that RMSProp keeps, beside what it is said to estimate. */
 function facesView(lab) {
-  const view = panel({ title: "What the second moment reads" });
+  const view = panel({ title: "The second moment" });
   view.draw = () => {
     const { theme } = lab;
     const { ctx, width, height } = surface(view.canvas);
@@ -1735,7 +1781,7 @@ function facesView(lab) {
         text(ctx, theme, formatNumber(value, 3), (Number.isFinite(value) ? scale(value) : left) + 5, yy + tall / 2, { base: "middle", size: 11.5 });
       });
     });
-    view.note(oscillation ? "θ₁ above, θ₂ below" : "unit length; θ₁ above, θ₂ below");
+    view.note(oscillation ? "θ₁ above θ₂" : "scaled to length 1");
     view.describe(rows.map(([name, v]) => `${name}: ${pair(v)}`).join("; ") + ".");
   };
   return view;
@@ -1833,14 +1879,14 @@ async function copy(words, field, note) {
   }
 }
 
-function footer(lab) {
+function footer(lab, disclosures) {
   const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
   const note = make("span", { role: "status" });
   const address = () => {
     const here = globalThis.location ? location.href.split("#")[0] : "";
     return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S)}`;
   };
-  return make("div", { class: "foot" },
+  return make("div", { class: "foot" }, ...disclosures,
     make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(), field, note) }),
     make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(pythonLine(lab.scene, lab.preset.state, lab.S), field, note) }),
     field, note);
@@ -1872,8 +1918,8 @@ function lossRange(lab) {
     const bottom = Math.max(lowest, gap * 1e-9);
     return { log: true, y: [10 ** Math.floor(Math.log10(bottom) - 0.01), 10 ** Math.ceil(Math.log10(gap) + 0.25)], of: (f) => f - land.floor };
   }
-  const top = Math.max(first, 0.4) * 1.35;
-  return { log: false, y: [-Math.max(1.5, top), top], of: (f) => f };
+  const top = Math.max(first, 0.4) * 1.15;
+  return { log: false, y: [-Math.max(1, 0.6 * top), top], of: (f) => f };
 }
 
 function lossView(lab) {
@@ -1958,13 +2004,13 @@ function ratesView(lab) {
     const head = shown.length ? runs[shown[0].m].points[Math.min(t, runs[shown[0].m].points.length - 1)] : [S.x0, S.y0];
     const ideal = inverse(absolute(land.hess(head)));
     const longest = Math.max(...eigen(ideal).values);
-    if (Number.isFinite(longest)) {
+    if (Number.isFinite(longest) && Math.min(...eigen(ideal).values) > 0.03 * longest) {
       ctx.setLineDash([3, 4]);
       ctx.strokeStyle = theme.muted;
       line(ctx, outline(matrixFunction(ideal, (x) => (x / longest) * extent * 0.94)).map(([x, y]) => [sx(x), sy(y)]));
       ctx.setLineDash([]);
     }
-    let beyond = [];
+    const beyond = [];
     for (const item of shown) {
       ctx.strokeStyle = theme.hue[item.m];
       ctx.fillStyle = theme.hue[item.m];
@@ -2000,7 +2046,7 @@ function ratesView(lab) {
 
 const CELLS = 96;
 
-/** The loss on a grid, with its spacing made even: sign(f − reference) |f − reference|^(1/power). */
+/** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 function grid(land, frame, unmap) {
   const [cx, cy, half] = frame;
   const values = new Float64Array((CELLS + 1) * (CELLS + 1));
@@ -2009,9 +2055,8 @@ function grid(land, frame, unmap) {
     for (let i = 0; i <= CELLS; i += 1) {
       const x = unmap([cx - half + (2 * half * i) / CELLS, cy + half - (2 * half * j) / CELLS]);
       const rise = land.f(x) - land.reference;
-      const even = Math.sign(rise) * Math.abs(rise) ** (1 / land.power);
-      values[j * (CELLS + 1) + i] = even;
-      if (Math.abs(even) > largest) largest = Math.abs(even);
+      values[j * (CELLS + 1) + i] = rise;
+      largest = Math.max(largest, Math.abs(rise) ** (1 / land.power));
     }
   }
   return { values, largest: largest || 1 };
@@ -2041,10 +2086,10 @@ function traceLevel(ctx, values, level, px, py) {
   }
 }
 
-function tint(field, theme) {
+function tint(field, theme, power) {
   const image = new ImageData(CELLS + 1, CELLS + 1);
   field.values.forEach((value, index) => {
-    const share = Math.min(1, Math.abs(value) / field.largest) ** 0.8;
+    const share = Math.min(1, Math.abs(value) ** (1 / power) / field.largest) ** 0.8;
     const goal = value < 0 ? theme.below : theme.above;
     for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = theme.level[c] + (goal[c] - theme.level[c]) * share;
     image.data[4 * index + 3] = 255;
@@ -2063,7 +2108,7 @@ function paintContours(canvas, land, theme, frame, unmap) {
   ctx.imageSmoothingEnabled = true;
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
-  ctx.drawImage(tint(field, theme), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
+  ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
   const px = linearScale(0, CELLS, 0, width);
   const py = linearScale(0, CELLS, 0, height);
   const lines = 13;
@@ -2072,7 +2117,8 @@ function paintContours(canvas, land, theme, frame, unmap) {
   ctx.strokeStyle = theme.contour;
   ctx.beginPath();
   for (let k = -lines; k <= lines; k += 1) {
-    if (k !== 0) traceLevel(ctx, field.values, (k / lines) * field.largest * 0.985, px, py);
+    const level = Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** land.power;
+    if (k !== 0) traceLevel(ctx, field.values, level, px, py);
   }
   ctx.stroke();
   if (land.saddle) {
@@ -2095,14 +2141,15 @@ const clampPixel = (v) => Math.max(-4000, Math.min(4000, v));
 /** Coordinates of a path view: the plain weights, or φ = M^{-1/2} θ. */
 function coordinates(lab, transformed) {
   const { land, S } = lab;
-  if (!transformed) return { frame: land.window, map: (x) => x, unmap: (x) => x, key: "" };
+  const window = [land.window[0], land.window[1], land.window[2] / S.zoom];
+  if (!transformed) return { frame: window, map: (x) => x, unmap: (x) => x, key: String(S.zoom) };
   const root = contourRoot(S, land.hess([S.x0, S.y0]));
   const back = inverse(root);
   const map = (x) => matvec(back, x);
   const unmap = (x) => matvec(root, x);
   const stretch = Math.sqrt(Math.abs(back.a * back.c - back.b * back.b));
   const start = map([S.x0, S.y0]);
-  const half = Math.max(land.window[2] * stretch, 1.2 * Math.abs(start[0]), 1.2 * Math.abs(start[1]));
+  const half = Math.max(window[2] * stretch, 1.2 * Math.abs(start[0]), 1.2 * Math.abs(start[1]));
   return { frame: [0, 0, half], map, unmap, root, key: [root.a, root.b, root.c, half].join() };
 }
 
@@ -2124,7 +2171,6 @@ function marks(ctx, theme, land, place, width, height) {
       ctx.lineWidth = 1.6;
       line(ctx, [[x - 4, y - 4], [x + 4, y + 4]]);
       line(ctx, [[x - 4, y + 4], [x + 4, y - 4]]);
-      text(ctx, theme, "saddle", x, y + 18, { align: "center", size: 12, colour: theme.muted, halo: true });
     }
   }
 }
@@ -2152,7 +2198,7 @@ function drawRun(ctx, theme, run, place, at, hue) {
 }
 
 function pathView(lab, { transformed = false } = {}) {
-  const view = panel({ title: transformed ? "After: φ = M^(−½) θ" : "Path", shape: "square", layers: 2 });
+  const view = panel({ title: transformed ? "After, in φ = √D θ" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
   const [ground, front] = view.canvases;
   const handle = document.createElement("button");
   handle.type = "button";
@@ -2211,6 +2257,10 @@ function pathView(lab, { transformed = false } = {}) {
     };
     marks(ctx, theme, land, place, width, height);
     for (const method of S.methods) drawRun(ctx, theme, lab.runs[method], place, lab.at, theme.hue[method]);
+    if (land.saddle) {
+      const [px, py] = place(land.saddle);
+      text(ctx, theme, "saddle", px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
+    }
     const [x, y] = place([S.x0, S.y0]);
     handle.style.left = `${Math.max(0, Math.min(width, x))}px`;
     handle.style.top = `${Math.max(0, Math.min(height, y))}px`;
@@ -2248,7 +2298,7 @@ function sliceView(lab) {
       const left = (i * width) / 2 + (i ? 8 : 0);
       const right = ((i + 1) * width) / 2 - (i ? 0 : 8);
       const reach = 2.4;
-      const top = Math.max(0.5 * h * reach * reach, 1e-9);
+      const top = Math.max(0.5 * values[0] * reach * reach, 1e-9); // one scale for both: the flat one is flat
       const sx = linearScale(-reach, reach, left, right);
       const sy = linearScale(0, top, height - 44, 10);
       ctx.strokeStyle = theme.faint;
@@ -2295,7 +2345,7 @@ function escapeView(lab) {
     const key = JSON.stringify({ ...S, at: 0, seed: 0 });
     if (cache.key !== key) cache = { key, times: Object.fromEntries(S.methods.map((m) => [m, escapeTimes(m, S)])) };
     const bins = 40;
-    const size = S.steps / bins;
+    const size = Math.max(1, S.steps / bins);
     const rows = S.methods.map((m) => {
       const counts = new Array(bins + 1).fill(0);
       cache.times[m].forEach((t) => (counts[t === null ? bins : Math.min(bins - 1, Math.floor(t / size))] += 1));
@@ -2316,9 +2366,16 @@ function escapeView(lab) {
       const mine = cache.times[m][S.seed];
       if (mine !== null && mine !== undefined) dot(ctx, frame.sx(mine), frame.sy(0) - 4, 4.5, theme.hue[m], theme.ground);
       const median = (sorted[49] + sorted[50]) / 2;
+      if (Number.isFinite(median)) {
+        ctx.strokeStyle = theme.hue[m];
+        ctx.lineWidth = 1.2;
+        line(ctx, [[frame.sx(median), frame.box.top], [frame.sx(median), frame.box.bottom]]);
+        text(ctx, theme, formatNumber(median, 3), frame.sx(median), frame.box.top - 5, { align: "center", colour: theme.hue[m], weight: 600, halo: true });
+      }
       words.push(`${METHODS[m].short} median ${Number.isFinite(median) ? formatNumber(median, 3) : `> ${S.steps}`}${counts[bins] ? `, ${counts[bins]} never` : ""}`);
     });
-    view.note(words.join(" · "));
+    const never = rows.reduce((sum, { counts }) => sum + counts[bins], 0);
+    view.note(never ? `${never} never leave` : "line: the median");
     view.describe(`Histogram of the escape step over seeds 0 to 99 within ${S.steps} steps: ${words.join("; ")}.`);
   };
   return view;
@@ -2395,7 +2452,7 @@ function phaseView(lab) {
 
 /** D of Jacobi and equilibration against the angle of the saddle. */
 function dialView(lab) {
-  const view = panel({ title: "What each diagonal reads as the saddle turns" });
+  const view = panel({ title: "D of the first weight" });
   let scale = null;
   scrub(view.canvas, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
@@ -2404,7 +2461,7 @@ function dialView(lab) {
     const { ctx } = area;
     const at = (degrees) => fromEigen([S.eig1, S.eig2], (degrees * Math.PI) / 180);
     const top = Math.max(Math.abs(S.eig1), Math.abs(S.eig2), 0.1) * 1.15;
-    const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D for θ₁ (solid) and θ₂ (dashed)" });
+    const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)" });
     scale = frame.sx;
     const curves = [["newton", (H) => [absolute(H).a, absolute(H).c]], ["equilibration", rowNorms], ["jacobi", jacobiDiagonal]];
     for (const [method, diag] of curves) {
@@ -2444,7 +2501,7 @@ const VIEWS = {
 
 const EVERY_CONTROL = [
   "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "noise", "noise_shape", "interval",
-  "warmup", "probe", "curvature", "seed",
+  "warmup", "probe", "curvature", "seed", "zoom",
 ];
 
 /** A start, rates and a length that suit a landscape when the reader chooses it. */
@@ -2475,7 +2532,7 @@ function mount(el, options = {}) {
   el.replaceChildren(host);
 
   const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
-  let views = [];
+  const views = [];
   let frame = 0;
   let timer = 0;
 
@@ -2494,7 +2551,9 @@ function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
+    parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
     [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+    if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
   lab.redraw = () => {
     if (!frame) frame = requestAnimationFrame(draw);
@@ -2511,7 +2570,7 @@ function mount(el, options = {}) {
     const before = lab.S;
     const onlyTime = Object.keys(change).every((key) => key === "at");
     const atEnd = before.at >= before.steps;
-    const next = { ...before, ...change };
+    const next = { ...before, ...change, ...follow(change) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
     lab.at = lab.S.at;
@@ -2520,6 +2579,10 @@ function mount(el, options = {}) {
     if (silent) return;
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
+  };
+  const follow = ({ precond }) => {
+    const method = { jacobi: "jacobi", equilibration: "equilibration", absolute: "saddle_free" }[precond];
+    return method ? { methods: ["sgd", method] } : {}; // descent in the new coordinates is this method in the old
   };
   lab.reset = () => {
     lab.pause?.();
@@ -2537,22 +2600,25 @@ function mount(el, options = {}) {
   const bar = transport(lab);
   const table = stepTable(lab);
   const faces = preset.faces ? faceButtons(lab, preset.faces) : null;
-  views = preset.views.map((name) => ({ name, ...VIEWS[name](lab) }));
-
-  const pairLayout = scene === "contours";
-  const stage = make("div", { class: `stage${pairLayout ? " pair" : ""}` }, ...views.map((view, i) => {
-    if (pairLayout && i > 1) view.element.classList.add("below");
-    view.element.dataset.view = view.name;
+  const show = (name) => {
+    const view = VIEWS[name](lab);
+    view.element.dataset.view = name;
+    views.push(view);
     return view.element;
-  }));
-  const more = make("details", { class: "more" }, make("summary", { text: "More settings" }), make("div", { class: "controls" }, ...otherControls.map((c) => c.element)));
+  };
+  const [left, right, below = []] = preset.views;
+  const stage = make("div", { class: `stage${preset.pair ? " pair" : ""}` },
+    make("div", { class: "column" }, ...left.map(show)), make("div", { class: "column" }, ...right.map(show)),
+    below.length ? make("div", { class: "column below" }, ...below.map(show)) : null);
+  const more = make("div", { class: "controls", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
+  const formula = make("div", { class: "formula" });
   root.append(
-    make("header", {}, make("h3", { text: preset.title }), make("div", { class: "formula" })),
+    make("header", {}, make("h3", { text: preset.title }), formula),
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab), more, table.element, live,
+    footer(lab, [disclosure("More settings", more), table.button]), more, table.element, live,
   );
 
   const paint = () => {
@@ -2578,7 +2644,6 @@ function mount(el, options = {}) {
   cancelAnimationFrame(frame);
   draw();
   timer = setTimeout(markBest, 30);
-  root.querySelector(".formula").textContent = lab.land.formula;
   return {
     lab,
     set: (state) => lab.update(makeState(preset.state, state), { silent: true }),

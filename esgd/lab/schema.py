@@ -48,6 +48,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "noise": (0, 1),
     "interval": (1, 50),
     "warmup": (1, 20),
+    "zoom": (1, 10),
     "boost": (-1.5, 1.5),
     **{f"lr_{method}": (1e-4, 10) for method in METHODS},
     "at": (0, 400),

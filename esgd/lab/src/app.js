@@ -2,11 +2,11 @@
 // anew, so that what is seen is always the picture of the state, and the state can be shared.
 
 import { control, methodRows } from "./controls.js";
-import { make } from "./dom.js";
+import { disclosure, make } from "./dom.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { METHODS, trajectory } from "./methods.js";
 import { SCENES } from "./scenes.js";
-import { difference, makeState } from "./state.js";
+import { difference, makeState, relevant } from "./state.js";
 import { STYLE } from "./style.js";
 import { stepTable } from "./table.js";
 import { bestMomentum, bestRate, outcome } from "./theory.js";
@@ -25,7 +25,7 @@ const VIEWS = {
 
 const EVERY_CONTROL = [
   "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "noise", "noise_shape", "interval",
-  "warmup", "probe", "curvature", "seed",
+  "warmup", "probe", "curvature", "seed", "zoom",
 ];
 
 /** A start, rates and a length that suit a landscape when the reader chooses it. */
@@ -56,7 +56,7 @@ export function mount(el, options = {}) {
   el.replaceChildren(host);
 
   const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
-  let views = [];
+  const views = [];
   let frame = 0;
   let timer = 0;
 
@@ -75,7 +75,9 @@ export function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
+    parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
     [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+    if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
   lab.redraw = () => {
     if (!frame) frame = requestAnimationFrame(draw);
@@ -92,7 +94,7 @@ export function mount(el, options = {}) {
     const before = lab.S;
     const onlyTime = Object.keys(change).every((key) => key === "at");
     const atEnd = before.at >= before.steps;
-    const next = { ...before, ...change };
+    const next = { ...before, ...change, ...follow(change) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
     lab.at = lab.S.at;
@@ -101,6 +103,10 @@ export function mount(el, options = {}) {
     if (silent) return;
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
+  };
+  const follow = ({ precond }) => {
+    const method = { jacobi: "jacobi", equilibration: "equilibration", absolute: "saddle_free" }[precond];
+    return method ? { methods: ["sgd", method] } : {}; // descent in the new coordinates is this method in the old
   };
   lab.reset = () => {
     lab.pause?.();
@@ -118,22 +124,25 @@ export function mount(el, options = {}) {
   const bar = transport(lab);
   const table = stepTable(lab);
   const faces = preset.faces ? faceButtons(lab, preset.faces) : null;
-  views = preset.views.map((name) => ({ name, ...VIEWS[name](lab) }));
-
-  const pairLayout = scene === "contours";
-  const stage = make("div", { class: `stage${pairLayout ? " pair" : ""}` }, ...views.map((view, i) => {
-    if (pairLayout && i > 1) view.element.classList.add("below");
-    view.element.dataset.view = view.name;
+  const show = (name) => {
+    const view = VIEWS[name](lab);
+    view.element.dataset.view = name;
+    views.push(view);
     return view.element;
-  }));
-  const more = make("details", { class: "more" }, make("summary", { text: "More settings" }), make("div", { class: "controls" }, ...otherControls.map((c) => c.element)));
+  };
+  const [left, right, below = []] = preset.views;
+  const stage = make("div", { class: `stage${preset.pair ? " pair" : ""}` },
+    make("div", { class: "column" }, ...left.map(show)), make("div", { class: "column" }, ...right.map(show)),
+    below.length ? make("div", { class: "column below" }, ...below.map(show)) : null);
+  const more = make("div", { class: "controls", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
+  const formula = make("div", { class: "formula" });
   root.append(
-    make("header", {}, make("h3", { text: preset.title }), make("div", { class: "formula" })),
+    make("header", {}, make("h3", { text: preset.title }), formula),
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab), more, table.element, live,
+    footer(lab, [disclosure("More settings", more), table.button]), more, table.element, live,
   );
 
   const paint = () => {
@@ -159,7 +168,6 @@ export function mount(el, options = {}) {
   cancelAnimationFrame(frame);
   draw();
   timer = setTimeout(markBest, 30);
-  root.querySelector(".formula").textContent = lab.land.formula;
   return {
     lab,
     set: (state) => lab.update(makeState(preset.state, state), { silent: true }),

@@ -4,7 +4,7 @@ import { linearScale, surface } from "./plot.js";
 
 const CELLS = 96;
 
-/** The loss on a grid, with its spacing made even: sign(f − reference) |f − reference|^(1/power). */
+/** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 function grid(land, frame, unmap) {
   const [cx, cy, half] = frame;
   const values = new Float64Array((CELLS + 1) * (CELLS + 1));
@@ -13,9 +13,8 @@ function grid(land, frame, unmap) {
     for (let i = 0; i <= CELLS; i += 1) {
       const x = unmap([cx - half + (2 * half * i) / CELLS, cy + half - (2 * half * j) / CELLS]);
       const rise = land.f(x) - land.reference;
-      const even = Math.sign(rise) * Math.abs(rise) ** (1 / land.power);
-      values[j * (CELLS + 1) + i] = even;
-      if (Math.abs(even) > largest) largest = Math.abs(even);
+      values[j * (CELLS + 1) + i] = rise;
+      largest = Math.max(largest, Math.abs(rise) ** (1 / land.power));
     }
   }
   return { values, largest: largest || 1 };
@@ -45,10 +44,10 @@ function traceLevel(ctx, values, level, px, py) {
   }
 }
 
-function tint(field, theme) {
+function tint(field, theme, power) {
   const image = new ImageData(CELLS + 1, CELLS + 1);
   field.values.forEach((value, index) => {
-    const share = Math.min(1, Math.abs(value) / field.largest) ** 0.8;
+    const share = Math.min(1, Math.abs(value) ** (1 / power) / field.largest) ** 0.8;
     const goal = value < 0 ? theme.below : theme.above;
     for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = theme.level[c] + (goal[c] - theme.level[c]) * share;
     image.data[4 * index + 3] = 255;
@@ -67,7 +66,7 @@ export function paintContours(canvas, land, theme, frame, unmap) {
   ctx.imageSmoothingEnabled = true;
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
-  ctx.drawImage(tint(field, theme), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
+  ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
   const px = linearScale(0, CELLS, 0, width);
   const py = linearScale(0, CELLS, 0, height);
   const lines = 13;
@@ -76,7 +75,8 @@ export function paintContours(canvas, land, theme, frame, unmap) {
   ctx.strokeStyle = theme.contour;
   ctx.beginPath();
   for (let k = -lines; k <= lines; k += 1) {
-    if (k !== 0) traceLevel(ctx, field.values, (k / lines) * field.largest * 0.985, px, py);
+    const level = Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** land.power;
+    if (k !== 0) traceLevel(ctx, field.values, level, px, py);
   }
   ctx.stroke();
   if (land.saddle) {

@@ -37,6 +37,17 @@ export function panel({ title, shape = "wide", layers = 1 }) {
   };
 }
 
+/** A button that opens and closes an element; `opened` runs when it opens. */
+export function disclosure(label, body, opened = () => {}) {
+  body.hidden = true;
+  const button = make("button", { type: "button", "aria-expanded": "false", text: label, onclick: () => {
+    body.hidden = !body.hidden;
+    button.setAttribute("aria-expanded", String(!body.hidden));
+    if (!body.hidden) opened();
+  } });
+  return button;
+}
+
 /** Calls back with the pointer's position while it is held down on the canvas. */
 export function scrub(canvas, callback) {
   canvas.classList.add("scrub");

@@ -11,7 +11,7 @@ export const SCENES = {
       landscape: "net", methods: ["sgd", "newton", "esgd"], x0: 1.45, y0: -1.3, steps: 60, lr_sgd: 0.1,
       lr_newton: 0.25, lr_esgd: 0.15, damping: 0.01, interval: 2, warmup: 2, probe: "rademacher",
     },
-    views: ["path", "loss", "rates"],
+    views: [["path"], ["loss", "rates"]],
     controls: ["steps"],
   },
   descent: {
@@ -20,10 +20,10 @@ export const SCENES = {
       "One rate must serve two curvatures. Across the valley the steps overshoot and change sign; along it " +
       "they hardly move. Raise κ and look for the best rate: how many steps does it cost now?",
     state: {
-      landscape: "bowl", methods: ["sgd", "momentum"], kappa: 20, angle: 20, x0: -2.05, y0: 0.35, steps: 80,
-      lr_sgd: 1.8, lr_momentum: 0.7, momentum: 0.6,
+      landscape: "bowl", methods: ["sgd", "momentum"], kappa: 60, angle: 20, x0: -1.78, y0: 1.375, steps: 80,
+      lr_sgd: 1.75, lr_momentum: 1.5, momentum: 0.6,
     },
-    views: ["path", "loss", "slice"],
+    views: [["path"], ["loss", "slice"]],
     controls: ["kappa", "momentum", "angle", "steps"],
   },
   escape: {
@@ -36,20 +36,21 @@ export const SCENES = {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 1, eig2: -0.2, angle: 0, x0: 1.9, y0: 0,
       steps: 120, lr_sgd: 0.25, lr_equilibration: 0.25, noise: 0.02, seed: 4, damping: 1e-4,
     },
-    views: ["path", "escape", "loss"],
+    views: [["path"], ["escape", "loss"]],
     controls: ["noise", "seed", "eig2", "steps"],
   },
   contours: {
     title: "What preconditioning changes",
     caption:
-      "Left, the landscape in its own coordinates; right, the same landscape in φ = D^½ θ. Preconditioned " +
+      "Left, the landscape in its own coordinates; right, the same landscape in φ = √D θ. Preconditioned " +
       "descent on the left is plain descent on the right. Drag either start. " +
       "For which rotations does a diagonal D round the contours, and for which does it not?",
     state: {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 3.5, eig2: 0.3, angle: 8, x0: -1.9, y0: 1.25,
-      steps: 40, lr_sgd: 0.5, lr_equilibration: 1, precond: "equilibration", damping: 1e-8,
+      steps: 40, lr_sgd: 0.5, lr_equilibration: 1, lr_jacobi: 1, lr_saddle_free: 1, precond: "equilibration", damping: 1e-8,
     },
-    views: ["path", "after", "loss"],
+    views: [["path"], ["after"], ["loss"]],
+    pair: true,
     controls: ["precond", "eig1", "eig2", "angle", "boost"],
   },
   "saddle-free": {
@@ -62,7 +63,7 @@ export const SCENES = {
       landscape: "eggbox", methods: ["newton", "saddle_free"], x0: 0.75, y0: 2.2, steps: 30, lr_newton: 0.25,
       lr_saddle_free: 0.25, damping: 1e-8,
     },
-    views: ["path", "phase", "loss"],
+    views: [["path"], ["phase", "loss"]],
     controls: ["seed", "steps"],
   },
   "rotation-dial": {
@@ -75,7 +76,7 @@ export const SCENES = {
       landscape: "quadratic", methods: ["jacobi", "equilibration"], eig1: 1, eig2: -1, angle: 40, x0: 1.5, y0: 0.75,
       steps: 16, lr_jacobi: 0.25, lr_equilibration: 0.25, damping: 1e-4,
     },
-    views: ["path", "dial", "rates"],
+    views: [["path"], ["dial", "rates"]],
     controls: ["angle", "eig2", "steps"],
   },
   probes: {
@@ -88,7 +89,8 @@ export const SCENES = {
       landscape: "quadratic", methods: ["jacobi", "esgd"], eig1: 3, eig2: -1.5, angle: 25, x0: 1.2, y0: 1.2, steps: 100,
       lr_jacobi: 0.02, lr_esgd: 0.02, probe: "gaussian", curvature: "probes", interval: 1, warmup: 1, seed: 3,
     },
-    views: ["cloud", "estimates", "path"],
+    views: [["cloud"], ["path"], ["estimates"]],
+    pair: true,
     controls: ["probe", "seed", "eig1", "eig2", "angle"],
   },
   "esgd-steps": {
@@ -98,10 +100,10 @@ export const SCENES = {
       "two weights, the lines their true values. Step through the run, then draw one Gaussian probe instead " +
       "of signs: what can the very first step do?",
     state: {
-      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.5, angle: 30, x0: 1.75, y0: 0.4, steps: 40,
-      lr_esgd: 0.2, damping: 0.01, interval: 5, warmup: 1, probe: "rademacher", seed: 2, noise: 0.05, at: 20,
+      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.5, angle: 30, x0: 1.3, y0: 1.75, steps: 40,
+      lr_esgd: 0.12, damping: 0.01, interval: 5, warmup: 1, probe: "rademacher", seed: 2, noise: 0.05, at: 20,
     },
-    views: ["path", "bars", "ledger", "loss"],
+    views: [["path"], ["bars", "ledger"], ["loss"]],
     controls: ["interval", "warmup", "probe", "damping", "noise", "seed"],
   },
   "rmsprop-faces": {
@@ -112,14 +114,14 @@ export const SCENES = {
       "Choose a face: which one is proportional to equilibration?",
     state: {
       landscape: "quadratic", methods: ["sgd", "rmsprop"], eig1: 4.302776, eig2: 0.697224, angle: 16.845, x0: 0.1, y0: 0.1,
-      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1,
+      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3,
     },
-    views: ["path", "faces", "loss"],
+    views: [["path"], ["faces", "loss"]],
     controls: ["noise_shape", "noise", "angle", "seed", "decay"],
     faces: {
-      displacement: { x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
-      noise: { x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
-      oscillation: { x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
+      displacement: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
+      noise: { zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
+      oscillation: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
     },
   },
 };

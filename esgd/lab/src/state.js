@@ -21,12 +21,13 @@ export const SETTINGS = {
   damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
   decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
   noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
-  noise_shape: { label: "Noise covariance C", options: ["I", "H", "H2", "tilted"] },
+  noise_shape: { label: "Covariance of the noise ∝", options: ["I", "H", "H2", "tilted"] },
   interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
   warmup: { label: "Probes in the first refresh", min: 1, max: 20, step: 1, integer: true },
   probe: { label: "Probes", options: ["rademacher", "gaussian"] },
   curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
   precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
+  zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -42,16 +43,33 @@ export const SETTINGS = {
 export const OPTION_LABELS = {
   rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
   jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
-  I: "C = I", H: "C ∝ |H|", H2: "C ∝ H²", tilted: "C = diag(1, 4)",
+  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)",
 };
 
 const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, noise: 0, noise_shape: "I", interval: 1,
-  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0,
+  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_esgd: 0.1,
 };
+
+/** Whether a setting changes anything in this state: the others are hidden. */
+export function relevant(key, S) {
+  const runs = (...names) => names.some((name) => S.methods.includes(name));
+  const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
+  if (key === "kappa") return S.landscape === "bowl";
+  if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
+  if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "momentum") return runs("momentum");
+  if (key === "decay") return runs("rmsprop");
+  if (key === "curvature") return runs("jacobi");
+  if (key === "interval" || key === "warmup" || key === "probe") return probed;
+  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "esgd");
+  if (key === "noise_shape") return S.noise > 0;
+  if (key === "boost") return S.precond === "absolute" && S.eig1 * S.eig2 < 0;
+  return true;
+}
 
 /** One value made legal, or undefined when it is beyond repair. */
 export function legal(key, value) {

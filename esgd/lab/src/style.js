@@ -3,13 +3,15 @@
 export const STYLE = `
 :host { display: block; container-type: inline-size; color: var(--ink); margin: 1.25rem 0; text-align: left; }
 * { box-sizing: border-box; }
+[hidden] { display: none !important; }
 .lab { font: 400 14.5px/1.45 var(--font); color: var(--ink); border-block: 1px solid var(--hairline);
   padding: 14px 0 10px; -webkit-text-size-adjust: 100%; }
 .lab.boxed { border: 1px solid var(--hairline); border-radius: 10px; padding: 14px; background: var(--ground); }
 header { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; margin: 0 0 8px; }
 h3 { font: 650 17px/1.25 var(--font); margin: 0; letter-spacing: -0.01em; color: var(--ink); }
 .formula { color: var(--muted); font-size: 13px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.stage { display: grid; gap: 14px 18px; grid-template-columns: minmax(0, 1fr); }
+.stage { display: grid; gap: 12px 18px; grid-template-columns: minmax(0, 1fr); }
+.column { display: grid; gap: 12px; align-content: start; min-width: 0; }
 figure { margin: 0; min-width: 0; }
 figure > .head { display: flex; justify-content: space-between; gap: 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
@@ -18,7 +20,7 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .plot { position: relative; width: 100%; }
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
-.plot.wide { aspect-ratio: 1.62; }
+.plot.wide { aspect-ratio: 1.68; }
 .plot canvas.tap { cursor: crosshair; touch-action: pan-y; }
 .plot canvas.scrub { cursor: ew-resize; touch-action: pan-y; }
 .handle { position: absolute; width: 48px; height: 48px; margin: -24px 0 0 -24px; border: 0; padding: 0; background: none;
@@ -30,7 +32,7 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .handle:active { cursor: grabbing; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
-:is(button, input, select, summary, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
+:is(button, input, select, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
   outline-offset: 2px; }
 :is(button, input, select):focus:not(:focus-visible) { outline: none; }
 button { font: inherit; color: inherit; }
@@ -61,7 +63,7 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
   border-top: 0; border-bottom: 9px solid var(--tint, var(--ink)); }
 .best:hover::after { transform: scale(1.25); }
 .rows { display: grid; margin-top: 4px; }
-.row { display: grid; grid-template-columns: minmax(150px, 1.1fr) minmax(130px, 1.5fr) 62px minmax(130px, 1.1fr);
+.row { display: grid; grid-template-columns: minmax(200px, 1.2fr) minmax(130px, 1.5fr) 62px minmax(140px, 1.1fr);
   align-items: center; gap: 0 12px; border-top: 1px solid var(--hairline); min-height: 46px; }
 .row .name { display: flex; align-items: center; gap: 8px; font-weight: 600; min-width: 0; }
 .row .name i { flex: none; width: 20px; height: 4px; border-radius: 2px; background: var(--tint); }
@@ -103,12 +105,11 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
 .ledger .now { font-weight: 600; color: var(--tint); }
 .caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 10px 0 4px; max-width: 74ch; }
 .foot { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13.5px; color: var(--muted); align-items: center; }
-.foot button, summary { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
+.foot button { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
   text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
   font-size: 13.5px; list-style: none; }
-summary::-webkit-details-marker { display: none; }
-summary::before { content: "▸"; margin-right: 6px; display: inline-block; }
-details[open] > summary::before { content: "▾"; }
+.foot [aria-expanded]::before { content: "▸"; margin-right: 6px; }
+.foot [aria-expanded=true]::before { content: "▾"; }
 .foot input { font: 12.5px/1.4 ui-monospace, monospace; flex: 1 1 220px; min-width: 0; min-height: 32px; padding: 4px 8px; color: var(--ink);
   background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
 .table { max-height: 330px; overflow: auto; border: 1px solid var(--hairline); border-radius: 6px; margin: 0 0 8px; }
@@ -120,12 +121,10 @@ th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: l
 tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
 .sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @container (min-width: 560px) {
-  .stage { grid-template-columns: minmax(0, 1.28fr) minmax(0, 1fr); grid-auto-flow: dense; }
-  .stage > :first-child { grid-row: 1 / span 3; }
+  .stage { grid-template-columns: minmax(0, 1.24fr) minmax(0, 1fr); }
   .stage.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .stage.pair > :first-child { grid-row: auto; }
-  .stage.pair > .below { grid-column: 1 / -1; }
-  .stage.pair > .below .plot { aspect-ratio: 3.6; }
+  .stage > .below { grid-column: 1 / -1; }
+  .below .plot { aspect-ratio: 3.8; }
 }
 @container (max-width: 559px) {
   .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }

@@ -1,6 +1,6 @@
 // The runs as text: a table of the steps for screen readers and for anyone who wants the numbers.
 
-import { make } from "./dom.js";
+import { disclosure, make } from "./dom.js";
 import { METHODS } from "./methods.js";
 import { formatNumber } from "./theory.js";
 
@@ -17,10 +17,9 @@ export function stepRows(lab) {
 
 export function stepTable(lab) {
   const holder = make("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the steps" });
-  const details = make("details", {}, make("summary", { text: "Table of the steps" }), holder);
   let written = null;
   const draw = () => {
-    if (!details.open) return;
+    if (holder.hidden) return;
     if (written !== lab.runs) {
       written = lab.runs;
       const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate of θ₁", "Rate of θ₂"];
@@ -35,6 +34,5 @@ export function stepTable(lab) {
     const now = String(Math.round(lab.at));
     holder.querySelectorAll("tr[data-step]").forEach((row) => row.classList.toggle("at", row.dataset.step === now));
   };
-  details.addEventListener("toggle", draw);
-  return { element: details, draw };
+  return { element: holder, button: disclosure("Table of the steps", holder, draw), draw };
 }

@@ -57,6 +57,7 @@ function searchRate(method, S, land) {
       const climbed = run.losses.slice(0, step ?? undefined).some((f) => f > run.losses[0] + 1e-12);
       score = step === null || climbed ? Infinity : step;
     }
+    if (land.floor !== null && land.saddle && score > land.reference - ESCAPE_DROP[S.landscape]) continue; // caught
     if (Number.isFinite(score) && (best === null || score < best.score)) best = { score, lr };
   }
   return best && best.lr;
@@ -98,16 +99,32 @@ export function escapeStep(run, S, land = landscapeOf(S)) {
   return step < 0 ? null : step;
 }
 
+/** The step at which a run has diverged: out of reach, or out of the picture along a direction that should shrink. */
+export function divergedStep(run, land) {
+  if (!land.quadratic) return run.diverged;
+  const { values, angle } = eigen(land.quadratic);
+  const axes = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]].filter((_, i) => values[i] > 0);
+  const along = (axis, p) => Math.abs(axis[0] * p[0] + axis[1] * p[1]);
+  for (const axis of axes) {
+    const limit = Math.max(3 * land.window[2], 2 * along(axis, run.points[0]));
+    const step = run.points.findIndex((p) => along(axis, p) > limit);
+    if (step >= 0) return step;
+  }
+  const fell = run.losses[run.losses.length - 1] < land.reference; // it ran away down the saddle: an escape
+  return fell ? null : run.diverged;
+}
+
 /** How a run ended: {kind, step, text}. */
 export function outcome(run, S) {
   const land = landscapeOf(S);
   const last = run.losses.length - 1;
   const escaped = escapeStep(run, S, land);
-  if (run.diverged) return { kind: "diverged", step: run.diverged, text: `diverged at step ${run.diverged}` };
+  const diverged = divergedStep(run, land);
+  if (diverged !== null) return { kind: "diverged", step: diverged, text: `diverged at step ${diverged}` };
   if (land.floor !== null) {
     const goal = land.floor + 1e-3 * Math.max(1e-12, run.losses[0] - land.floor);
     const step = run.losses.findIndex((f, t) => f <= goal && run.losses.slice(t).every((g) => g <= 2 * goal - land.floor));
-    if (step >= 0) return { kind: "converged", step, text: `at the bottom from step ${step}` };
+    if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
   }
   if (escaped !== null) return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
   const gradient = Math.hypot(...land.grad(run.points[last]));
@@ -215,7 +232,8 @@ export function formatNumber(value, digits = 3) {
   if (size >= 1e4 || size < 1e-3) {
     const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
     const power = String(Number(exponent)).replace(/[-\d]/g, (ch) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(ch)]);
-    return `${mantissa.replace("-", "−")}·10${power}`;
+    const rounded = String(Number(mantissa)).replace("-", "−");
+    return rounded === "1" ? `10${power}` : `${rounded}·10${power}`;
   }
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }

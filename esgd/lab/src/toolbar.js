@@ -93,14 +93,14 @@ async function copy(words, field, note) {
   }
 }
 
-export function footer(lab) {
+export function footer(lab, disclosures) {
   const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
   const note = make("span", { role: "status" });
   const address = () => {
     const here = globalThis.location ? location.href.split("#")[0] : "";
     return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S)}`;
   };
-  return make("div", { class: "foot" },
+  return make("div", { class: "foot" }, ...disclosures,
     make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(), field, note) }),
     make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(pythonLine(lab.scene, lab.preset.state, lab.S), field, note) }),
     field, note);

@@ -15,8 +15,8 @@ function lossRange(lab) {
     const bottom = Math.max(lowest, gap * 1e-9);
     return { log: true, y: [10 ** Math.floor(Math.log10(bottom) - 0.01), 10 ** Math.ceil(Math.log10(gap) + 0.25)], of: (f) => f - land.floor };
   }
-  const top = Math.max(first, 0.4) * 1.35;
-  return { log: false, y: [-Math.max(1.5, top), top], of: (f) => f };
+  const top = Math.max(first, 0.4) * 1.15;
+  return { log: false, y: [-Math.max(1, 0.6 * top), top], of: (f) => f };
 }
 
 export function lossView(lab) {
@@ -101,13 +101,13 @@ export function ratesView(lab) {
     const head = shown.length ? runs[shown[0].m].points[Math.min(t, runs[shown[0].m].points.length - 1)] : [S.x0, S.y0];
     const ideal = inverse(absolute(land.hess(head)));
     const longest = Math.max(...eigen(ideal).values);
-    if (Number.isFinite(longest)) {
+    if (Number.isFinite(longest) && Math.min(...eigen(ideal).values) > 0.03 * longest) {
       ctx.setLineDash([3, 4]);
       ctx.strokeStyle = theme.muted;
       line(ctx, outline(matrixFunction(ideal, (x) => (x / longest) * extent * 0.94)).map(([x, y]) => [sx(x), sy(y)]));
       ctx.setLineDash([]);
     }
-    let beyond = [];
+    const beyond = [];
     for (const item of shown) {
       ctx.strokeStyle = theme.hue[item.m];
       ctx.fillStyle = theme.hue[item.m];

@@ -2,10 +2,9 @@
 
 import { paintContours } from "./contours.js";
 import { panel } from "./dom.js";
-import { inverse, matvec } from "./linalg.js";
+import { condition, congruence, inverse, matvec } from "./linalg.js";
 import { METHODS } from "./methods.js";
 import { dot, line, linearScale, surface, text } from "./plot.js";
-import { condition, congruence } from "./linalg.js";
 import { contourRoot, formatNumber } from "./theory.js";
 
 const clampPixel = (v) => Math.max(-4000, Math.min(4000, v));
@@ -13,14 +12,15 @@ const clampPixel = (v) => Math.max(-4000, Math.min(4000, v));
 /** Coordinates of a path view: the plain weights, or φ = M^{-1/2} θ. */
 function coordinates(lab, transformed) {
   const { land, S } = lab;
-  if (!transformed) return { frame: land.window, map: (x) => x, unmap: (x) => x, key: "" };
+  const window = [land.window[0], land.window[1], land.window[2] / S.zoom];
+  if (!transformed) return { frame: window, map: (x) => x, unmap: (x) => x, key: String(S.zoom) };
   const root = contourRoot(S, land.hess([S.x0, S.y0]));
   const back = inverse(root);
   const map = (x) => matvec(back, x);
   const unmap = (x) => matvec(root, x);
   const stretch = Math.sqrt(Math.abs(back.a * back.c - back.b * back.b));
   const start = map([S.x0, S.y0]);
-  const half = Math.max(land.window[2] * stretch, 1.2 * Math.abs(start[0]), 1.2 * Math.abs(start[1]));
+  const half = Math.max(window[2] * stretch, 1.2 * Math.abs(start[0]), 1.2 * Math.abs(start[1]));
   return { frame: [0, 0, half], map, unmap, root, key: [root.a, root.b, root.c, half].join() };
 }
 
@@ -42,7 +42,6 @@ function marks(ctx, theme, land, place, width, height) {
       ctx.lineWidth = 1.6;
       line(ctx, [[x - 4, y - 4], [x + 4, y + 4]]);
       line(ctx, [[x - 4, y + 4], [x + 4, y - 4]]);
-      text(ctx, theme, "saddle", x, y + 18, { align: "center", size: 12, colour: theme.muted, halo: true });
     }
   }
 }
@@ -70,7 +69,7 @@ function drawRun(ctx, theme, run, place, at, hue) {
 }
 
 export function pathView(lab, { transformed = false } = {}) {
-  const view = panel({ title: transformed ? "After: φ = M^(−½) θ" : "Path", shape: "square", layers: 2 });
+  const view = panel({ title: transformed ? "After, in φ = √D θ" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
   const [ground, front] = view.canvases;
   const handle = document.createElement("button");
   handle.type = "button";
@@ -129,6 +128,10 @@ export function pathView(lab, { transformed = false } = {}) {
     };
     marks(ctx, theme, land, place, width, height);
     for (const method of S.methods) drawRun(ctx, theme, lab.runs[method], place, lab.at, theme.hue[method]);
+    if (land.saddle) {
+      const [px, py] = place(land.saddle);
+      text(ctx, theme, "saddle", px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
+    }
     const [x, y] = place([S.x0, S.y0]);
     handle.style.left = `${Math.max(0, Math.min(width, x))}px`;
     handle.style.top = `${Math.max(0, Math.min(height, y))}px`;

@@ -180,7 +180,7 @@ export function ledgerView(lab) {
       note.textContent = `step ${t + 1} of ${METHODS[method].label}`;
       rows.push(["gradient g", pair(record.g)]);
       if (record.products) {
-        rows.push(["probe v", product ? pair(product.v) : `none: next in ${S.interval - (t % S.interval)} steps`, Boolean(product)]);
+        rows.push(["probe v", product ? pair(product.v) : `none (the next in ${S.interval - (t % S.interval)})`, Boolean(product)]);
         rows.push(["product Hv", product ? pair(product.Hv) : "–", Boolean(product)]);
       }
       if (record.sum) rows.push([`D after ${record.k}`, pair(record.sum), Boolean(product)]);
@@ -236,7 +236,7 @@ function faceRows(lab) {
 
 /** The second moment that RMSProp keeps, beside what it is said to estimate. */
 export function facesView(lab) {
-  const view = panel({ title: "What the second moment reads" });
+  const view = panel({ title: "The second moment" });
   view.draw = () => {
     const { theme } = lab;
     const { ctx, width, height } = surface(view.canvas);
@@ -263,7 +263,7 @@ export function facesView(lab) {
         text(ctx, theme, formatNumber(value, 3), (Number.isFinite(value) ? scale(value) : left) + 5, yy + tall / 2, { base: "middle", size: 11.5 });
       });
     });
-    view.note(oscillation ? "θ₁ above, θ₂ below" : "unit length; θ₁ above, θ₂ below");
+    view.note(oscillation ? "θ₁ above θ₂" : "scaled to length 1");
     view.describe(rows.map(([name, v]) => `${name}: ${pair(v)}`).join("; ") + ".");
   };
   return view;

@@ -21,7 +21,7 @@ export function sliceView(lab) {
       const left = (i * width) / 2 + (i ? 8 : 0);
       const right = ((i + 1) * width) / 2 - (i ? 0 : 8);
       const reach = 2.4;
-      const top = Math.max(0.5 * h * reach * reach, 1e-9);
+      const top = Math.max(0.5 * values[0] * reach * reach, 1e-9); // one scale for both: the flat one is flat
       const sx = linearScale(-reach, reach, left, right);
       const sy = linearScale(0, top, height - 44, 10);
       ctx.strokeStyle = theme.faint;
@@ -68,7 +68,7 @@ export function escapeView(lab) {
     const key = JSON.stringify({ ...S, at: 0, seed: 0 });
     if (cache.key !== key) cache = { key, times: Object.fromEntries(S.methods.map((m) => [m, escapeTimes(m, S)])) };
     const bins = 40;
-    const size = S.steps / bins;
+    const size = Math.max(1, S.steps / bins);
     const rows = S.methods.map((m) => {
       const counts = new Array(bins + 1).fill(0);
       cache.times[m].forEach((t) => (counts[t === null ? bins : Math.min(bins - 1, Math.floor(t / size))] += 1));
@@ -89,9 +89,16 @@ export function escapeView(lab) {
       const mine = cache.times[m][S.seed];
       if (mine !== null && mine !== undefined) dot(ctx, frame.sx(mine), frame.sy(0) - 4, 4.5, theme.hue[m], theme.ground);
       const median = (sorted[49] + sorted[50]) / 2;
+      if (Number.isFinite(median)) {
+        ctx.strokeStyle = theme.hue[m];
+        ctx.lineWidth = 1.2;
+        line(ctx, [[frame.sx(median), frame.box.top], [frame.sx(median), frame.box.bottom]]);
+        text(ctx, theme, formatNumber(median, 3), frame.sx(median), frame.box.top - 5, { align: "center", colour: theme.hue[m], weight: 600, halo: true });
+      }
       words.push(`${METHODS[m].short} median ${Number.isFinite(median) ? formatNumber(median, 3) : `> ${S.steps}`}${counts[bins] ? `, ${counts[bins]} never` : ""}`);
     });
-    view.note(words.join(" · "));
+    const never = rows.reduce((sum, { counts }) => sum + counts[bins], 0);
+    view.note(never ? `${never} never leave` : "line: the median");
     view.describe(`Histogram of the escape step over seeds 0 to 99 within ${S.steps} steps: ${words.join("; ")}.`);
   };
   return view;
@@ -168,7 +175,7 @@ export function phaseView(lab) {
 
 /** D of Jacobi and equilibration against the angle of the saddle. */
 export function dialView(lab) {
-  const view = panel({ title: "What each diagonal reads as the saddle turns" });
+  const view = panel({ title: "D of the first weight" });
   let scale = null;
   scrub(view.canvas, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
@@ -177,7 +184,7 @@ export function dialView(lab) {
     const { ctx } = area;
     const at = (degrees) => fromEigen([S.eig1, S.eig2], (degrees * Math.PI) / 180);
     const top = Math.max(Math.abs(S.eig1), Math.abs(S.eig2), 0.1) * 1.15;
-    const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D for θ₁ (solid) and θ₂ (dashed)" });
+    const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)" });
     scale = frame.sx;
     const curves = [["newton", (H) => [absolute(H).a, absolute(H).c]], ["equilibration", rowNorms], ["jacobi", jacobiDiagonal]];
     for (const [method, diag] of curves) {
