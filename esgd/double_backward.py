@@ -41,8 +41,8 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ),
     (
         "backward through the graph a second time",
-        "the graph of this loss is gone: compute the loss again, or pass retain_graph=True to all products "
-        "but the last",
+        "the graph of this loss is gone: call optimizer.probe(loss) before backward(); otherwise compute the "
+        "loss again, or pass retain_graph=True to all products but the last",
     ),
     (
         "is not implemented",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from esgd.optim._products import owned
+
 __all__ = ["GraphFacts", "deposit", "inspect_graph"]
 
 
@@ -70,7 +72,13 @@ class _Deposit(torch.autograd.Function):
             ctx.gradient = None
         if incoming.device.type == "cpu" and incoming.item() == 1.0:  # the usual case, and it saves a copy
             return None, None, *gradient
-        return None, None, *(g * incoming.to(g) for g in gradient)
+        return None, None, *(_scaled(g, incoming) for g in gradient)
+
+
+def _scaled(g: Tensor, factor: Tensor) -> Tensor:
+    """``factor · g`` in the dtype of ``g``, multiplied in the wider of the two: 65536 is infinite in float16."""
+    wide = torch.promote_types(g.dtype, factor.dtype)
+    return (g.to(wide) * factor.to(g.device).reshape(())).to(g.dtype)
 
 
 def deposit(loss: Tensor, params: Sequence[Tensor], gradient: Sequence[Tensor | None]) -> Tensor:
@@ -82,4 +90,4 @@ def deposit(loss: Tensor, params: Sequence[Tensor], gradient: Sequence[Tensor | 
     if not pairs:
         return loss
     kept, grads = zip(*pairs, strict=True)
-    return _Deposit.apply(loss.detach(), list(grads), *kept)
+    return _Deposit.apply(loss.detach(), owned(grads, kept), *kept)

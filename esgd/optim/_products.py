@@ -7,9 +7,30 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from esgd.hvp import gradient_with_graph, product_from_gradient
+from esgd.errors import CurvatureError
+from esgd.hvp import check_vector, gradient_with_graph, product_from_gradient
 
-__all__ = ["difference_products", "exact_products"]
+__all__ = ["difference_products", "exact_products", "owned"]
+
+
+def owned(tensors: Sequence[Tensor], others: Sequence[Tensor] = ()) -> list[Tensor]:
+    """The same values in tensors that may be written to one by one.
+
+    Autograd hands out one tensor for several parameters where their derivatives are equal (``x @ W + b1 + b2``,
+    the two biases of an LSTM), and stretches a single number over a parameter (``w.sum()``). Those are copied.
+
+    Args:
+        tensors: any shapes.
+        others: tensors that the result must not share memory with either.
+    """
+    taken = {t.untyped_storage().data_ptr() for t in others}
+    result = []
+    for t in tensors:
+        place = t.untyped_storage().data_ptr()
+        stretched = any(stride == 0 and size > 1 for stride, size in zip(t.stride(), t.shape, strict=True))
+        result.append(t.clone(memory_format=torch.contiguous_format) if stretched or place in taken else t)
+        taken.add(place)
+    return result
 
 
 def exact_products(
@@ -33,11 +54,20 @@ def exact_products(
         The gradient (without a graph; ``None`` where the loss does not depend on a parameter) and the products.
     """
     gradient = gradient_with_graph(loss, params)
-    products = [
-        product_from_gradient(gradient, params, v, retain_graph=keep_graph or i + 1 < count)
-        for i, v in enumerate(probes)
-    ]
+    _check_dense(gradient)
+    products = []
+    for i, v in enumerate(probes):
+        product = product_from_gradient(gradient, params, v, retain_graph=keep_graph or i + 1 < count)
+        products.append(owned(product, [*params, *v]))
     return [None if g is None else g.detach() for g in gradient], products
+
+
+def _check_dense(gradient: Sequence[Tensor | None]) -> None:
+    for g in gradient:
+        if g is not None and g.layout is not torch.strided:
+            raise CurvatureError(
+                f"curvature needs dense gradients, got {g.layout}: construct the embedding with sparse=False"
+            )
 
 
 def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[Tensor]:
@@ -45,11 +75,12 @@ def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[T
     with torch.enable_grad():
         loss = closure()
         grads = torch.autograd.grad(loss, params, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)]
+    _check_dense(grads)
+    return owned([torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)], params)
 
 
 def _root_mean_square(params: Sequence[Tensor]) -> float:
-    norms = [float(n) for n in torch._foreach_norm(list(params))]
+    norms = [float(n) for n in torch._foreach_norm([p.detach() for p in params])]
     return (sum(n * n for n in norms) / max(1, sum(p.numel() for p in params))) ** 0.5
 
 
@@ -87,9 +118,9 @@ def difference_products(
 
     def at(shift: float, v: Sequence[Tensor] | None) -> list[Tensor]:
         with torch.random.fork_rng(devices=[d for d in devices if d is not None]):
-            if v is not None:
-                torch._foreach_add_(data, list(v), alpha=shift)
             try:
+                if v is not None:
+                    torch._foreach_add_(data, list(v), alpha=shift)
                 return _gradient(closure, params)
             finally:
                 if v is not None:
@@ -98,6 +129,7 @@ def difference_products(
     base = None if central else at(0.0, None)
     products = []
     for v in probes:
+        check_vector(v, params)
         ahead = at(h, v)
         behind = at(-h, v) if central else base
         torch._foreach_sub_(ahead, behind)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,6 +37,33 @@ _CLEARED = (
 )
 
 
+class _Arrivals:
+    """The gradients that have arrived since products were taken, each with the version of its tensor.
+
+    It does not hold the parameters: their hooks hold it, and torch could not collect such a cycle.
+    """
+
+    def __init__(self, params: Sequence[Tensor]) -> None:
+        self._versions: dict[int, int] = {}
+        self._hooks = [
+            p.register_post_accumulate_grad_hook(partial(self._note, i)) for i, p in enumerate(params)
+        ]
+
+    def _note(self, i: int, p: Tensor) -> None:
+        self._versions[i] = p.grad._version
+
+    def cleared(self, params: Sequence[Tensor]) -> bool:
+        """Whether gradients had arrived and all of them are gone or zero again; seldom looks at their values."""
+        left = [(p.grad, v) for p, v in ((params[i], v) for i, v in self._versions.items()) if p.grad is not None]
+        if not self._versions or any(g._version == v for g, v in left):
+            return False
+        return not any(bool(g.any()) for g, _ in left)
+
+    def forget(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
 @dataclass
 class _Pending:
     """Products of the current step, summed over its micro-batches and not yet squared."""
@@ -44,17 +72,7 @@ class _Pending:
     params: list[Tensor]
     sums: list[list[Tensor]]  # for each probe vector one tensor a parameter
     weight: float
-    backward_ran: bool = False
-    hooks: list[Any] = field(default_factory=list)
-
-    def mark(self, _: Tensor) -> None:
-        """A gradient has arrived since the products were taken."""
-        self.backward_ran = True
-
-    def forget_hooks(self) -> None:
-        for hook in self.hooks:
-            hook.remove()
-        self.hooks.clear()
+    arrivals: _Arrivals | None = None  # from the moment that the products are there
 
 
 class CurvatureOptimizer(Optimizer):
@@ -166,8 +184,8 @@ class CurvatureOptimizer(Optimizer):
         return clock["step"] >= clock["next_probe"] or self._has_new_parameters()
 
     def _has_new_parameters(self) -> bool:
-        state = self.state
-        return any(p.requires_grad and p not in state for g in self.param_groups for p in g["params"])
+        get = self.state.get
+        return any(p.requires_grad and "curvature" not in get(p, ()) for g in self.param_groups for p in g["params"])
 
     def _probed(self) -> list[Tensor]:
         """The parameters that the products cover, in the order of the groups."""
@@ -248,9 +266,8 @@ class CurvatureOptimizer(Optimizer):
             for mine, new in zip(pending.sums, products, strict=True):
                 torch._foreach_add_(mine, new)
         else:
-            pending.sums = products
+            pending.sums, pending.arrivals = products, _Arrivals(params)
         pending.weight = weight
-        pending.hooks += [p.register_post_accumulate_grad_hook(pending.mark) for p in params]
         self._pending, self._cleared = pending, False
         return result
 
@@ -269,13 +286,12 @@ class CurvatureOptimizer(Optimizer):
     def _pending_for_this_step(self) -> _Pending:
         """What earlier micro-batches of this step left, or a fresh start where there are none."""
         pending = self._pending
-        if pending is not None and pending.backward_ran and not self._any_gradient():
+        if pending is not None and pending.arrivals.cleared(pending.params):
             # the gradients were cleared without us (model.zero_grad(), after a step that a GradScaler skipped):
             # what is pending belongs to a step that was never made
             self._drop_pending()
             pending = None
         if pending is not None:
-            pending.forget_hooks()
             return pending
         return _Pending(self.param_groups[0]["probe_index"], self._probed(), [], 1.0)
 
@@ -284,7 +300,7 @@ class CurvatureOptimizer(Optimizer):
 
     def _drop_pending(self) -> None:
         if self._pending is not None:
-            self._pending.forget_hooks()
+            self._pending.arrivals.forget()
             self._pending = None
 
     def zero_grad(self, set_to_none: bool = True) -> None:

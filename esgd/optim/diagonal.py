@@ -108,15 +108,26 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
         The curvature keeps its own precision (float32 for half-precision parameters), where torch would cast it.
         """
-        super().load_state_dict(state_dict)
-        self._reset_transient()
-        saved = state_dict["state"]
-        numbers = [n for g in state_dict["param_groups"] for n in g["params"]]
-        mine = [p for g in self.param_groups for p in g["params"]]
-        for number, p in zip(numbers, mine, strict=True):
-            for key in ("curvature", "weight"):
-                if key in saved.get(number, {}):
-                    self.state[p][key] = saved[number][key].detach().clone().to(p.device)
+        loaded: list[dict[str, Any]] = []
+
+        def look(_: Any, state_dict: dict[str, Any]) -> None:  # after the user's hooks, which may replace it
+            loaded.append(state_dict)
+
+        def restore(_: Any) -> None:  # before the user's hooks
+            (given,) = loaded
+            numbers = [n for g in given["param_groups"] for n in g["params"]]
+            mine = [p for g in self.param_groups for p in g["params"]]
+            for number, p in zip(numbers, mine, strict=True):
+                for key in {"curvature", "weight", "energy"} & given["state"].get(number, {}).keys():
+                    self.state[p][key] = given["state"][number][key].detach().clone().to(p.device)
+
+        before = self.register_load_state_dict_pre_hook(look)
+        after = self.register_load_state_dict_post_hook(restore, prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            before.remove()
+            after.remove()
 
     # -- curvature -----------------------------------------------------------------------------------------
 
@@ -269,8 +280,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
                 if w.device.type == "cuda" or self._members is not None or not bool(w):
                     m.masked_fill_(w == 0, 0.0)  # every product was rejected: stand still until one is not
             for m, w in zip(scales, work, strict=True):
-                if m is not w:
-                    m.copy_(w)
+                if m is not w:  # 1/damping may be beyond half precision, and infinity times 0 is not a step
+                    m.copy_(w.clamp_(max=torch.finfo(m.dtype).max))
         self._scale_key = key
 
     def _update(self) -> None:
