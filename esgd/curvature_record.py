@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from esgd.estimate import DominanceSums, RunningMoments
+from esgd.dominance import DominanceSums
+from esgd.estimate import RunningMoments
 from esgd.files import atomic_write
 from esgd.flat import VectorSpace
 from esgd.provenance import now
@@ -89,7 +90,7 @@ class Tally:
             "frobenius_squared_stderr": energy.stderr,
             "dominance_squared": dominance.value,
             "dominance_squared_stderr": dominance.stderr,
-            "dominance_plugin": self.dominance.plugin(),
+            "dominance_plugin": self.dominance.plugin().value,
             "diag_squared_relative_error": diag_squared.relative_error,
             "diag_relative_error": self.z.estimate().relative_error,
             "equilibration_cosine_floor": _floor(d_e.value, d_e.stderr),
@@ -164,9 +165,7 @@ def layer_rows(tally: Tally) -> list[dict[str, Any]]:
     rows, start = [], 0
     for name, shape in zip(tally.names, tally.shapes, strict=True):
         part = slice(start, start := start + int(np.prod(shape)))
-        d2, d2_error, d, d_error = (
-            t[part].cpu() for t in (squared.value, squared.stderr, diag.value, diag.stderr)
-        )
+        d2, d2_error, d, d_error = (t[part].cpu() for t in (squared.value, squared.stderr, diag.value, diag.stderr))
         live = d2 > 0
         row = {"parameter": name, "entries": len(d2), "zero_share": 1 - live.double().mean().item()}
         row["negative_share"] = (d[live] < 0).double().mean().item() if live.any() else None
@@ -222,9 +221,7 @@ def export(name: str, tally: Tally, target: Path, *, root: Path | None = None) -
     write_csv(place / "layers.csv", rows, columns=list(rows[0]))
     write_csv(place / "trace.csv", tally.trace, columns=list(tally.trace[0]))
     count = min(SAMPLE, tally.z.mean.numel())
-    index = (
-        torch.randperm(tally.z.mean.numel(), generator=torch.Generator().manual_seed(0))[:count].sort().values
-    )
+    index = torch.randperm(tally.z.mean.numel(), generator=torch.Generator().manual_seed(0))[:count].sort().values
     picked = {"diag": diag.value, "diag_stderr": diag.stderr, "squared": squared.value}
     picked["squared_stderr"] = squared.stderr
     buffer = io.BytesIO()

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esgd.errors import ConfigError
-
-__all__ = ["DominanceSums", "Estimate", "RunningMoments"]
+__all__ = ["Estimate", "RunningMoments"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,105 +119,3 @@ class RunningMoments:
         moments = cls(tuple(state["mean"].shape), state["mean"].device)
         moments.count, moments.mean, moments._squares = state["count"], state["mean"], state["squares"]
         return moments
-
-
-class DominanceSums:
-    """Sums for d² = Σ H_ii² / ‖H‖_F², the square of the paper's Eq. 6, without the bias of its plug-in.
-
-    For two independent probes E[z_j · z_l] = Σ_i H_ii², with z = v ⊙ H v, while z_j · z_j adds the energy off
-    the diagonal. All pairs j ≠ l of k probes give Σ_i [(Σ_j z_ij)² − Σ_j z_ij²] / (k (k − 1)), which needs
-    only sums. For the error bar the sums are kept in at most ``max_groups`` groups: memory stays bounded.
-
-    Args:
-        max_groups: groups of the jackknife; each holds one vector of N.
-    """
-
-    def __init__(self, max_groups: int = 16):
-        if max_groups < 4 or max_groups % 2:
-            raise ConfigError(f"max_groups must be an even number of at least 4, got {max_groups}")
-        self.max_groups = max_groups
-        self.capacity = 1
-        self.sums: list[Tensor] = []  # Σ z of each group, shape (N,)
-        self.tallies: list[list[float]] = []  # [probes, Σ‖z‖², Σ‖Hv‖²] of each group
-
-    def add(self, z: Tensor, energy: float) -> None:
-        """Take the probe with z = v ⊙ H v, shape ``(N,)``, and ``energy`` = ‖H v‖²."""
-        square = torch.dot(z, z).item()
-        if self.tallies and self.tallies[-1][0] < self.capacity:
-            self.sums[-1] += z
-            self.tallies[-1] = [a + b for a, b in zip(self.tallies[-1], (1, square, energy), strict=True)]
-            return
-        if len(self.sums) == self.max_groups:
-            for i in range(self.max_groups // 2):  # join neighbours; the lists shrink as i grows
-                self.sums[i] += self.sums.pop(i + 1)
-                second = self.tallies.pop(i + 1)
-                self.tallies[i] = [a + b for a, b in zip(self.tallies[i], second, strict=True)]
-            self.capacity *= 2
-        self.sums.append(z.clone())
-        self.tallies.append([1, square, energy])
-
-    @property
-    def count(self) -> int:
-        """Probes taken."""
-        return int(sum(t[0] for t in self.tallies))
-
-    def _gram(self) -> Tensor:
-        """Inner products of the groups' sums, shape (groups, groups), float64."""
-        groups = len(self.sums)
-        gram = torch.zeros(groups, groups, dtype=torch.float64)
-        for i in range(groups):
-            for j in range(i + 1):
-                gram[i, j] = gram[j, i] = torch.dot(self.sums[i], self.sums[j]).item()
-        return gram
-
-    def squared(self) -> Estimate:
-        """The debiased d², which may be negative, with the standard error of a jackknife over groups.
-
-        Dropping each group in turn (Busing et al. 1999, for groups of unequal size) gives an error bar that
-        is about √2 too wide where the diagonal is zero, and right where it is not.
-        """
-        tally = torch.tensor(self.tallies, dtype=torch.float64)
-        total = tally.sum(0)
-        if total[0] < 2:
-            return Estimate(math.nan, math.inf, int(total[0]))
-        gram = self._gram()
-        whole = _debiased(gram.sum(), total)
-        if len(self.sums) < 3 or (total[0] - tally[:, 0]).min() < 2:
-            return Estimate(whole.item(), math.inf, self.count)
-        without = _debiased(gram.sum() - 2 * gram.sum(1) + gram.diagonal(), (total - tally).T)
-        share = total[0] / tally[:, 0]
-        pseudo = share * whole - (share - 1) * without
-        variance = ((pseudo - pseudo.mean()).square() / (share - 1)).mean()
-        return Estimate(whole.item(), variance.sqrt().item(), self.count)
-
-    def plugin(self) -> float:
-        """Eq. 6 as printed, from the k-probe mean of z: biased up by the energy off the diagonal."""
-        total = torch.tensor(self.tallies, dtype=torch.float64).sum(0)
-        if total[0] == 0 or total[2] == 0:
-            return math.nan
-        return math.sqrt((self._gram().sum() / total[0] / total[2]).item())
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint needs."""
-        return {
-            "max_groups": self.max_groups,
-            "capacity": self.capacity,
-            "sums": self.sums,
-            "tallies": self.tallies,
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> DominanceSums:
-        """The sums that :meth:`state` described."""
-        result = cls(state["max_groups"])
-        result.capacity = state["capacity"]
-        result.sums, result.tallies = list(state["sums"]), [list(t) for t in state["tallies"]]
-        return result
-
-
-def _debiased(square: Tensor, tally: Tensor) -> Tensor:
-    """(‖Σz‖² − Σ‖z‖²)/(k(k−1)) over (Σ‖Hv‖²)/k, from ‖Σz‖² and (k, Σ‖z‖², Σ‖Hv‖²)."""
-    probes, own, energy = tally
-    if torch.any(energy == 0):
-        return torch.full_like(square, math.nan)  # H is zero: the ratio means nothing
-    return (square - own) / (probes - 1) / energy

@@ -97,8 +97,8 @@ def check_vector(v: Sequence[Tensor], params: Sequence[Tensor]) -> None:
             )
         if x.dtype != p.dtype or x.device != p.device:
             raise CurvatureError(
-                f"v[{i}] is {x.dtype} on {x.device}, but its parameter is {p.dtype} on {p.device}: "
-                "use v[i].to(p)"
+                f"v[{i}] is {x.dtype} on {x.device}, but its parameter is {p.dtype} on {p.device}: use "
+                f"v[{i}].to(parameter)"
             )
 
 
@@ -111,9 +111,7 @@ def _check_loss(loss: Tensor) -> None:
             "with .mean() or .sum() first"
         )
     if loss.is_complex():
-        raise CurvatureError(
-            f"a Hessian needs a real loss, but the loss is {loss.dtype}: take .real or .abs()"
-        )
+        raise CurvatureError(f"a Hessian needs a real loss, but the loss is {loss.dtype}: take .real or .abs()")
     if not loss.requires_grad:
         raise CurvatureError(
             "the loss has no graph: compute it outside torch.no_grad() and inference_mode(), without "
@@ -181,14 +179,11 @@ def product_from_gradient(
     outputs, vectors = zip(*rows, strict=True)
     with translated():
         products = iter(
-            torch.autograd.grad(
-                outputs, live, grad_outputs=vectors, retain_graph=retain_graph, allow_unused=True
-            )
+            torch.autograd.grad(outputs, live, grad_outputs=vectors, retain_graph=retain_graph, allow_unused=True)
         )
     columns = [next(products) if p.requires_grad else None for p in params]
     return [
-        torch.zeros_like(p, requires_grad=False) if h is None else h
-        for h, p in zip(columns, params, strict=True)
+        torch.zeros_like(p, requires_grad=False) if h is None else h for h, p in zip(columns, params, strict=True)
     ]
 
 

@@ -119,9 +119,7 @@ class CurvatureOperator(ABC):
                 self.space.check_finite(h, f"of batch {number}")
                 yield h
 
-        with progress_bar(
-            total=total, desc=label, unit="batch", leave=False, delay=0.5, show=self.progress
-        ) as bar:
+        with progress_bar(total=total, desc=label, unit="batch", leave=False, delay=0.5, show=self.progress) as bar:
             for number, batch in enumerate(batches):
                 yield self.size(batch), results(batch, number)
                 bar.update(1)
@@ -170,9 +168,7 @@ class CurvatureOperator(ABC):
             weight = n if self.reduction == "mean" else 1
             examples += weight
             for total, h in zip(sums, results, strict=True):
-                torch._foreach_add_(
-                    total, [x.to(t.dtype) for x, t in zip(h, total, strict=True)], alpha=weight
-                )
+                torch._foreach_add_(total, [x.to(t.dtype) for x, t in zip(h, total, strict=True)], alpha=weight)
         if self.reduction == "mean":
             for total in sums:
                 torch._foreach_div_(total, examples)
@@ -226,22 +222,18 @@ class CurvatureOperator(ABC):
                 f"{self.num_params**2 * self.dtype.itemsize / 1e9:.3g} GB: use matvec, the estimators or "
                 "esgd.spectrum, or raise max_params="
             )
-        return self.matmat(
-            torch.eye(self.num_params, dtype=self.dtype, device=self.device), probes_per_pass=256
-        )
+        return self.matmat(torch.eye(self.num_params, dtype=self.dtype, device=self.device), probes_per_pass=256)
 
     def to_scipy(self) -> LinearOperator:
         """A ``scipy.sparse.linalg.LinearOperator`` of NumPy arrays, e.g. for ``eigsh``.
 
         Raises:
-            CurvatureError: SciPy is not installed, or NumPy has no such dtype (bfloat16).
+            CurvatureError: SciPy is not installed.
         """
         try:
             from scipy.sparse.linalg import LinearOperator
         except ImportError as error:
             raise CurvatureError("to_scipy needs SciPy: pip install scipy") from error
-        if self.dtype is torch.bfloat16:
-            raise CurvatureError("NumPy has no bfloat16: use model.float() for what goes through SciPy")
         numpy_dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
         return LinearOperator(
             self.shape,

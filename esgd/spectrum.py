@@ -1,0 +1,153 @@
+"""The spectrum of a Hessian that is never formed: density, counts of negative eigenvalues, the extremes.
+
+The eigenvalue density comes from stochastic Lanczos quadrature (Golub and Meurant 2010; Ghorbani et al. 2019):
+a probe v of norm √N gives vᵀ f(H) v = N Σ_i w_i f(θ_i) with the Ritz values θ_i of its Krylov space and the
+squared first components w_i of T's eigenvectors; the mean over probes is tr f(H), and the spread over probes
+its error bar. Extreme eigenpairs and |H| v live in :mod:`esgd.eigenpairs` and :mod:`esgd.lanczos` and are
+exported from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from esgd.eigenpairs import Eigenpairs, extreme_eigenpairs
+from esgd.errors import ConfigError
+from esgd.estimate import Estimate, RunningMoments
+from esgd.lanczos import MAX_BYTES, Krylov, abs_matvec, abs_products, lanczos, lanczos_many
+from esgd.operator_base import CurvatureOperator
+from esgd.probes import draw
+
+__all__ = [
+    "Eigenpairs",
+    "Krylov",
+    "SpectralDensity",
+    "abs_matvec",
+    "abs_products",
+    "exact_negative_count",
+    "extreme_eigenpairs",
+    "lanczos",
+    "spectral_density",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralDensity:
+    """A quadrature for the spectrum: Ritz values with weights that sum to one, a row a probe.
+
+    Attributes:
+        nodes: Ritz values, ascending, shape ``(probes, m)``, float64; short rows are filled up with weight 0.
+        weights: shape ``(probes, m)``.
+        residuals: an eigenvalue lies within that of each node, shape ``(probes, m)``.
+        num_params: N.
+    """
+
+    nodes: Tensor
+    weights: Tensor
+    residuals: Tensor
+    num_params: int
+
+    @property
+    def num_probes(self) -> int:
+        """Krylov spaces behind the density."""
+        return len(self.nodes)
+
+    def trace(self, function: Callable[[Tensor], Tensor]) -> Estimate:
+        """The trace of f(H), Σ f(λ), f taken entry by entry, with the error bar of the probes."""
+        moments = RunningMoments()
+        for nodes, weights in zip(self.nodes, self.weights, strict=True):
+            moments.add(self.num_params * torch.dot(weights, function(nodes).to(weights.dtype)))
+        return moments.estimate()
+
+    def density(self, points: Tensor, width: float) -> Estimate:
+        """Eigenvalue density at ``points``, each node widened to a normal of standard deviation ``width``.
+
+        Args:
+            points: shape ``(p,)``.
+            width: in units of the eigenvalues; the density integrates to one over the line.
+
+        Returns:
+            Density and its error bar, each of shape ``(p,)``.
+        """
+        if not width > 0:
+            raise ConfigError(f"width must be above 0, got {width}: try a hundredth of the spectrum's range")
+        points = torch.as_tensor(points, dtype=torch.float64)
+        moments = RunningMoments(tuple(points.shape))
+        for nodes, weights in zip(self.nodes, self.weights, strict=True):
+            distance = (points[:, None] - nodes[None, :]) / width  # (p, m)
+            moments.add((-0.5 * distance.square()).exp() @ weights / (width * math.sqrt(2 * math.pi)))
+        return moments.estimate()
+
+    def count_below(self, threshold: float = 0.0) -> Estimate:
+        """How many of the N eigenvalues lie below ``threshold``; the index for a threshold of zero.
+
+        Where eigenvalues crowd around the threshold, as those of a net do around zero, a Krylov space cannot
+        tell them apart and the count is blurred by more than its error bar says: ask for those below −δ and
+        vary δ.
+        """
+        return self.trace(lambda x: (x < threshold).double())
+
+    def certain_negative(self) -> int:
+        """A lower bound for the number of negative eigenvalues: the most negative Ritz values of one space.
+
+        By Cauchy's interlacing a compression of H has at most as many negative eigenvalues as H itself. Ritz
+        values within rounding of zero are not counted.
+        """
+        scale = self.nodes.abs().max()
+        return int((self.nodes < -1e-5 * scale).sum(1).max())
+
+
+def spectral_density(
+    operator: CurvatureOperator,
+    num_probes: int = 4,
+    *,
+    num_steps: int = 60,
+    probe: str = "rademacher",
+    seed: int = 0,
+    probes_per_pass: int = 1,
+    max_bytes: float = MAX_BYTES,
+) -> SpectralDensity:
+    """Stochastic Lanczos quadrature of the operator's spectrum.
+
+    Args:
+        operator: the symmetric matrix H.
+        num_probes: Krylov spaces, each from a random start; each costs ``num_steps`` products.
+        num_steps: m, nodes a probe. Polynomials up to degree 2m − 1 are integrated exactly.
+        probe: ``"rademacher"`` or ``"gaussian"``.
+        seed: of the probes.
+        probes_per_pass: spaces that share the passes over the batches; each holds ``num_steps`` vectors of N.
+        max_bytes: refuse bases that are larger together.
+
+    Raises:
+        ConfigError: bad settings.
+        CurvatureError: the bases are too large.
+    """
+    if num_probes < 1 or probes_per_pass < 1:
+        raise ConfigError(f"num_probes and probes_per_pass must be at least 1, got {num_probes}, {probes_per_pass}")
+    nodes, weights, residuals = (
+        torch.zeros(num_probes, min(num_steps, operator.num_params), dtype=torch.float64) for _ in range(3)
+    )
+    for first in range(0, num_probes, probes_per_pass):
+        indices = range(first, min(first + probes_per_pass, num_probes))
+        starts = [operator.space.flatten(draw(probe, operator.params, seed, i)) for i in indices]
+        spaces = lanczos_many(operator, starts, num_steps, max_bytes=max_bytes)
+        for i, space in zip(indices, spaces, strict=True):
+            m = len(space.matrix)
+            values, vectors = torch.linalg.eigh(space.matrix)
+            # Gaussian starts have a random norm: its square over N is the probe's weight
+            mass = space.start_norm**2 / operator.num_params
+            nodes[i, :m], weights[i, :m] = values, vectors[0].square() * mass
+            nodes[i, m:] = values[-1]
+            residuals[i, :m] = space.residual * vectors[-1].abs()
+    return SpectralDensity(nodes, weights, residuals, operator.num_params)
+
+
+def exact_negative_count(operator: CurvatureOperator, threshold: float = 0.0, *, max_params: int = 5_000) -> int:
+    """The number of eigenvalues below ``threshold`` from the dense matrix: the truth for small nets."""
+    dense = operator.to_dense(max_params=max_params)
+    return int((torch.linalg.eigvalsh((dense + dense.T) / 2) < threshold).sum())
