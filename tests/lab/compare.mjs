@@ -1,0 +1,44 @@
+// Compares the lab's arithmetic with the golden files. In Node: node compare.mjs MODULE FOLDER; the browser test
+// calls deviations() by itself. Prints JSON: one line of results with the largest relative deviation of each.
+
+const far = (a, b) => Math.abs(a - b) / Math.max(1, Math.abs(a), Math.abs(b));
+const furthest = (a, b) => (a.length === b.length ? Math.max(0, ...a.map((v, i) => far(v, b[i]))) : Infinity);
+
+export function deviations(core, golden) {
+  const results = [];
+  for (const [name, content] of Object.entries(golden)) {
+    if (name === "draws") {
+      for (const [kind, items] of Object.entries(content)) {
+        for (const { seed, index, pair } of items) {
+          const ours = kind === "noise" ? core.drawNoise(seed, index) : core.drawProbe(kind, seed, index);
+          results.push({ what: `draw ${kind} ${seed} ${index}`, deviation: furthest(ours, pair) });
+        }
+      }
+    } else if (name === "derivatives") {
+      for (const { state, point, value, gradient, hessian } of content) {
+        const land = core.landscapeOf(core.makeState({}, state));
+        const { a, b, c } = land.hess(point);
+        const ours = [land.f(point), ...land.grad(point), a, b, b, c];
+        results.push({ what: `derivatives ${state.landscape}`, deviation: furthest(ours, [value, ...gradient, ...hessian.flat()]) });
+      }
+    } else {
+      for (const { state, points, losses, diverged } of content) {
+        const [method] = state.methods;
+        const run = core.trajectory(method, core.makeState({}, state));
+        const deviation = Math.max(furthest(run.points.flat(), points.flat()), furthest(run.losses, losses));
+        const what = `${name} ${method} ${state.curvature} seed ${state.seed}`;
+        results.push({ what, deviation: run.diverged === diverged ? deviation : Infinity });
+      }
+    }
+  }
+  return results.map((r) => ({ ...r, deviation: Number.isFinite(r.deviation) ? r.deviation : 1e300 }));
+}
+
+if (typeof process !== "undefined" && process.argv?.[2]) {
+  const { readdirSync, readFileSync } = await import("node:fs");
+  const text = readFileSync(process.argv[2], "utf8");
+  const { core } = await import(`data:text/javascript;base64,${Buffer.from(text).toString("base64")}`);
+  const folder = process.argv[3];
+  const golden = Object.fromEntries(readdirSync(folder).filter((f) => f.endsWith(".json")).map((f) => [f.slice(0, -5), JSON.parse(readFileSync(`${folder}/${f}`, "utf8"))]));
+  console.log(JSON.stringify(deviations(core, golden)));
+}

@@ -1,0 +1,184 @@
+"""Golden trajectories for the lab: every method × landscape × seed, in float64, by the library's own optimizers.
+
+    python tests/lab/make_golden.py            writes tests/lab/golden/*.json
+    python tests/lab/make_golden.py --check    says whether they are current
+
+``torch.optim`` makes gradient descent, momentum and RMSProp; ``esgd`` makes ESGD, Jacobi from probes and
+saddle-free Newton (both directions of a plane are a whole Krylov space); Newton, Jacobi and equilibration with
+the exact diagonal come from dense Hessians by autograd.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+from landscapes import Loss, landscape
+
+from esgd import ESGD, JacobiSGD, SaddleFreeNewton
+from esgd.lab.rng import draw_noise, draw_probe, lab_probe
+from esgd.lab.schema import LANDSCAPES, METHODS
+
+FOLDER = Path(__file__).with_name("golden")
+STEPS = 40
+
+STARTS = {
+    "bowl": {"x0": -1.9, "y0": 0.8, "kappa": 30.0, "angle": 25.0},
+    "quadratic": {"x0": 1.6, "y0": -0.45, "eig1": 1.5, "eig2": -0.35, "angle": 32.0},
+    "monkey": {"x0": -0.5, "y0": 1.9},
+    "net": {"x0": 1.45, "y0": -1.3},
+    "rosenbrock": {"x0": -1.2, "y0": 1.0},
+    "eggbox": {"x0": 0.75, "y0": 2.2},
+}
+RATES = {
+    "sgd": 0.12, "momentum": 0.05, "newton": 0.3, "saddle_free": 0.3, "jacobi": 0.08, "equilibration": 0.08,
+    "rmsprop": 0.03, "esgd": 0.08,
+}  # fmt: skip
+SEEDS = {
+    1: {"noise": 0.0, "noise_shape": "I", "probe": "rademacher", "interval": 1, "warmup": 1, "damping": 5e-2},
+    7: {"noise": 0.05, "noise_shape": "I", "probe": "gaussian", "interval": 3, "warmup": 4, "damping": 1e-1},
+    23: {"noise": 0.1, "noise_shape": "tilted", "probe": "rademacher", "interval": 5, "warmup": 2, "damping": 0.3},
+}
+SHAPES = {"I": (1.0, 1.0), "tilted": (1.0, 2.0)}
+
+
+def states() -> list[dict]:
+    """The state of every golden run; Jacobi appears with its exact diagonal and with probes."""
+    found = []
+    for name in LANDSCAPES:
+        for seed, options in SEEDS.items():
+            for method in METHODS:
+                for curvature in ("exact", "probes") if method == "jacobi" else ("exact",):
+                    rate = RATES[method]
+                    if name == "rosenbrock" and method in ("sgd", "momentum"):
+                        rate /= 200
+                    found.append(
+                        {
+                            "landscape": name, "methods": [method], "seed": seed, "steps": STEPS, f"lr_{method}": rate,
+                            "momentum": 0.8, "decay": 0.9, "curvature": curvature, **STARTS[name], **options,
+                        }
+                    )  # fmt: skip
+    return found
+
+
+def _dense_step(method: str, state: dict, loss: Loss):
+    """The methods with an exact Hessian: a function (θ, gradient with noise) -> step."""
+
+    def direction(theta: Tensor, gradient: Tensor) -> Tensor:
+        hessian = torch.func.hessian(loss)(theta)
+        if method == "newton":
+            return torch.linalg.solve(hessian, gradient)
+        diagonal = hessian.diagonal().abs() if method == "jacobi" else hessian.norm(dim=1)
+        return gradient / (diagonal + state["damping"])
+
+    return direction
+
+
+def _optimizer(method: str, theta: Tensor, state: dict) -> torch.optim.Optimizer:
+    lr = state[f"lr_{method}"]
+    probed = {
+        "lr": lr, "damping": state["damping"], "update_every": state["interval"], "warmup_probes": state["warmup"],
+        "beta": None, "probe": lab_probe(state["probe"], state["seed"]),
+    }  # fmt: skip
+    return {
+        "sgd": lambda: torch.optim.SGD([theta], lr=lr),
+        "momentum": lambda: torch.optim.SGD([theta], lr=lr, momentum=state["momentum"]),
+        "rmsprop": lambda: torch.optim.RMSprop([theta], lr=lr, alpha=state["decay"], eps=state["damping"]),
+        "esgd": lambda: ESGD([theta], **probed),
+        "jacobi": lambda: JacobiSGD([theta], **probed),
+        "saddle_free": lambda: SaddleFreeNewton([theta], lr=lr, damping=state["damping"], krylov_dim=2),
+    }[method]()
+
+
+def trajectory(state: dict) -> dict:
+    """Points (steps + 1, 2) and losses of one run; cut off where it leaves the radius of the lab's arithmetic."""
+    (method,) = state["methods"]
+    loss = landscape(state)
+    scale = torch.tensor(SHAPES[state["noise_shape"]], dtype=torch.float64)
+    theta = torch.tensor([state["x0"], state["y0"]], dtype=torch.float64, requires_grad=True)
+    dense = method in ("newton", "equilibration") or (method == "jacobi" and state["curvature"] == "exact")
+    optimizer = None if dense else _optimizer(method, theta, state)
+    points, losses = [theta.tolist()], [loss(theta).item()]
+    for t in range(state["steps"]):
+        noise = state["noise"] * scale * torch.tensor(draw_noise(state["seed"], t), dtype=torch.float64)
+        if dense:
+            gradient = torch.func.grad(loss)(theta.detach()) + noise
+            step = _dense_step(method, state, loss)(theta.detach(), gradient)
+            with torch.no_grad():
+                theta -= state[f"lr_{method}"] * step
+        else:
+            optimizer.zero_grad()
+            value = loss(theta) + noise @ theta  # a linear term: noise in the gradient, none in the Hessian
+            if hasattr(optimizer, "probe"):
+                value = optimizer.probe(value)
+            value.backward()
+            optimizer.step()
+        if not float(theta.detach().norm()) < 1e6:
+            return {"state": state, "points": points, "losses": losses, "diverged": t + 1}
+        points.append(theta.tolist())
+        losses.append(loss(theta).item())
+    return {"state": state, "points": points, "losses": losses, "diverged": None}
+
+
+def derivatives() -> list[dict]:
+    """Value, gradient and Hessian of every landscape at a few points, by autograd."""
+    found = []
+    for name in LANDSCAPES:
+        state = {"landscape": name, **STARTS[name]}
+        loss = landscape(state)
+        for index in range(5):
+            point = torch.tensor(draw_noise(99, index), dtype=torch.float64)
+            found.append(
+                {
+                    "state": state,
+                    "point": point.tolist(),
+                    "value": float(loss(point)),
+                    "gradient": torch.func.grad(loss)(point).tolist(),
+                    "hessian": torch.func.hessian(loss)(point).tolist(),
+                }
+            )
+    return found
+
+
+def draws() -> dict:
+    """A few probes and noises, for a direct look at the generator."""
+    pairs = [(seed, index) for seed in (0, 1, 999) for index in (0, 1, 2, 1000)]
+    return {
+        kind: [{"seed": s, "index": i, "pair": list(draw_probe(kind, s, i))} for s, i in pairs]
+        for kind in ("rademacher", "gaussian")
+    } | {"noise": [{"seed": s, "index": i, "pair": list(draw_noise(s, i))} for s, i in pairs]}
+
+
+def documents() -> dict[str, object]:
+    """What belongs into each golden file."""
+    runs = [trajectory(state) for state in states()]
+    files: dict[str, object] = {
+        name: [run for run in runs if run["state"]["landscape"] == name] for name in LANDSCAPES
+    }
+    return files | {"derivatives": derivatives(), "draws": draws()}
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
+    stale = []
+    for name, content in documents().items():
+        text = json.dumps(content, separators=(",", ":")).replace('{"state"', '\n{"state"') + "\n"
+        path = FOLDER / f"{name}.json"
+        if "--check" in sys.argv:
+            if not path.exists() or path.read_text() != text:
+                stale.append(path.name)
+        else:
+            path.write_text(text)
+    if stale:
+        print(f"not current: {', '.join(stale)}: run python tests/lab/make_golden.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

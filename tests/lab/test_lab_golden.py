@@ -1,0 +1,125 @@
+"""The lab tells the truth: its steps are the library's steps, to 1e-9 and better."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+from pathlib import Path
+
+import make_golden
+import pytest
+from lab_tools import NODE
+
+from esgd.errors import ConfigError
+from esgd.lab import MODULE
+from esgd.lab.rng import draw_noise, draw_probe, stream
+from esgd.lab.schema import LANDSCAPES, METHODS
+
+GOLDEN = Path(make_golden.FOLDER)
+COMPARE = Path(__file__).with_name("compare.mjs")
+
+
+def golden() -> dict[str, list]:
+    return {path.stem: json.loads(path.read_text()) for path in GOLDEN.glob("*.json")}
+
+
+def check(results: list[dict]) -> None:
+    runs = [r for r in results if "seed" in r["what"]]
+    assert len(runs) == len(LANDSCAPES) * (len(METHODS) + 1) * len(make_golden.SEEDS)
+    assert len(results) == len(runs) + 5 * len(LANDSCAPES) + 36
+    worst = max(results, key=lambda r: r["deviation"])
+    assert worst["deviation"] < 1e-9, worst
+
+
+@pytest.mark.skipif(NODE is None, reason="Node is not installed; the same comparison runs in Chromium")
+def test_node_equals_the_library() -> None:
+    command = [NODE, str(COMPARE), str(MODULE), str(GOLDEN)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    check(json.loads(done.stdout))
+
+
+def test_chromium_equals_the_library(browser) -> None:
+    page = browser.new_page()
+    page.goto("about:blank")
+    results = page.evaluate(
+        """async ([module, compare, golden]) => {
+          const load = (text) => import(URL.createObjectURL(new Blob([text], {type: 'text/javascript'})));
+          const { core } = await load(module);
+          return (await load(compare)).deviations(core, golden);
+        }""",
+        [MODULE.read_text(), COMPARE.read_text(), golden()],
+    )
+    page.close()
+    check(results)
+
+
+def test_comparison_sees_a_wrong_step() -> None:
+    if NODE is None:
+        pytest.skip("Node is not installed")
+    wrong = MODULE.read_text().replace("S.decay * v + (1 - S.decay) * g[i] * g[i]", "S.decay * v + g[i] * g[i]")
+    assert wrong != MODULE.read_text()
+    script = (
+        COMPARE.read_text().split("if (typeof process")[0]
+        + f"const {{ core }} = await import('data:text/javascript,' + encodeURIComponent({json.dumps(wrong)}));"
+        + f"console.log(JSON.stringify(deviations(core, {{ bowl: {json.dumps(golden()['bowl'])} }})));"
+    )
+    done = subprocess.run([NODE, "--input-type=module", "-"], input=script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    bad = {r["what"].split()[1] for r in json.loads(done.stdout) if r["deviation"] > 1e-9}
+    assert bad == {"rmsprop"}
+
+
+@pytest.mark.parametrize("name", ["quadratic", "net"])
+def test_golden_files_are_what_the_library_makes_now(name: str) -> None:
+    stored = {json.dumps(run["state"]): run for run in golden()[name]}
+    for state in make_golden.states():
+        if state["landscape"] != name or state["seed"] != 7:
+            continue
+        fresh, old = make_golden.trajectory(state), stored[json.dumps(state)]
+        assert fresh["diverged"] == old["diverged"]
+        for ours, theirs in zip(fresh["points"], old["points"], strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
+
+
+@pytest.mark.slow
+def test_every_golden_file_is_current() -> None:
+    stored = golden()
+    for name, content in make_golden.documents().items():
+        for fresh, old in zip(content, stored[name], strict=True):
+            if isinstance(fresh, str):
+                assert content[fresh] == stored[name][fresh]
+            elif "points" in fresh:
+                assert fresh["state"] == old["state"]
+                for ours, theirs in zip(fresh["points"], old["points"], strict=True):
+                    assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
+            else:
+                assert fresh == old
+
+
+def test_probes_have_the_moments_of_eq_1() -> None:
+    n = 20_000
+    for kind, fourth in (("rademacher", 1.0), ("gaussian", 3.0)):
+        pairs = [draw_probe(kind, 5, i) for i in range(n)]
+        first = [p[0] for p in pairs]
+        second = [p[1] for p in pairs]
+        for values in (first, second):
+            assert abs(statistics.fmean(values)) < 4 / math.sqrt(n)
+            assert statistics.fmean(v * v for v in values) == pytest.approx(1, abs=4 * math.sqrt(2 / n))
+            assert statistics.fmean(v**4 for v in values) == pytest.approx(fourth, abs=4 * math.sqrt(96 / n))
+        assert abs(statistics.fmean(a * b for a, b in pairs)) < 4 / math.sqrt(n)
+
+
+def test_neighbouring_draws_are_unrelated() -> None:
+    n = 20_000
+    noise = [draw_noise(3, i)[0] for i in range(n + 1)]
+    assert abs(statistics.fmean(a * b for a, b in zip(noise, noise[1:], strict=False))) < 4 / math.sqrt(n)
+    assert draw_noise(3, 0) != draw_probe("gaussian", 3, 0)
+    assert stream(3, 1, 0)() != stream(4, 1, 0)()
+
+
+def test_unknown_probe_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'rademacher' or 'gaussian', not 'sphere'"):
+        draw_probe("sphere", 0, 0)

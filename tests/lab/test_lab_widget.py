@@ -1,0 +1,110 @@
+"""SaddleLab in Python: what a notebook, a published page and a script get."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+import esgd.lab as lab_package
+from esgd.errors import ConfigError
+from esgd.lab import SCENES, SaddleLab, page_script, placeholder
+
+
+class _First(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.attributes: dict[str, str | None] = {}
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "div" and not self.attributes:
+            self.attributes = dict(attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_scene_offers_a_widget_and_a_placeholder(scene: str) -> None:
+    data, _ = SaddleLab(scene, x0=1.5)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    first = _First(data["text/html"])
+    assert first.attributes["data-esgd-lab"] == scene
+    assert json.loads(first.attributes["data-state"]) == {"x0": 1.5}
+    assert SCENES[scene] in first.words
+    assert SCENES[scene] in first.attributes["aria-label"]
+
+
+def test_state_goes_both_ways() -> None:
+    lab = SaddleLab("descent", kappa=50)
+    assert lab.state == {"kappa": 50.0}
+    lab.widget.state = {"kappa": 70}  # as the front end does
+    assert lab.state == {"kappa": 70}
+    lab.state = {"lr_sgd": 0.5}
+    assert lab.widget.state == {"lr_sgd": 0.5}
+    assert repr(lab) == "SaddleLab('descent', lr_sgd=0.5)"
+
+
+def test_without_anywidget_the_page_script_comes_along(monkeypatch) -> None:
+    monkeypatch.setattr(lab_package, "_WIDGET", [None])
+    lab = SaddleLab("probes", seed=5)
+    assert lab.widget is None
+    assert lab.state == {"seed": 5}
+    data = lab._repr_mimebundle_()
+    assert set(data) == {"text/plain", "text/html"}
+    assert data["text/html"].startswith('<div data-esgd-lab="probes"')
+    assert "<script>" in data["text/html"]
+
+
+def test_importing_the_lab_needs_neither_widgets_nor_plots() -> None:
+    script = (
+        "import sys; sys.modules['anywidget'] = None; sys.modules['ipywidgets'] = None; sys.modules['plotly'] = None\n"
+        "from esgd.lab import SaddleLab\n"
+        "assert SaddleLab('welcome').widget is None\n"
+        "assert 'traitlets' not in sys.modules or sys.modules.get('anywidget') is None\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_page_script_cannot_end_its_own_element() -> None:
+    text = page_script()
+    assert "</script" not in text.lower()
+    assert '/* the module */ ""' not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scene": "rotation"}, "unknown scene 'rotation'; did you mean 'rotation-dial'"),
+        ({"kapa": 3}, "unknown setting 'kapa'; did you mean 'kappa'"),
+        ({"kappa": 0}, "kappa must be a number from 1 to 1000, not 0"),
+        ({"kappa": "many"}, "kappa must be a number from 1 to 1000, not 'many'"),
+        ({"kappa": True}, "kappa must be a number"),
+        ({"x0": float("nan")}, "x0 must be a number from -5 to 5, not nan"),
+        ({"methods": ["sgd", "adam"]}, "unknown method 'adam'"),
+        ({"landscape": "himmelblau"}, "landscape must be one of bowl, quadratic"),
+        ({"steps": 1000}, "steps must be a number from 5 to 400, not 1000"),
+    ],
+)
+def test_wrong_settings_are_refused_with_the_remedy(arguments: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SaddleLab(**{"scene": "descent", **arguments})
+
+
+def test_assigning_a_wrong_state_changes_nothing() -> None:
+    lab = SaddleLab("descent", kappa=50)
+    with pytest.raises(ConfigError):
+        lab.state = {"kappa": -1}
+    assert lab.state == {"kappa": 50.0}
+
+
+def test_placeholder_escapes_what_it_is_given() -> None:
+    assert "<script" not in placeholder("welcome", methods=["sgd"])
+    with pytest.raises(ConfigError):
+        placeholder("<script>")
