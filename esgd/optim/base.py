@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from esgd.errors import ConfigError, CurvatureError
 from esgd.hvp import check_parameters
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
+from esgd.optim._pending import Arrivals, Pending
 from esgd.optim._products import difference_products, exact_products
 
 __all__ = ["CurvatureOptimizer"]
@@ -37,44 +36,6 @@ _CLEARED = (
 )
 
 
-class _Arrivals:
-    """The gradients that have arrived since products were taken, each with the version of its tensor.
-
-    It does not hold the parameters: their hooks hold it, and torch could not collect such a cycle.
-    """
-
-    def __init__(self, params: Sequence[Tensor]) -> None:
-        self._versions: dict[int, int] = {}
-        self._hooks = [
-            p.register_post_accumulate_grad_hook(partial(self._note, i)) for i, p in enumerate(params)
-        ]
-
-    def _note(self, i: int, p: Tensor) -> None:
-        self._versions[i] = p.grad._version
-
-    def cleared(self, params: Sequence[Tensor]) -> bool:
-        """Whether gradients had arrived and all of them are gone or zero again; seldom looks at their values."""
-        left = [(p.grad, v) for p, v in ((params[i], v) for i, v in self._versions.items()) if p.grad is not None]
-        if not self._versions or any(g._version == v for g, v in left):
-            return False
-        return not any(bool(g.any()) for g, _ in left)
-
-    def forget(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-
-@dataclass
-class _Pending:
-    """Products of the current step, summed over its micro-batches and not yet squared."""
-
-    first_index: int
-    params: list[Tensor]
-    sums: list[list[Tensor]]  # for each probe vector one tensor a parameter
-    weight: float
-    arrivals: _Arrivals | None = None  # from the moment that the products are there
-
-
 class CurvatureOptimizer(Optimizer):
     """Base of the optimizers that look at Hessian-vector products; not used by itself.
 
@@ -82,6 +43,8 @@ class CurvatureOptimizer(Optimizer):
     move. Everything that must survive ``state_dict``, pickling and ``deepcopy`` lives in ``state`` and
     ``param_groups``; what is derived (a cached preconditioner) may vanish at any time.
     """
+
+    _members: int | None = None  # the number of nets, where the parameters hold an ensemble
 
     def __init__(
         self,
@@ -100,10 +63,9 @@ class CurvatureOptimizer(Optimizer):
     # -- groups, pickling, state ---------------------------------------------------------------------------
 
     def _reset_transient(self) -> None:
-        self._pending: _Pending | None = None
+        self._pending: Pending | None = None
         self._cleared = False
         self._rejected = 0
-        self._sizes: dict[Any, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {"_draw_custom": self._draw_custom, "_process_group": self._process_group}
@@ -111,13 +73,16 @@ class CurvatureOptimizer(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         custom, group = getattr(self, "_draw_custom", None), getattr(self, "_process_group", "world")
+        if "_pending" in self.__dict__:
+            self._drop_pending()
         super().__setstate__(state)
         self.__dict__.setdefault("_draw_custom", custom)
         self.__dict__.setdefault("_process_group", group)
         self._reset_transient()
         for entry in self.param_groups:  # state of an older version may lack settings that came later
             for key, value in {**self.defaults, **CLOCK}.items():
-                entry.setdefault(key, value)
+                if key != "differentiable":  # torch adds it to the defaults, and it means nothing here
+                    entry.setdefault(key, value)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, with settings of their own where they are given.
@@ -158,10 +123,12 @@ class CurvatureOptimizer(Optimizer):
             pass  # looking at it would wait for the device
         elif not (torch.as_tensor(lr) >= 0).all():
             raise ConfigError(f"Invalid learning rate: expected lr >= 0, got {lr}")
+        if isinstance(lr, Tensor) and lr.numel() != 1 and self._members is None:
+            raise ConfigError(f"a Tensor lr must have one element, got shape {tuple(lr.shape)}")
         every = group["update_every"]
-        if every != "auto" and not (isinstance(every, int) and every >= 1):
+        if every != "auto" and not _is_count(every):
             raise ConfigError(f"update_every must be a whole number of steps >= 1 or 'auto', got {every!r}")
-        if not (isinstance(group["warmup_probes"], int) and group["warmup_probes"] >= 1):
+        if not _is_count(group["warmup_probes"]):
             raise ConfigError(f"warmup_probes must be a whole number >= 1, got {group['warmup_probes']!r}")
         if group["probe"] not in (*probes.PROBES, "custom"):
             raise ConfigError(
@@ -170,6 +137,8 @@ class CurvatureOptimizer(Optimizer):
             )
         if group["curvature"] not in ("exact", "difference"):
             raise ConfigError(f"curvature must be 'exact' or 'difference', got {group['curvature']!r}")
+        if not isinstance(group["seed"], int):
+            raise ConfigError(f"seed must be a whole number, got {group['seed']!r}")
 
     def _set_clock(self, **values: int) -> None:
         for group in self.param_groups:
@@ -185,7 +154,9 @@ class CurvatureOptimizer(Optimizer):
 
     def _has_new_parameters(self) -> bool:
         get = self.state.get
-        return any(p.requires_grad and "curvature" not in get(p, ()) for g in self.param_groups for p in g["params"])
+        return any(
+            p.requires_grad and "curvature" not in get(p, ()) for g in self.param_groups for p in g["params"]
+        )
 
     def _probed(self) -> list[Tensor]:
         """The parameters that the products cover, in the order of the groups."""
@@ -203,7 +174,8 @@ class CurvatureOptimizer(Optimizer):
         return self._draw_custom(params, index)
 
     def _num_vectors(self) -> int:
-        return self.param_groups[0]["warmup_probes"] if self._has_new_parameters() else 1
+        clock = self.param_groups[0]
+        return clock["warmup_probes"] if not clock["probe_index"] or self._has_new_parameters() else 1
 
     def probe(
         self, loss: Tensor | Callable[[], Tensor], *, weight: float = 1.0, loss_scale: float | Tensor = 1.0
@@ -266,7 +238,7 @@ class CurvatureOptimizer(Optimizer):
             for mine, new in zip(pending.sums, products, strict=True):
                 torch._foreach_add_(mine, new)
         else:
-            pending.sums, pending.arrivals = products, _Arrivals(params)
+            pending.sums, pending.arrivals = products, Arrivals(params)
         pending.weight = weight
         self._pending, self._cleared = pending, False
         return result
@@ -283,7 +255,7 @@ class CurvatureOptimizer(Optimizer):
             return loss, products
         return deposit(loss, params, gradient), products
 
-    def _pending_for_this_step(self) -> _Pending:
+    def _pending_for_this_step(self) -> Pending:
         """What earlier micro-batches of this step left, or a fresh start where there are none."""
         pending = self._pending
         if pending is not None and pending.arrivals.cleared(pending.params):
@@ -293,7 +265,7 @@ class CurvatureOptimizer(Optimizer):
             pending = None
         if pending is not None:
             return pending
-        return _Pending(self.param_groups[0]["probe_index"], self._probed(), [], 1.0)
+        return Pending(self.param_groups[0]["probe_index"], self._probed(), [], 1.0)
 
     def _any_gradient(self) -> bool:
         return any(p.grad is not None and bool(p.grad.any()) for p in self._probed())
@@ -341,10 +313,23 @@ class CurvatureOptimizer(Optimizer):
                     "embedding with sparse=False"
                 )
         if self.curvature_due:
+            if not self._has_pending() and self._rates_are_zero():
+                # nothing would move: torch.distributed.checkpoint asks by such a step for the shape of the state
+                self._prepare_state()
+                return loss
             self._take_curvature()
         self._update()
         self._set_clock(step=self.param_groups[0]["step"] + 1)
         return loss
+
+    def _has_pending(self) -> bool:
+        return self._pending is not None
+
+    def _prepare_state(self) -> None:
+        """Make the entries of ``state`` as they are before anything is known."""
+
+    def _rates_are_zero(self) -> bool:
+        return all(not bool(torch.as_tensor(g["lr"]).any()) for g in self.param_groups)
 
     def _take_curvature(self) -> None:
         pending = self._pending
@@ -385,6 +370,10 @@ class CurvatureOptimizer(Optimizer):
                 stacklevel=4,
             )
         self._rejected += count
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _divide(vectors: Sequence[list[Tensor]], scale: float | Tensor) -> None:

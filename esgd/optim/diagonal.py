@@ -87,6 +87,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
         super()._check_group(group)
         if not (torch.as_tensor(group["damping"]) >= 0).all():
             raise ConfigError(f"Invalid damping: expected damping >= 0, got {group['damping']}")
+        if isinstance(group["damping"], Tensor) and group["damping"].numel() != 1 and self._members is None:
+            raise ConfigError(f"a Tensor damping must have one element, got shape {tuple(group['damping'].shape)}")
         if group["damping_mode"] not in ("outside", "inside"):
             raise ConfigError(
                 "damping_mode must be 'outside', 1/(√(D/k) + damping), or 'inside', 1/√(D/k + damping), got "
@@ -118,8 +120,11 @@ class DiagonalOptimizer(CurvatureOptimizer):
             numbers = [n for g in given["param_groups"] for n in g["params"]]
             mine = [p for g in self.param_groups for p in g["params"]]
             for number, p in zip(numbers, mine, strict=True):
-                for key in {"curvature", "weight", "energy"} & given["state"].get(number, {}).keys():
-                    self.state[p][key] = given["state"][number][key].detach().clone().to(p.device)
+                for key, value in given["state"].get(number, {}).items():
+                    if key in ("curvature", "weight", "energy"):
+                        self.state[p][key] = value.detach().clone().to(p.device)
+                    elif isinstance(value, Tensor):  # what is loaded is not written to by later steps
+                        self.state[p][key] = self.state[p][key].clone()
 
         before = self.register_load_state_dict_pre_hook(look)
         after = self.register_load_state_dict_post_hook(restore, prepend=True)
@@ -219,6 +224,16 @@ class DiagonalOptimizer(CurvatureOptimizer):
             shape = () if self._members is None else (self._members, *[1] * (p.dim() - 1))
             state["weight"] = torch.zeros(shape, dtype=torch.float32, device=p.device)
         return state
+
+    def _prepare_state(self) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.requires_grad:
+                    state = self._state_of(p, p.new_empty(0, dtype=torch.promote_types(p.dtype, torch.float32)))
+                    if group["update_every"] == "auto":
+                        state.setdefault("energy", torch.zeros_like(state["weight"]))
+                    if group["momentum"]:
+                        self._momentum_buffer(p)
 
     def _auto_interval(self) -> int:
         interval = self.param_groups[0]["interval"] or AUTO_START

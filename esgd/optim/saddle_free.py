@@ -51,8 +51,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
     Raises:
         ConfigError: a setting is out of range.
 
-    Differences from Dauphin et al. 2014: a fixed damping instead of a search over several, and Lanczos vectors alone
-    instead of adding the direction of the last step.
+    Differences from Dauphin et al. 2014: a fixed damping instead of a search over several, and Lanczos vectors
+    alone instead of adding the direction of the last step.
     """
 
     def __init__(
@@ -195,6 +195,9 @@ class SaddleFreeNewton(CurvatureOptimizer):
         if self._direction is not None:
             self._direction, self._cleared = None, True
         super().zero_grad(set_to_none)
+
+    def _has_pending(self) -> bool:
+        return self._direction is not None
 
     def _take_curvature(self) -> None:
         if self._direction is None:
