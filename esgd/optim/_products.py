@@ -10,7 +10,7 @@ from torch import Tensor
 from esgd.errors import CurvatureError
 from esgd.hvp import check_vector, gradient_with_graph, product_from_gradient
 
-__all__ = ["difference_products", "exact_products", "owned"]
+__all__ = ["check_dense", "difference_products", "exact_products", "owned"]
 
 
 def owned(tensors: Sequence[Tensor], others: Sequence[Tensor] = ()) -> list[Tensor]:
@@ -54,7 +54,7 @@ def exact_products(
         The gradient (without a graph; ``None`` where the loss does not depend on a parameter) and the products.
     """
     gradient = gradient_with_graph(loss, params)
-    _check_dense(gradient)
+    check_dense(gradient)
     products = []
     for i, v in enumerate(probes):
         product = product_from_gradient(gradient, params, v, retain_graph=keep_graph or i + 1 < count)
@@ -62,7 +62,8 @@ def exact_products(
     return [None if g is None else g.detach() for g in gradient], products
 
 
-def _check_dense(gradient: Sequence[Tensor | None]) -> None:
+def check_dense(gradient: Sequence[Tensor | None]) -> None:
+    """Refuse sparse gradients, with the remedy."""
     for g in gradient:
         if g is not None and g.layout is not torch.strided:
             raise CurvatureError(
@@ -75,7 +76,7 @@ def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[T
     with torch.enable_grad():
         loss = closure()
         grads = torch.autograd.grad(loss, params, allow_unused=True)
-    _check_dense(grads)
+    check_dense(grads)
     return owned([torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)], params)
 
 

@@ -12,6 +12,7 @@ from esgd.errors import ConfigError, CurvatureError
 from esgd.hvp import gradient_with_graph, product_from_gradient
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
+from esgd.optim._products import check_dense
 from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["SaddleFreeNewton"]
@@ -127,6 +128,7 @@ class SaddleFreeNewton(CurvatureOptimizer):
             value = loss() if is_function else loss
             params = self._probed()
             graph = gradient_with_graph(value, params)
+            check_dense(graph)
             gradient = [
                 torch.zeros_like(p, requires_grad=False) if g is None else g.detach().clone()
                 for g, p in zip(graph, params, strict=True)

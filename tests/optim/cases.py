@@ -77,10 +77,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 _KRYLOV: dict[str, dict[str, Any]] = {
-    "default": {"lr": 0.1},
-    "short": {"lr": 0.1, "krylov_dim": 3},
-    "maximize": {"lr": 0.1, "maximize": True},
-    "tensor-lr": {"lr": torch.tensor(0.1)},
+    "default": {"lr": 0.3},
+    "short": {"lr": 0.3, "krylov_dim": 3},
+    "maximize": {"lr": 0.3, "maximize": True},
+    "tensor-lr": {"lr": torch.tensor(0.3)},
 }
 
 DIAGONAL = [

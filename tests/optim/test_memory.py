@@ -1,0 +1,144 @@
+"""Memory: what a step allocates at its peak, what stays, and that nothing of a graph stays."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from cases import CASES, OPTIMIZERS, Problem, one_step, over, train
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from esgd import ESGD, JacobiSGD
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of storages that operations inside it made and that are still alive, and their peak."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen = {}
+
+    def _freed(self, key, size):
+        self.now -= size
+        self._seen.pop(key, None)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        known = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for t in tree_leaves(result):
+            if isinstance(t, torch.Tensor):
+                storage = t.untyped_storage()
+                key = storage._cdata
+                if key not in known and key not in self._seen:
+                    self._seen[key] = storage.nbytes()
+                    self.now += storage.nbytes()
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._freed, key, storage.nbytes())
+        return result
+
+
+def wide_net():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(200, 400), nn.Sigmoid(), nn.Linear(400, 200), nn.Sigmoid(), nn.Linear(200, 100))
+    x, y = torch.randn(20, 200), torch.randn(20, 100)
+    return net, lambda: (net(x) - y).square().mean()
+
+
+def peak_of(step) -> int:
+    gc.collect()
+    with LiveBytes() as live:
+        step()
+    return live.peak
+
+
+@pytest.mark.parametrize("cls", [ESGD, JacobiSGD])
+def test_a_plain_step_allocates_what_sgd_does(cls):
+    net, loss = wide_net()
+    sgd = torch.optim.SGD(net.parameters(), lr=0.01)
+
+    def reference():
+        sgd.zero_grad()
+        loss().backward()
+        sgd.step()
+
+    reference()
+    optimizer = cls(net.parameters(), lr=0.01)
+    train(optimizer, loss, 2)
+    assert not optimizer.curvature_due
+    assert peak_of(lambda: one_step(optimizer, loss)) <= 1.01 * peak_of(reference)
+
+
+@pytest.mark.parametrize("cls", [ESGD, JacobiSGD])
+def test_a_probe_step_stays_within_its_bound(cls):
+    """At rest two copies of the parameters beyond SGD; at the peak v, g, H v and what autograd adds up besides."""
+    net, loss = wide_net()
+    size = sum(p.numel() * p.element_size() for p in net.parameters())
+    sgd = torch.optim.SGD(net.parameters(), lr=0.01)
+
+    def reference():
+        sgd.zero_grad()
+        loss().backward()
+        sgd.step()
+
+    reference()
+    base = size + peak_of(reference)
+    optimizer = cls(net.parameters(), lr=0.01, update_every=1)
+    train(optimizer, loss, 2)
+    rest = sum(t.numel() * t.element_size() for s in optimizer.state.values() for t in s.values() if t.dim())
+    rest += sum(t.numel() * t.element_size() for t in optimizer._scales.values())
+    assert rest <= 2 * size
+    optimizer.zero_grad()
+    assert size + rest + peak_of(lambda: one_step(optimizer, loss)) <= 3.4 * base
+
+
+@over([c for c in CASES if not c.difference])
+def test_no_graph_is_left(case):
+    """Nothing that hung on the graph outlives the step: not on ``.grad``, not in the state, nor anywhere."""
+    problem = Problem()
+    optimizer = case.make(problem.parameters())
+
+    class Witness:
+        pass
+
+    graphs = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = problem.loss()
+        witness = Witness()
+        loss.grad_fn.register_hook(lambda *_, witness=witness: None)
+        graphs.append(weakref.ref(witness))
+        del witness
+        loss = optimizer.probe(loss)
+        loss.backward()
+        optimizer.step()
+        assert all(p.grad.grad_fn is None and not p.grad.requires_grad for p in problem.parameters())
+    del loss
+    assert [g() for g in graphs] == [None] * 3  # by reference counting alone, without the collector
+    held = [t for s in optimizer.state.values() for t in s.values()]
+    assert all(not t.requires_grad and t.grad_fn is None for t in held)
+
+
+@over(OPTIMIZERS)
+def test_an_abandoned_probe_is_freed(case):
+    """The optimizer dies between probe and step, with its products and the parameters."""
+    problem = Problem()
+    optimizer = case.make(problem.parameters())
+    optimizer.probe(problem.loss()).backward()
+    ghosts = [weakref.ref(optimizer), weakref.ref(problem.W1)]
+    del optimizer, problem
+    gc.collect()
+    assert [g() for g in ghosts] == [None, None]
+
+
+@over(OPTIMIZERS)
+def test_hooks_on_the_parameters_are_taken_off(case):
+    problem = Problem()
+    optimizer = case.make(problem.parameters())
+    train(optimizer, problem.loss, 2)
+    assert all(not p._post_accumulate_grad_hooks for p in problem.parameters())
+    with pytest.raises(RuntimeError, match="scalar"):
+        case.make(problem.parameters()).probe(problem.loss() * torch.ones(2))
+    assert all(not p._post_accumulate_grad_hooks for p in problem.parameters())
