@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from esgd import ESGD, JacobiSGD, SaddleFreeNewton
+from esgd.probes import draw
 
 
 @dataclass(frozen=True)
@@ -178,3 +179,20 @@ def flatten(tensors: Sequence[Tensor]) -> Tensor:
 def curvature_of(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> Tensor:
     """The summed curvature of all parameters, flat, shape (N,)."""
     return flatten([optimizer.state[p]["curvature"] for p in params])
+
+
+def grads_of(problem: nn.Module) -> list[Tensor]:
+    return [p.grad.clone() for p in problem.parameters()]
+
+
+def plain_grads(problem: Problem, factor: float = 1.0) -> list[Tensor]:
+    return [factor * g for g in torch.autograd.grad(problem.loss(), list(problem.parameters()))]
+
+
+def expected_sum(case: Case, hessian: Tensor, params: Sequence[Tensor], count: int = 10, first: int = 0) -> Tensor:
+    """What the state must hold after one step: Σ_k (H v_k)², or Σ_k v_k (H v_k), flat, from a dense H."""
+    total = torch.zeros(hessian.shape[0], dtype=hessian.dtype)
+    for k in range(count):
+        v = flatten(draw("rademacher", params, 0, first + k))
+        total += (hessian @ v) ** 2 if case.cls is ESGD else v * (hessian @ v)
+    return total
