@@ -9,8 +9,12 @@ from torch import Tensor
 
 from esgd.errors import CurvatureError
 
-__all__ = ["check_graph", "translated"]
+__all__ = ["REENTRANT", "check_graph", "translated"]
 
+REENTRANT = (
+    "reentrant activation checkpointing cannot be seen through: pass use_reentrant=False to "
+    "torch.utils.checkpoint.checkpoint"
+)
 _DIFFERENCE = "or take the product from differences of gradients (curvature='difference' in the optimizers)"
 
 # a part of torch's message -> what it means and what to do
@@ -31,8 +35,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ),
     (
         "use_reentrant",
-        "reentrant activation checkpointing cannot be differentiated twice: pass use_reentrant=False to "
-        "torch.utils.checkpoint.checkpoint",
+        REENTRANT,
     ),
     (
         "once_differentiable",
@@ -105,7 +108,4 @@ def _check_function(function: type) -> None:
             f"{_DIFFERENCE}"
         )
     if function.__name__ == "CheckpointFunction":
-        raise CurvatureError(
-            "reentrant activation checkpointing cannot be differentiated twice: pass use_reentrant=False to "
-            "torch.utils.checkpoint.checkpoint"
-        )
+        raise CurvatureError(REENTRANT)

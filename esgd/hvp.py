@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GaussNewtonOperator",
     "HessianOperator",
+    "check_loss",
     "check_parameters",
     "check_vector",
     "gradient_with_graph",
@@ -102,7 +103,12 @@ def check_vector(v: Sequence[Tensor], params: Sequence[Tensor]) -> None:
             )
 
 
-def _check_loss(loss: Tensor) -> None:
+def check_loss(loss: Tensor) -> None:
+    """Refuse a loss that has no Hessian.
+
+    Raises:
+        CurvatureError: it is not a tensor, not a real scalar, or has no graph.
+    """
     if not isinstance(loss, Tensor):
         raise CurvatureError(f"expected the loss as a tensor with its graph, got {type(loss).__name__}")
     if loss.numel() != 1:
@@ -135,7 +141,7 @@ def gradient_with_graph(loss: Tensor, params: Sequence[Tensor], *, check: bool =
         CurvatureError: the loss is not a real scalar with a graph, a parameter is sparse, complex or
             sharded, or a part of the model cannot be differentiated twice.
     """
-    _check_loss(loss)
+    check_loss(loss)
     check_parameters(params)
     if check:
         check_graph(loss)

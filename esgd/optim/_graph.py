@@ -8,9 +8,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from esgd.optim._products import owned
+__all__ = ["GraphFacts", "deposit", "inspect_graph", "owned"]
 
-__all__ = ["GraphFacts", "deposit", "inspect_graph"]
+
+def owned(tensors: Sequence[Tensor], others: Sequence[Tensor] = ()) -> list[Tensor]:
+    """The same values in tensors that may be written to one by one.
+
+    Autograd hands out one tensor for several parameters where their derivatives are equal (``x @ W + b1 + b2``,
+    the two biases of an LSTM), and stretches a single number over a parameter (``w.sum()``). Those are copied.
+
+    Args:
+        tensors: any shapes.
+        others: tensors that the result must not share memory with either.
+    """
+    taken = {t.untyped_storage().data_ptr() for t in others}
+    result = []
+    for t in tensors:
+        place = t.untyped_storage().data_ptr()
+        stretched = any(stride == 0 and size > 1 for stride, size in zip(t.stride(), t.shape, strict=True))
+        result.append(t.clone(memory_format=torch.contiguous_format) if stretched or place in taken else t)
+        taken.add(place)
+    return result
 
 
 @dataclass(frozen=True)

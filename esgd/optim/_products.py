@@ -7,30 +7,21 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from esgd.double_backward import REENTRANT
 from esgd.errors import CurvatureError
-from esgd.hvp import check_vector, gradient_with_graph, product_from_gradient
+from esgd.hvp import check_loss, check_vector, gradient_with_graph, product_from_gradient
+from esgd.optim._graph import inspect_graph, owned
 
-__all__ = ["check_dense", "difference_products", "exact_products", "owned"]
+__all__ = ["check_dense", "difference_products", "exact_products"]
 
 
-def owned(tensors: Sequence[Tensor], others: Sequence[Tensor] = ()) -> list[Tensor]:
-    """The same values in tensors that may be written to one by one.
-
-    Autograd hands out one tensor for several parameters where their derivatives are equal (``x @ W + b1 + b2``,
-    the two biases of an LSTM), and stretches a single number over a parameter (``w.sum()``). Those are copied.
-
-    Args:
-        tensors: any shapes.
-        others: tensors that the result must not share memory with either.
-    """
-    taken = {t.untyped_storage().data_ptr() for t in others}
-    result = []
-    for t in tensors:
-        place = t.untyped_storage().data_ptr()
-        stretched = any(stride == 0 and size > 1 for stride, size in zip(t.stride(), t.shape, strict=True))
-        result.append(t.clone(memory_format=torch.contiguous_format) if stretched or place in taken else t)
-        taken.add(place)
-    return result
+def check_dense(gradient: Sequence[Tensor | None]) -> None:
+    """Refuse sparse gradients, with the remedy."""
+    for g in gradient:
+        if g is not None and g.layout is not torch.strided:
+            raise CurvatureError(
+                f"curvature needs dense gradients, got {g.layout}: construct the embedding with sparse=False"
+            )
 
 
 def exact_products(
@@ -62,19 +53,13 @@ def exact_products(
     return [None if g is None else g.detach() for g in gradient], products
 
 
-def check_dense(gradient: Sequence[Tensor | None]) -> None:
-    """Refuse sparse gradients, with the remedy."""
-    for g in gradient:
-        if g is not None and g.layout is not torch.strided:
-            raise CurvatureError(
-                f"curvature needs dense gradients, got {g.layout}: construct the embedding with sparse=False"
-            )
-
-
 def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[Tensor]:
     """One plain gradient of what ``closure`` returns; zeros where it does not depend on a parameter."""
     with torch.enable_grad():
         loss = closure()
+        check_loss(loss)
+        if inspect_graph(loss, params).reentrant_checkpoint:
+            raise CurvatureError(REENTRANT)  # autograd.grad would leave out what the checkpoint holds
         grads = torch.autograd.grad(loss, params, allow_unused=True)
     check_dense(grads)
     return owned([torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)], params)
