@@ -59,7 +59,7 @@
     return value;
   }
 
-  const ROTATE = (hex, alpha) => {
+  const rgba = (hex, alpha) => {
     const n = parseInt(hex.slice(1), 16);
     return `rgba(${n >> 16}, ${(n >> 8) & 255}, ${n & 255}, ${alpha})`;
   };
@@ -71,7 +71,7 @@
       const n = parseInt(light.slice(1), 16);
       const rgb = new RegExp(
         `rgba\\(\\s*${n >> 16}\\s*,\\s*${(n >> 8) & 255}\\s*,\\s*${n & 255}\\s*,\\s*([0-9.]+)\\s*\\)`, "g");
-      text = text.replace(rgb, (_, alpha) => ROTATE(dark, alpha));
+      text = text.replace(rgb, (_, alpha) => rgba(dark, alpha));
     }
     return text;
   }
@@ -84,6 +84,7 @@
     const plot = figure.querySelector(".esgd-plot");
     layout.template = template(dark);
     layout.autosize = true;
+    layout.height = layout.height || 420;
     for (const menu of layout.updatemenus || []) {
       if (menu.type === "buttons") menu.active = -1; // else the pressed button is invisible in the dark
     }
