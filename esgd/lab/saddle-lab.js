@@ -953,7 +953,7 @@ function control(lab, key) {
 function methodRows(lab) {
   const rows = make("div", { class: "rows", role: "group", "aria-label": "Methods and their rates" });
   const add = make("div", { class: "add" });
-  const element = make("div", {}, rows, add);
+  const element = make("div", { class: "methods" }, rows, add);
   let built = "";
   let items = {};
   const toggle = (method) => {
@@ -1065,7 +1065,7 @@ const SCENES = {
       steps: 40, lr_sgd: 0.5, lr_equilibration: 1, lr_jacobi: 1, lr_saddle_free: 1, precond: "equilibration", damping: 1e-8,
     },
     views: [["path"], ["after"], ["loss"]],
-    pair: true,
+    pair: "linked",
     controls: ["precond", "eig1", "eig2", "angle", "boost"],
   },
   "saddle-free": {
@@ -1101,11 +1101,11 @@ const SCENES = {
       "which nobody had to write down; v ⊙ Hv has the diagonal as its mean. " +
       "Which of the two settles sooner, and does the kind of probe matter?",
     state: {
-      landscape: "quadratic", methods: ["jacobi", "esgd"], eig1: 3, eig2: -1.5, angle: 25, x0: 1.2, y0: 1.2, steps: 100,
-      lr_jacobi: 0.02, lr_esgd: 0.02, probe: "gaussian", curvature: "probes", interval: 1, warmup: 1, seed: 3,
+      landscape: "quadratic", methods: ["jacobi", "esgd"], eig1: 3, eig2: -1.2, angle: 25, x0: 1.75, y0: 0.5, steps: 100,
+      lr_jacobi: 0.015, lr_esgd: 0.015, probe: "gaussian", curvature: "probes", interval: 1, warmup: 1, seed: 3,
     },
     views: [["cloud"], ["path"], ["estimates"]],
-    pair: true,
+    pair: "equal",
     controls: ["probe", "seed", "eig1", "eig2", "angle"],
   },
   "esgd-steps": {
@@ -1115,7 +1115,7 @@ const SCENES = {
       "two weights, the lines their true values. Step through the run, then draw one Gaussian probe instead " +
       "of signs: what can the very first step do?",
     state: {
-      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.5, angle: 30, x0: 1.3, y0: 1.75, steps: 40,
+      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.4, angle: 25, x0: 1.35, y0: 1.15, steps: 40,
       lr_esgd: 0.12, damping: 0.01, interval: 5, warmup: 1, probe: "rademacher", seed: 2, noise: 0.05, at: 20,
     },
     views: [["path"], ["bars", "ledger"], ["loss"]],
@@ -1234,7 +1234,7 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
 .control select { font: inherit; font-size: 14px; width: 100%; min-height: 36px; margin: 3px 0 5px; padding: 3px 8px; color: var(--ink);
   background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
 .segments { display: flex; margin: 4px 0 6px; border: 1px solid var(--hairline); border-radius: 8px; overflow: hidden; }
-.segments button { flex: 1; min-height: 36px; border: 0; border-left: 1px solid var(--hairline); background: none; cursor: pointer;
+.segments button { flex: 1 0 auto; min-height: 36px; border: 0; border-left: 1px solid var(--hairline); background: none; cursor: pointer;
   font-size: 13.5px; padding: 2px 6px; }
 .segments button:first-child { border-left: 0; }
 .segments button[aria-pressed=true] { background: var(--ink); color: var(--ground); }
@@ -1271,6 +1271,24 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .below .plot { aspect-ratio: 3.8; }
 }
 @container (max-width: 559px) {
+  .lab { display: flex; flex-direction: column; }
+  .stage:not(.linked) { display: contents; }
+  .stage > .left { order: 1; }
+  .stage.linked { order: 1; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
+  .stage.linked > .right { order: 2; margin-top: 0; }
+  .stage.linked > .below { order: 3; grid-column: 1 / -1; }
+  .transport { order: 2; flex-wrap: wrap; }
+  .transport .time { order: 1; flex: 1 0 100%; }
+  .transport output { margin-left: auto; }
+  .methods { order: 3; }
+  .main-controls { order: 4; }
+  .stage:not(.linked) > .right { order: 5; margin-top: 12px; }
+  .stage:not(.linked) > .below { order: 6; margin-top: 12px; }
+  .below .plot { aspect-ratio: 1.68; }
+  .caption { order: 7; }
+  .foot { order: 8; }
+  .more { order: 9; }
+  .table { order: 10; }
   .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }
   .row .name { grid-column: 1; grid-row: 1; }
   .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }
@@ -1529,7 +1547,7 @@ const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${formatNumber(
 
 /** Products Hv of the probes so far, inside the box that √(D/k) makes of them. */
 function cloudView(lab) {
-  const view = panel({ title: "Products Hv of the probes so far", shape: "square" });
+  const view = panel({ title: "Products Hv of the probes", shape: "square" });
   view.draw = () => {
     const { S, theme, land, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
@@ -1541,6 +1559,7 @@ function cloudView(lab) {
     ctx.fillStyle = theme.panel;
     ctx.fillRect(0, 0, width, height);
     ctx.strokeStyle = theme.hairline;
+    ctx.lineWidth = 1;
     line(ctx, [[0, sy(0)], [width, sy(0)]]);
     line(ctx, [[sx(0), 0], [sx(0), height]]);
     text(ctx, theme, "(Hv)₁", width - 8, sy(0) - 7, { align: "right" });
@@ -2198,7 +2217,7 @@ function drawRun(ctx, theme, run, place, at, hue) {
 }
 
 function pathView(lab, { transformed = false } = {}) {
-  const view = panel({ title: transformed ? "After, in φ = √D θ" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
+  const view = panel({ title: transformed ? "After, φ = √D θ" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
   const [ground, front] = view.canvases;
   const handle = document.createElement("button");
   handle.type = "button";
@@ -2607,16 +2626,16 @@ function mount(el, options = {}) {
     return view.element;
   };
   const [left, right, below = []] = preset.views;
-  const stage = make("div", { class: `stage${preset.pair ? " pair" : ""}` },
-    make("div", { class: "column" }, ...left.map(show)), make("div", { class: "column" }, ...right.map(show)),
+  const stage = make("div", { class: `stage${preset.pair ? ` pair ${preset.pair}` : ""}` },
+    make("div", { class: "column left" }, ...left.map(show)), make("div", { class: "column right" }, ...right.map(show)),
     below.length ? make("div", { class: "column below" }, ...below.map(show)) : null);
-  const more = make("div", { class: "controls", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
+  const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
   root.append(
     make("header", {}, make("h3", { text: preset.title }), formula),
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
-    make("div", { class: "controls" }, ...shownControls.map((c) => c.element)),
+    make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
     footer(lab, [disclosure("More settings", more), table.button]), more, table.element, live,
   );

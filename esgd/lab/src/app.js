@@ -131,16 +131,16 @@ export function mount(el, options = {}) {
     return view.element;
   };
   const [left, right, below = []] = preset.views;
-  const stage = make("div", { class: `stage${preset.pair ? " pair" : ""}` },
-    make("div", { class: "column" }, ...left.map(show)), make("div", { class: "column" }, ...right.map(show)),
+  const stage = make("div", { class: `stage${preset.pair ? ` pair ${preset.pair}` : ""}` },
+    make("div", { class: "column left" }, ...left.map(show)), make("div", { class: "column right" }, ...right.map(show)),
     below.length ? make("div", { class: "column below" }, ...below.map(show)) : null);
-  const more = make("div", { class: "controls", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
+  const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
   root.append(
     make("header", {}, make("h3", { text: preset.title }), formula),
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
-    make("div", { class: "controls" }, ...shownControls.map((c) => c.element)),
+    make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
     footer(lab, [disclosure("More settings", more), table.button]), more, table.element, live,
   );

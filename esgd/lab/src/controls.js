@@ -130,7 +130,7 @@ export function control(lab, key) {
 export function methodRows(lab) {
   const rows = make("div", { class: "rows", role: "group", "aria-label": "Methods and their rates" });
   const add = make("div", { class: "add" });
-  const element = make("div", {}, rows, add);
+  const element = make("div", { class: "methods" }, rows, add);
   let built = "";
   let items = {};
   const toggle = (method) => {

@@ -50,7 +50,7 @@ export const SCENES = {
       steps: 40, lr_sgd: 0.5, lr_equilibration: 1, lr_jacobi: 1, lr_saddle_free: 1, precond: "equilibration", damping: 1e-8,
     },
     views: [["path"], ["after"], ["loss"]],
-    pair: true,
+    pair: "linked",
     controls: ["precond", "eig1", "eig2", "angle", "boost"],
   },
   "saddle-free": {
@@ -86,11 +86,11 @@ export const SCENES = {
       "which nobody had to write down; v ⊙ Hv has the diagonal as its mean. " +
       "Which of the two settles sooner, and does the kind of probe matter?",
     state: {
-      landscape: "quadratic", methods: ["jacobi", "esgd"], eig1: 3, eig2: -1.5, angle: 25, x0: 1.2, y0: 1.2, steps: 100,
-      lr_jacobi: 0.02, lr_esgd: 0.02, probe: "gaussian", curvature: "probes", interval: 1, warmup: 1, seed: 3,
+      landscape: "quadratic", methods: ["jacobi", "esgd"], eig1: 3, eig2: -1.2, angle: 25, x0: 1.75, y0: 0.5, steps: 100,
+      lr_jacobi: 0.015, lr_esgd: 0.015, probe: "gaussian", curvature: "probes", interval: 1, warmup: 1, seed: 3,
     },
     views: [["cloud"], ["path"], ["estimates"]],
-    pair: true,
+    pair: "equal",
     controls: ["probe", "seed", "eig1", "eig2", "angle"],
   },
   "esgd-steps": {
@@ -100,7 +100,7 @@ export const SCENES = {
       "two weights, the lines their true values. Step through the run, then draw one Gaussian probe instead " +
       "of signs: what can the very first step do?",
     state: {
-      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.5, angle: 30, x0: 1.3, y0: 1.75, steps: 40,
+      landscape: "quadratic", methods: ["esgd"], eig1: 2.4, eig2: -0.4, angle: 25, x0: 1.35, y0: 1.15, steps: 40,
       lr_esgd: 0.12, damping: 0.01, interval: 5, warmup: 1, probe: "rademacher", seed: 2, noise: 0.05, at: 20,
     },
     views: [["path"], ["bars", "ledger"], ["loss"]],

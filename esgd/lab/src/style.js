@@ -90,7 +90,7 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
 .control select { font: inherit; font-size: 14px; width: 100%; min-height: 36px; margin: 3px 0 5px; padding: 3px 8px; color: var(--ink);
   background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
 .segments { display: flex; margin: 4px 0 6px; border: 1px solid var(--hairline); border-radius: 8px; overflow: hidden; }
-.segments button { flex: 1; min-height: 36px; border: 0; border-left: 1px solid var(--hairline); background: none; cursor: pointer;
+.segments button { flex: 1 0 auto; min-height: 36px; border: 0; border-left: 1px solid var(--hairline); background: none; cursor: pointer;
   font-size: 13.5px; padding: 2px 6px; }
 .segments button:first-child { border-left: 0; }
 .segments button[aria-pressed=true] { background: var(--ink); color: var(--ground); }
@@ -127,6 +127,24 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .below .plot { aspect-ratio: 3.8; }
 }
 @container (max-width: 559px) {
+  .lab { display: flex; flex-direction: column; }
+  .stage:not(.linked) { display: contents; }
+  .stage > .left { order: 1; }
+  .stage.linked { order: 1; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
+  .stage.linked > .right { order: 2; margin-top: 0; }
+  .stage.linked > .below { order: 3; grid-column: 1 / -1; }
+  .transport { order: 2; flex-wrap: wrap; }
+  .transport .time { order: 1; flex: 1 0 100%; }
+  .transport output { margin-left: auto; }
+  .methods { order: 3; }
+  .main-controls { order: 4; }
+  .stage:not(.linked) > .right { order: 5; margin-top: 12px; }
+  .stage:not(.linked) > .below { order: 6; margin-top: 12px; }
+  .below .plot { aspect-ratio: 1.68; }
+  .caption { order: 7; }
+  .foot { order: 8; }
+  .more { order: 9; }
+  .table { order: 10; }
   .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }
   .row .name { grid-column: 1; grid-row: 1; }
   .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }

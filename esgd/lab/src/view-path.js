@@ -69,7 +69,7 @@ function drawRun(ctx, theme, run, place, at, hue) {
 }
 
 export function pathView(lab, { transformed = false } = {}) {
-  const view = panel({ title: transformed ? "After, in φ = √D θ" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
+  const view = panel({ title: transformed ? "After, φ = √D θ" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
   const [ground, front] = view.canvases;
   const handle = document.createElement("button");
   handle.type = "button";

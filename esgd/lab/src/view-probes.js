@@ -11,7 +11,7 @@ const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${formatNumber(
 
 /** Products Hv of the probes so far, inside the box that √(D/k) makes of them. */
 export function cloudView(lab) {
-  const view = panel({ title: "Products Hv of the probes so far", shape: "square" });
+  const view = panel({ title: "Products Hv of the probes", shape: "square" });
   view.draw = () => {
     const { S, theme, land, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
@@ -23,6 +23,7 @@ export function cloudView(lab) {
     ctx.fillStyle = theme.panel;
     ctx.fillRect(0, 0, width, height);
     ctx.strokeStyle = theme.hairline;
+    ctx.lineWidth = 1;
     line(ctx, [[0, sy(0)], [width, sy(0)]]);
     line(ctx, [[sx(0), 0], [sx(0), height]]);
     text(ctx, theme, "(Hv)₁", width - 8, sy(0) - 7, { align: "right" });
