@@ -41,6 +41,8 @@ def drop_stale_results(app: Sphinx, config: Config) -> None:
     """Empty the execution cache and the pickled pages when the key has changed."""
     # figures leave the kernel as plain JSON, which plotly_pages draws
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+    # no kernel stands behind a published page: esgd.figures.controls draws figures without sliders
+    os.environ["ESGD_STATIC"] = "1"
     build = Path(app.outdir).parent
     stamp = build / ".execution-key"
     key = execution_key(Path(app.srcdir))
