@@ -60,16 +60,10 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
     body, footer = content[:-FOOTER], content[-FOOTER:]
     if not footer.startswith(MAGIC):
-        what = (
-            "is truncated, or was not written by esgd"
-            if content[:2] == b"PK"
-            else "is not an esgd checkpoint"
-        )
+        what = "is truncated, or was not written by esgd" if content[:2] == b"PK" else "is not an esgd checkpoint"
         raise CheckpointError(f"{path} {what} ({len(content):,} bytes): delete it to start this run afresh")
     if hashlib.sha256(body).digest() != footer[len(MAGIC) :]:
-        raise CheckpointError(
-            f"{path} is damaged, its checksum does not fit: delete it to start this run afresh"
-        )
+        raise CheckpointError(f"{path} is damaged, its checksum does not fit: delete it to start this run afresh")
     try:
         return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError) as error:

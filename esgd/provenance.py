@@ -31,13 +31,9 @@ def pick_device(name: str = "auto") -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"unknown device {name!r}: choose auto, cpu, cuda, cuda:1… or mps") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            f"device {name!r} asked for, but torch sees no CUDA GPU here: use --device cpu or auto"
-        )
+        raise ConfigError(f"device {name!r} asked for, but torch sees no CUDA GPU here: use --device cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device {name!r} asked for, but there are only {torch.cuda.device_count()} GPUs here"
-        )
+        raise ConfigError(f"device {name!r} asked for, but there are only {torch.cuda.device_count()} GPUs here")
     if device.type == "mps" and not has_mps:
         raise ConfigError("device 'mps' asked for, but it is not available here: use --device cpu or auto")
     if device.type not in ("cpu", "cuda", "mps"):

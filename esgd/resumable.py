@@ -52,9 +52,7 @@ def train_in_folder(
     place = pick_device(device)
     with folder.locked():
         saved = _saved(config, folder, place)
-        data = workload(config.workload).data(
-            device=place, dtype=getattr(torch, config.dtype), progress=progress
-        )
+        data = workload(config.workload).data(device=place, dtype=getattr(torch, config.dtype), progress=progress)
         training = Training(config, data, name=folder.name)
         manifest = _manifest(config, folder, data, training, place)
         if saved is not None:
@@ -63,11 +61,7 @@ def train_in_folder(
         folder.write_manifest(manifest)
 
         def keep(training: Training) -> None:
-            if (
-                training.position == 0
-                and training.epoch % checkpoint_every
-                and training.epoch < config.epochs
-            ):
+            if training.position == 0 and training.epoch % checkpoint_every and training.epoch < config.epochs:
                 return
             state = {"settings": config.settings(), "data": manifest["data"], **training.state_dict()}
             save_checkpoint(folder.checkpoint, state)

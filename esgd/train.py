@@ -28,6 +28,7 @@ __all__ = ["TrainResult", "Training", "evaluate", "train"]
 
 Record = dict[str, Any]
 EVALUATION_CHUNK = 2000  # examples at once
+DIVERGED = 100.0  # times the untrained net's loss
 
 
 @dataclass
@@ -93,8 +94,19 @@ class Training:
 
     @property
     def diverged(self) -> bool:
-        """Whether the last recorded loss is not finite."""
-        return bool(self.records) and not math.isfinite(self.records[-1]["loss"])
+        """Whether the loss is not finite, or a hundred times that of the untrained net.
+
+        Saturated sigmoids keep the loss finite where other nets would overflow.
+        """
+        return bool(self.records) and self._blown_up(self.records[-1]["loss"])
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the epoch's batches have diverged: reason enough to evaluate out of turn."""
+        return self._blown_up(self.loss_sum / self.batches)
+
+    def _blown_up(self, loss: float) -> bool:
+        return not math.isfinite(loss) or loss > DIVERGED * self.records[0]["loss"]
 
     @property
     def products(self) -> int:
@@ -226,15 +238,11 @@ def train(
                 training.loss_sum = 0.0
             if not training.train_epoch(should_stop=should_stop, on_step=bar.update):
                 status = "stopped"
-            elif training.epoch % config.eval_every == 0 or training.epoch == config.epochs:
+            elif training.epoch % config.eval_every == 0 or training.epoch == config.epochs or training.suspect:
                 entry = training.record()
                 bar.set_postfix_str(f"loss {entry['loss']:.2f}, squared error {entry['squared_error']:.2f}")
                 if training.diverged:
                     status = "diverged"
-                on_record(training)
-            elif not math.isfinite(training.loss_sum):
-                training.record()
-                status = "diverged"
                 on_record(training)
             on_checkpoint(training)
     return TrainResult(config, status, training.records, training.net)
