@@ -16,13 +16,16 @@ REENTRANT = (
     "torch.utils.checkpoint.checkpoint"
 )
 _DIFFERENCE = "or take the product from differences of gradients (curvature='difference' in the optimizers)"
+_COMPILED = (
+    "a module compiled by torch.compile cannot be differentiated twice: compute the loss that is probed "
+    f"from the uncompiled module (compiled._orig_mod), {_DIFFERENCE}"
+)
 
 # a part of torch's message -> what it means and what to do
 _REMEDIES: tuple[tuple[str, str], ...] = (
     (
         "aot_autograd",
-        "a module compiled by torch.compile cannot be differentiated twice: compute the loss that is probed "
-        f"from the uncompiled module (compiled._orig_mod), {_DIFFERENCE}",
+        _COMPILED,
     ),
     (
         "scaled_dot_product",
@@ -99,6 +102,10 @@ def check_graph(loss: Tensor) -> None:
 
 
 def _check_function(function: type) -> None:
+    if function.__name__ == "CheckpointFunction":
+        raise CurvatureError(REENTRANT)
+    if function.__name__ == "CompiledFunction":
+        raise CurvatureError(_COMPILED)
     backward = getattr(function, "backward", None)
     code = getattr(backward, "__code__", None)
     if code is not None and code.co_qualname.startswith("once_differentiable."):
@@ -107,5 +114,3 @@ def _check_function(function: type) -> None:
             "derivative would silently be wrong. Give it a backward that autograd can follow, "
             f"{_DIFFERENCE}"
         )
-    if function.__name__ == "CheckpointFunction":
-        raise CurvatureError(REENTRANT)

@@ -191,13 +191,15 @@ class DiagonalOptimizer(CurvatureOptimizer):
         good = energy.isfinite().all()
         if self.param_groups[0]["update_every"] != "auto":
             return good, unknown
-        past = torch.stack([s.setdefault("energy", torch.zeros_like(s["weight"])).to(home) for s in states])
-        weight = torch.stack([s["weight"].to(home) for s in states])
+        past = torch.stack(
+            [s.setdefault("energy", torch.zeros_like(s["weight"])).to(home, torch.float32) for s in states]
+        )
+        weight = torch.stack([s["weight"].to(home, torch.float32) for s in states])
         ratio = (energy * weight / past).log()
         alive = (past > 0) & (energy > 0) & good
         mean = torch.where(alive, ratio, 0.0).sum() / alive.sum()
         for s, e in zip(states, torch.where(good, energy, 0.0).unbind(), strict=True):
-            s["energy"].add_(e.to(s["energy"].device))
+            s["energy"].add_(e.to(s["energy"]))
         return good, mean
 
     def _add(
@@ -222,7 +224,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         if "curvature" not in state:
             state["curvature"] = torch.zeros_like(p, dtype=like.dtype, requires_grad=False)
             shape = () if self._members is None else (self._members, *[1] * (p.dim() - 1))
-            state["weight"] = torch.zeros(shape, dtype=torch.float32, device=p.device)
+            state["weight"] = torch.zeros(shape, dtype=like.dtype, device=p.device)
         return state
 
     def _prepare_state(self) -> None:
