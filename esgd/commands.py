@@ -156,6 +156,67 @@ def search(
                 print(f"{settings.name}: {len(told)} of {trials} trials; best loss {best.value:.4f} with {drawn}")
 
 
+@app.command()
+def reproduce(
+    workload: Annotated[str, typer.Argument(help="curves or mnist.")],
+    epochs: Annotated[
+        int | None, typer.Option(help="Length of the recorded runs (default: the protocol's).")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="Export what there is to this folder at the end.")] = None,
+    export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    device: Device = "auto",
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Figure 5's whole protocol: search, then the best settings over seeds. Resumable at any moment."""
+    from esgd.reproduce import export, protocol
+    from esgd.reproduce import reproduce as run_protocol
+
+    plan = protocol(workload)
+    if export_only and results is None:
+        raise ConfigError("--export-only needs --results, the folder to export to")
+    deadline = _deadline(minutes)
+    done = False
+    with StopSignal() as signalled:
+        if not export_only:
+            done = run_protocol(
+                plan,
+                root=runs,
+                epochs=epochs,
+                device=device,
+                progress=not quiet,
+                should_stop=lambda: signalled() or time.monotonic() > deadline,
+            )
+        if results is not None:
+            for path in export(plan, results, root=runs):
+                print(f"wrote {path}")
+    signalled.exit_if_received("stopped and saved; the same command goes on from here")
+    if not (done or export_only):
+        print("time is up; the same command goes on from here")
+
+
+@app.command()
+def figure(
+    number: Annotated[int, typer.Argument(help="Number of the paper's figure: 5.")],
+    records: Annotated[Path, typer.Option(help="Folder with records.csv, or the file.")],
+    output: Annotated[Path, typer.Option("--output", "-O", help="The page to write.")] = Path("figure.html"),
+    x: Annotated[str, typer.Option(help="epoch, step, gradient_equivalents or seconds.")] = "epoch",
+    y: Annotated[str, typer.Option(help="loss or squared_error.")] = "loss",
+) -> None:
+    """Draw a figure of the paper from recorded runs, as one page that needs no network."""
+    if number != 5:
+        raise ConfigError(f"figure {number} is not drawn by this command: choose 5")
+    from esgd.figures.learning_curves import learning_curves
+    from esgd.files import atomic_write
+    from esgd.runs import read_csv
+
+    source = records / "records.csv" if records.is_dir() else records
+    page = learning_curves(read_csv(source), x=x, y=y).to_html(include_plotlyjs=True, full_html=True)
+    atomic_write(output, page)
+    print(f"wrote {output}")
+
+
 @app.command("list")
 def list_(runs: Runs = None) -> None:
     """List the runs and how far they are."""

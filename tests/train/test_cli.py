@@ -208,8 +208,9 @@ def test_training_needs_no_plotting_search_or_table_library(cli, tmp_path, small
         "for name in ('plotly', 'optuna', 'pandas', 'scipy', 'matplotlib'): sys.modules[name] = None\n"
         "from esgd.cli import main; main(sys.argv[1:])"
     )
+    words = ("train", "mnist-10k", "-o", "sgd", "--epochs", "1", "-q", "--batch-size", "5000")
     done = subprocess.run(
-        [sys.executable, "-c", script, *["train", "mnist-10k", "-o", "sgd", "--epochs", "1", "-q", "--batch-size", "5000"]],
+        [sys.executable, "-c", script, *words],
         env=cli_environment(tmp_path),
         capture_output=True,
         text=True,

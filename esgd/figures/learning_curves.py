@@ -1,0 +1,192 @@
+"""The paper's Figure 5: training loss of each method, from recorded runs or from live ones."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from esgd.config import METHODS
+from esgd.errors import ConfigError
+from esgd.figures.palette import LABELS, colour
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+__all__ = ["X_AXES", "Y_AXES", "bands", "learning_curves"]
+
+Record = Mapping[str, Any]
+X_AXES = {
+    "epoch": "epochs",
+    "step": "updates",
+    "gradient_equivalents": "gradient-equivalents",
+    "seconds": "seconds of training",
+}
+Y_AXES = {"loss": "cross-entropy (nats an example)", "squared_error": "squared error an example"}
+
+
+def bands(records: Iterable[Record], y: str = "loss") -> dict[str, dict[str, list[float]]]:
+    """Median and range over the seeds of each method, at the epochs that all its seeds have reached.
+
+    Args:
+        records: rows with the columns of :data:`esgd.runs.COLUMNS`.
+        y: column to summarise.
+
+    Returns:
+        For each method ``low``, ``median``, ``high``, ``seeds`` (how many), and the mean of every column of
+        :data:`X_AXES`, one entry an epoch. What is not finite is left out with its epoch.
+    """
+    runs: dict[str, dict[str, dict[int, Record]]] = defaultdict(lambda: defaultdict(dict))
+    for record in records:
+        if record[y] is not None and math.isfinite(record[y]):
+            runs[record["method"]][record["run"]][record["epoch"]] = record
+    result = {}
+    for method in sorted(runs, key=_order):
+        members = list(runs[method].values())
+        epochs = sorted(set.intersection(*(set(member) for member in members)))
+        values = [[member[epoch][y] for member in members] for epoch in epochs]
+        result[method] = {
+            "low": [min(row) for row in values],
+            "median": [median(row) for row in values],
+            "high": [max(row) for row in values],
+            "seeds": [len(row) for row in values],
+        } | {x: [fmean(member[epoch][x] for member in members) for epoch in epochs] for x in X_AXES}
+    return result
+
+
+def learning_curves(
+    records: Iterable[Record],
+    *,
+    x: str = "epoch",
+    y: str = "loss",
+    overlay: Iterable[Record] = (),
+    title: str | None = None,
+    dark: bool = False,
+) -> Figure:
+    """Learning curves with a band over the seeds, a line a run, and a switch for the horizontal axis.
+
+    Args:
+        records: rows with the columns of :data:`esgd.runs.COLUMNS`; several methods, seeds and runs.
+        x: the axis to begin with, a key of :data:`X_AXES`.
+        y: ``"loss"`` or ``"squared_error"``.
+        overlay: rows of the reader's own run, drawn dashed: is it inside the band?
+        title: of the figure.
+        dark: colours for a dark ground.
+
+    Raises:
+        ConfigError: an unknown axis, or no records.
+    """
+    if x not in X_AXES:
+        raise ConfigError(f"unknown horizontal axis {x!r}: choose one of {', '.join(X_AXES)}")
+    if y not in Y_AXES:
+        raise ConfigError(f"unknown vertical axis {y!r}: choose one of {', '.join(Y_AXES)}")
+    records = list(records)
+    if not records:
+        raise ConfigError("there are no records to draw: train first, or export the runs")
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise ConfigError("figures need plotly: `pip install 'esgd[train]'`") from error
+    traces, places = [], []  # a trace, and for each axis where its points lie
+    for method, band in bands(records, y).items():
+        hue = colour(method, dark=dark)
+        if max(band["seeds"], default=0) > 1:
+            traces.append(
+                go.Scatter(
+                    y=band["high"] + band["low"][::-1],
+                    fill="toself",
+                    fillcolor=_transparent(hue),
+                    line={"width": 0},
+                    mode="lines",
+                    hoverinfo="skip",
+                    legendgroup=method,
+                    showlegend=False,
+                )
+            )
+            places.append({axis: band[axis] + band[axis][::-1] for axis in X_AXES})
+        traces.append(
+            go.Scatter(
+                y=band["median"],
+                name=LABELS[method],
+                line={"color": hue, "width": 2.5},
+                mode="lines",
+                legendgroup=method,
+                hovertemplate=f"{LABELS[method]}, median of {max(band['seeds'], default=0)}<br>"
+                "%{y:.3f} at %{x:,.4g}<extra></extra>",
+            )
+        )
+        places.append({axis: band[axis] for axis in X_AXES})
+    for rows, dashed in ((records, False), (list(overlay), True)):
+        for name, run in _by_run(rows).items():
+            traces.append(_single(go, name, run, y, dashed=dashed, dark=dark))
+            places.append({axis: [row[axis] for row in run] for axis in X_AXES})
+    for trace, place in zip(traces, places, strict=True):
+        trace.x = place[x]
+    figure = go.Figure(traces)
+    buttons = [
+        {
+            "label": label,
+            "method": "update",
+            "args": [{"x": [place[axis] for place in places]}, {"xaxis.title.text": label}],
+        }
+        for axis, label in X_AXES.items()
+    ]
+    figure.update_layout(
+        title=title,
+        xaxis_title=X_AXES[x],
+        yaxis={"title": Y_AXES[y], "type": "log"},
+        hovermode="closest",
+        height=460,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        updatemenus=[
+            {
+                "buttons": buttons,
+                "active": list(X_AXES).index(x),
+                "direction": "up",
+                "x": 1.0,
+                "xanchor": "right",
+                "y": 0.02,
+                "yanchor": "bottom",
+            }
+        ],
+    )
+    return figure
+
+
+def _single(go: Any, name: str, run: list[Record], y: str, *, dashed: bool, dark: bool) -> Any:
+    """One run as a thin line whose hover names it."""
+    method = run[0]["method"]
+    return go.Scatter(
+        y=[row[y] for row in run],
+        name=f"{name} (yours)" if dashed else name,
+        mode="lines",
+        line={
+            "color": colour(method, dark=dark),
+            "width": 2 if dashed else 0.8,
+            "dash": "dash" if dashed else "solid",
+        },
+        opacity=1.0 if dashed else 0.6,
+        legendgroup=None if dashed else method,
+        showlegend=dashed,
+        customdata=[[row["epoch"], row["step"], row["loss"], row["squared_error"]] for row in run],
+        hovertemplate=f"{name}<br>epoch %{{customdata[0]}}, update %{{customdata[1]:,}}<br>"
+        "loss %{customdata[2]:.4f}, squared error %{customdata[3]:.4f}<extra></extra>",
+    )
+
+
+def _by_run(records: Iterable[Record]) -> dict[str, list[Record]]:
+    runs: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        runs[record["run"]].append(record)
+    return {name: sorted(rows, key=lambda row: row["epoch"]) for name, rows in runs.items()}
+
+
+def _order(method: str) -> int:
+    return list(METHODS).index(method) if method in METHODS else len(METHODS)
+
+
+def _transparent(hue: str, alpha: float = 0.18) -> str:
+    red, green, blue = (int(hue[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

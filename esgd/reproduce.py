@@ -1,0 +1,191 @@
+"""The paper's §8.2 as one resumable command: search, then the best settings of each method over seeds.
+
+The recorded runs advance in rounds, all methods and seeds to the same epoch before any goes further, so that
+a comparison at equal epochs exists early and the whole can be stopped at any moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from esgd.config import RunConfig
+from esgd.errors import ConfigError
+from esgd.paths import runs_dir
+from esgd.provenance import now
+from esgd.resumable import train_in_folder
+from esgd.runs import RunFolder, read_csv, write_csv
+from esgd.search import SearchSettings, Trials, search, trial_rows
+
+__all__ = ["PROTOCOLS", "Protocol", "export", "protocol", "reproduce"]
+
+PAPER_METHODS = ("sgd", "rmsprop", "jacobi", "esgd")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is run for one data set.
+
+    Attributes:
+        workload: name of a workload.
+        trials: of the search, for each method.
+        search_epochs: length of a trial.
+        seeds: of the recorded runs; the search has another.
+        rounds: epochs at which all recorded runs meet.
+        space: of the search.
+        methods: in the order in which they are run.
+        eval_every: epochs between two evaluations of a recorded run.
+    """
+
+    workload: str
+    trials: int
+    search_epochs: int
+    seeds: tuple[int, ...] = (0, 1, 2)
+    rounds: tuple[int, ...] = (20, 50, 100, 150, 200, 300, 500, 1000)
+    space: str = "paper"
+    methods: tuple[str, ...] = PAPER_METHODS
+    eval_every: int = 5
+
+    def study(self, method: str) -> SearchSettings:
+        """The search for a method."""
+        return SearchSettings(self.workload, method, self.space, self.trials, self.search_epochs)
+
+
+PROTOCOLS = {
+    "curves": Protocol("curves", trials=12, search_epochs=30),
+    "mnist": Protocol("mnist", trials=8, search_epochs=5, rounds=(5, 10, 20, 50, 100, 200, 300, 1000)),
+}
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol for a data set.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise ConfigError(f"nothing to reproduce is called {name!r}: choose one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def best_config(plan: Protocol, method: str, root: Path) -> RunConfig | None:
+    """The settings of the trial with the lowest loss, or None while the search is not done."""
+    trials = Trials(plan.study(method), root)
+    told = trials.frozen("COMPLETE")
+    if len(told) < plan.trials:
+        return None
+    best = min(told, key=lambda trial: trial.value)
+    return replace(trials.settings.run_config(trials.drawn(best.number)), eval_every=plan.eval_every)
+
+
+def _recorded(plan: Protocol, root: Path) -> Iterator[tuple[RunConfig, RunFolder]]:
+    """The recorded runs whose settings are known."""
+    for method in plan.methods:
+        config = best_config(plan, method, root)
+        for seed in plan.seeds if config is not None else ():
+            member = replace(config, seed=seed)
+            yield member, RunFolder(member.name(), root)
+
+
+def reproduce(
+    plan: Protocol,
+    *,
+    root: Path | None = None,
+    epochs: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    should_stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = print,
+) -> bool:
+    """Go on with a protocol from wherever it is.
+
+    Args:
+        plan: the protocol.
+        root: folder of all runs; default ``ESGD_RUNS``.
+        epochs: stop the recorded runs here; default: the protocol's last round.
+        device: as for :func:`esgd.resumable.train_in_folder`.
+        progress: show progress bars.
+        should_stop: asked before each step; True stops, resumable.
+        say: told of what is done, one line each.
+
+    Returns:
+        Whether everything is done; False when it was stopped.
+    """
+    root = runs_dir() if root is None else root
+    for method in plan.methods:
+        search(plan.study(method), root=root, device=device, progress=progress, should_stop=should_stop)
+        if should_stop():
+            return False
+    recorded = list(_recorded(plan, root))
+    last = plan.rounds[-1] if epochs is None else epochs
+    for goal in [*(r for r in plan.rounds if r < last), last]:
+        for config, folder in recorded:
+            if _epochs_done(folder) >= goal or folder.manifest().get("status") == "diverged":
+                continue
+            result = train_in_folder(
+                replace(config, epochs=goal),
+                folder,
+                device=device,
+                progress=progress,
+                should_stop=should_stop,
+                checkpoint_every=plan.eval_every,
+            )
+            if result.status == "stopped":
+                return False
+        say(f"{plan.workload}: all {len(recorded)} recorded runs have {goal} epochs")
+    return True
+
+
+def _epochs_done(folder: RunFolder) -> int:
+    return read_csv(folder.records)[-1]["epoch"] if folder.records.exists() else 0
+
+
+def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> list[Path]:
+    """Write what there is of a protocol as small files to commit.
+
+    ``trials.csv`` has a row a trial of the searches, ``records.csv`` a row an evaluation of the recorded runs,
+    up to the last epoch that all of them have reached; ``manifest.json`` tells where they come from.
+
+    Args:
+        plan: the protocol.
+        destination: the folder to write.
+        root: folder of all runs; default ``ESGD_RUNS``.
+
+    Raises:
+        ConfigError: there is nothing yet.
+    """
+    root = runs_dir() if root is None else root
+    studies = [Trials(plan.study(method), root) for method in plan.methods]
+    trials = [row for study in studies for row in trial_rows(study)]
+    folders = [folder for _, folder in _recorded(plan, root)]
+    if not all(folder.records.exists() for folder in folders):
+        folders = []  # the first round is under way: nothing to compare yet
+    if not trials and not folders:
+        raise ConfigError(f"no trials and no runs of {plan.workload} in {root} yet: run esgd reproduce first")
+    common = min((_epochs_done(folder) for folder in folders), default=0)
+    records = [row for folder in folders for row in read_csv(folder.records) if row["epoch"] <= common]
+    manifest: dict[str, Any] = {
+        "workload": plan.workload,
+        "command": f"esgd reproduce {plan.workload}",
+        "exported": now(),
+        "epochs": common,
+        "searches": [
+            {
+                "command": study.settings.command(),
+                "trials_done": len(study.frozen("COMPLETE")),
+                "trials_asked": plan.trials,
+                "first": study.folder(0).manifest() or None,
+            }
+            for study in studies
+        ],
+        "runs": [folder.manifest() for folder in folders],
+    }
+    out = RunFolder(destination.name, destination.parent)
+    out.path.mkdir(parents=True, exist_ok=True)
+    write_csv(out.path / "trials.csv", trials, columns=tuple(trials[0]) if trials else ("trial",))
+    if records:
+        out.write_records(records)
+    out.write_manifest(manifest)
+    return sorted(out.path.iterdir())
