@@ -137,9 +137,7 @@ def _done(path: Path) -> set[tuple[str, ...]]:
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != FIELDS:
-            raise DataError(
-                f"{path} is not a Figure 3 table (its columns are {reader.fieldnames}): move it away"
-            )
+            raise DataError(f"{path} is not a Figure 3 table (its columns are {reader.fieldnames}): move it away")
         return {tuple(row[k] for k in FIELDS[:6]) for row in reader}
 
 

@@ -153,7 +153,7 @@ def condition_number(
     - ``"eig"``: max|λ| ÷ min|λ| of D^{-1/2}HD^{-1/2}, which has the eigenvalues of D⁻¹H. This one sets the
       rate of preconditioned descent.
     - ``"sv"``: largest ÷ smallest singular value of D⁻¹H, the 2-norm condition number of the literal matrix.
-      It is never the smaller of the two.
+      Without null directions it is never the smaller of the two.
 
     Args:
         H: symmetric, shape (N, N).

@@ -90,7 +90,7 @@ def test_d_the_lower_bound_needs_its_hypothesis():
 
 @pytest.mark.parametrize("n", [3, 5])
 def test_e_without_a_cycle_slow_averages_still_solve_the_program(n):
-    """A frustrated Hessian: every sign vector loses, the optimum has rank above one, and there is no tight cycle."""
+    """A frustrated Hessian: every sign vector loses, the optimum has rank above one, no cycle is tight."""
     H = 2.35 * np.eye(n) - 0.35 if n == 5 else 2 * np.eye(3) - 0.5
     assert not [c for c in two_cycles(H, LR) if c.largest < 2 + 1e-9]
     optimum = trace_minimal_majorant(LR / 2 * H)
