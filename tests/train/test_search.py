@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from esgd.errors import ConfigError
+from esgd.reproduce import Protocol, best_config, export, protocol, reproduce
+from esgd.runs import read_csv
+from esgd.search import SearchSettings, Trials, search, trial_rows
+from esgd.spaces import SPACES
+
+
+def study(method: str = "sgd", **changes) -> SearchSettings:
+    return SearchSettings(**({"workload": "tiny", "method": method, "trials": 3, "epochs": 1} | changes))
+
+
+@pytest.mark.parametrize("method", ["sgd", "rmsprop", "jacobi", "esgd"])
+def test_the_papers_ranges_are_kept_and_the_wide_ones_are_as_wide_for_all(tiny, tmp_path, method):
+    paper, wide = SPACES["paper"][method], SPACES["wide"][method]
+    assert paper.lr == ((0.01, 0.1) if method in ("sgd", "esgd") else (1e-4, 1e-3))
+    assert math.log10(wide.lr[1] / wide.lr[0]) == pytest.approx(3)
+    assert wide.lr[0] == pytest.approx(paper.lr[0] / 10)
+    trials = Trials(study(method, trials=30), tmp_path)
+    drawn = [trials.drawn(trials.ask()) for _ in range(30)]
+    assert all(paper.lr[0] <= d["lr"] <= paper.lr[1] for d in drawn)
+    assert len({d["lr"] for d in drawn}) == 30
+    for name in ("damping", "decay"):
+        assert {d.get(name) for d in drawn} == (set(getattr(paper, name)) or {None})
+
+
+def test_trial_n_is_the_same_whoever_draws_it(tiny, tmp_path):
+    first = Trials(study(), tmp_path / "a")
+    both = [Trials(study(), tmp_path / "b") for _ in range(2)]  # two processes on one storage
+    alone = [first.drawn(first.ask()) for _ in range(3)]
+    shared = [both[i % 2].drawn(both[i % 2].ask()) for i in range(3)]
+    assert alone == shared
+    assert both[0].ask() is both[1].ask() is None
+
+
+def test_a_search_stopped_in_a_trial_goes_on_with_it(tiny, tmp_path):
+    settings = study(epochs=60, trials=2)
+    steps = iter(range(10**6))
+    stopped = search(settings, root=tmp_path, device="cpu", progress=False, should_stop=lambda: next(steps) > 30)
+    assert stopped.unfinished() == [0]
+    done = search(settings, root=tmp_path, device="cpu", progress=False)
+    straight = search(settings, root=tmp_path / "other", device="cpu", progress=False)
+    assert [t.value for t in done.frozen("COMPLETE")] == [t.value for t in straight.frozen("COMPLETE")]
+    rows = trial_rows(done)
+    assert [row["trial"] for row in rows] == [0, 1]
+    assert all(row["status"] == "finished" and row["squared_error"] > 0 for row in rows)
+    longer = search(study(epochs=60, trials=3), root=tmp_path, device="cpu", progress=False)
+    assert len(longer.frozen("COMPLETE")) == 3
+
+
+def test_a_trial_that_another_process_works_on_is_left_to_it(tiny, tmp_path):
+    trials = Trials(study(trials=2), tmp_path)
+    with trials.folder(trials.ask()).locked():
+        done = search(study(trials=2), root=tmp_path, device="cpu", progress=False)
+    assert [t.number for t in done.frozen("COMPLETE")] == [1]
+    assert done.unfinished() == [0]
+
+
+def test_reproduce_stops_goes_on_and_exports_what_all_runs_have(tiny, tmp_path):
+    plan = Protocol(
+        "tiny", trials=2, search_epochs=1, seeds=(0, 1), rounds=(2, 4), methods=("sgd", "esgd"), eval_every=1
+    )
+    assert best_config(plan, "sgd", tmp_path) is None
+    with pytest.raises(ConfigError, match="run esgd reproduce first"):
+        export(plan, tmp_path / "none", root=tmp_path)
+    said = []
+    for _ in range(200):  # a few steps a session
+        steps = iter([False] * 3)
+        if reproduce(
+            plan,
+            root=tmp_path,
+            device="cpu",
+            progress=False,
+            should_stop=lambda s=steps: next(s, True),
+            say=said.append,
+        ):
+            break
+    assert said[-1] == "tiny: all 4 recorded runs have 4 epochs"
+    files = export(plan, tmp_path / "out", root=tmp_path)
+    assert [file.name for file in files] == ["manifest.json", "records.csv", "trials.csv"]
+    records = read_csv(tmp_path / "out" / "records.csv")
+    assert len(records) == 4 * 5
+    best = min(
+        (row for row in read_csv(tmp_path / "out" / "trials.csv") if row["method"] == "esgd"),
+        key=lambda r: r["loss"],
+    )
+    assert best_config(plan, "esgd", tmp_path).lr == best["lr"]
+    with pytest.raises(ConfigError, match=r"choose one of curves, mnist"):
+        protocol("cifar")
