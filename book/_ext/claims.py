@@ -1,9 +1,8 @@
-"""The claims ledger in the book: ``{claim}`T2` `` puts a badge beside a theorem, ``{claims-ledger}`` prints
-it all.
+"""The claims ledger in the book: a badge beside a theorem, and the page that prints every row.
 
-The rows come from ``book/claims.yml``, the tests from the markers under ``tests/``. Each row shows its tests'
-source in the page itself, so that it can be read offline; where the repository's address is known, it links
-there.
+The role ``claim`` makes the badge, the directive ``claims-ledger`` the page. The rows come from
+``book/claims.yml``, the tests from the markers under ``tests/``. Each row shows its tests' source in the page
+itself, so that it can be read offline; where the repository's address is known, it links there.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ class ClaimRole(SphinxRole):
     """A badge with the verdict, linked to the row: ``{claim}`T2` ``."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The badge, or an error that names the unknown claim."""
         self.env.note_dependency(str(_root(self.env.app) / "book" / "claims.yml"))
         found = {c.id: c for c in _claims(self.env.app)}
         if self.text not in found:
@@ -64,6 +64,7 @@ class LedgerDirective(SphinxDirective):
     """The whole ledger, a card a claim, with a filter by verdict."""
 
     def run(self) -> list[nodes.Node]:
+        """The filter and the cards."""
         app = self.env.app
         self.env.note_dependency(str(_root(app) / "book" / "claims.yml"))
         claims, tests = _claims(app), ledger.find_tests(_root(app) / "tests")

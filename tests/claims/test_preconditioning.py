@@ -191,7 +191,7 @@ def test_the_boosts_are_ideal_too(H, seed, size):
 @pytest.mark.claim("T1two")
 @given(symmetric(indefinite=True, max_size=5, decades=1), st.integers(0, 10**6))
 def test_everything_ideal_two_sided_is_a_boost(H, seed):
-    """From the other end: any SPD element of O(p, q) is ideal, and has a logarithm of the form [[0, X], [Xᵀ, 0]]."""
+    """From the other end: any SPD element of O(p, q) is ideal, with a logarithm [[0, X], [Xᵀ, 0]]."""
     rng = np.random.default_rng(seed)
     values, q = np.linalg.eigh(H)
     J = np.diag(np.sign(values))
