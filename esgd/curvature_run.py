@@ -75,8 +75,7 @@ class CurvatureConfig:
         size = "" if self.sizes is None else "-" + "x".join(map(str, self.sizes))
         part = "" if self.examples is None else f"-first{self.examples}"
         return (
-            f"curvature-{self.workload}{size}{part}-epochs{self.epochs}-{self.probe}{self.probes}"
-            f"-seed{self.seed}"
+            f"curvature-{self.workload}{size}{part}-epochs{self.epochs}-{self.probe}{self.probes}-seed{self.seed}"
         )
 
     def command(self) -> str:
@@ -246,9 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--runs", type=Path, help="folder of all runs (default: ESGD_RUNS)")
     parser.add_argument("--checkpoint-every", type=float, default=60.0, metavar="SECONDS")
-    parser.add_argument(
-        "--export", type=Path, help="write the summary into this folder, e.g. results/curvature"
-    )
+    parser.add_argument("--export", type=Path, help="write the summary into this folder, e.g. results/curvature")
     options: dict[str, Any] = vars(parser.parse_args(arguments))
     target, root = options.pop("export"), options.pop("runs")
     every, device = options.pop("checkpoint_every"), options.pop("device")

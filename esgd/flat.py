@@ -72,9 +72,7 @@ class VectorSpace:
                 "parameter, in the order of params"
             )
         if flat.dtype != self.dtype:
-            raise CurvatureError(
-                f"expected a vector of {self.dtype}, got {flat.dtype}: use v.to({self.dtype})"
-            )
+            raise CurvatureError(f"expected a vector of {self.dtype}, got {flat.dtype}: use v.to({self.dtype})")
         pieces = flat.split([p.numel() for p in self.params])
         return [x.view(p.shape).to(p) for x, p in zip(pieces, self.params, strict=True)]
 

@@ -96,9 +96,7 @@ class GaussNewtonOperator(CurvatureOperator):
             pullback = torch.autograd.grad(outputs, params, dummy, create_graph=True, allow_unused=True)
 
         def product(v: Sequence[Tensor], keep: bool) -> list[Tensor]:
-            used = [
-                (g, x) for g, x in zip(pullback, v, strict=True) if g is not None and g.grad_fn is not None
-            ]
+            used = [(g, x) for g, x in zip(pullback, v, strict=True) if g is not None and g.grad_fn is not None]
             if not used:
                 return [torch.zeros_like(p, requires_grad=False) for p in params]
             columns, vectors = zip(*used, strict=True)
