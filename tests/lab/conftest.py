@@ -10,29 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_tools import CHROMIUM, NODE
+from lab_tools import NODE
 
 from esgd.lab import MODULE, page_script, placeholder
 
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>A lab</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ font-family: system-ui, sans-serif; max-width: 820px; margin: 0 auto; padding: 0 16px; background: #fff }}
-html[data-theme=dark] body {{ background: #14181e; color: #ddd }}</style></head>
-<body><main><h1>A lab</h1><p>Above <a href="#">a link</a>.</p>{places}</main><script src="lab.js"></script></body></html>"""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, or a skip that says how to get one."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium found: install it (Debian: apt install chromium) to run the browser tests")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="install esgd[test] for the browser tests")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND"]
-        )
-        yield chromium
-        chromium.close()
+a {{ color: inherit }} html[data-theme=dark] body {{ background: #14181e; color: #ddd }}</style></head>
+<body><main><h1>A lab</h1><p>Above <a href="#">a link</a>.</p>{places}</main>
+<script src="lab.js"></script></body></html>"""
 
 
 @pytest.fixture(scope="session")

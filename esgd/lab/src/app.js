@@ -92,7 +92,7 @@ export function mount(el, options = {}) {
   };
   lab.update = (change, { silent = false } = {}) => {
     const before = lab.S;
-    const onlyTime = Object.keys(change).every((key) => key === "at");
+    const onlyTime = Object.keys(change).join() === "at";
     const atEnd = before.at >= before.steps;
     const next = { ...before, ...change, ...follow(change) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
@@ -137,7 +137,7 @@ export function mount(el, options = {}) {
   const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
   root.append(
-    make("header", {}, make("h3", { text: preset.title }), formula),
+    make("header", {}, make("p", { class: "title", text: preset.title }), formula),
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),

@@ -8,7 +8,7 @@ export const STYLE = `
   padding: 14px 0 10px; -webkit-text-size-adjust: 100%; }
 .lab.boxed { border: 1px solid var(--hairline); border-radius: 10px; padding: 14px; background: var(--ground); }
 header { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; margin: 0 0 8px; }
-h3 { font: 650 17px/1.25 var(--font); margin: 0; letter-spacing: -0.01em; color: var(--ink); }
+.title { font: 650 17px/1.25 var(--font); margin: 0; letter-spacing: -0.01em; color: var(--ink); }
 .formula { color: var(--muted); font-size: 13px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .stage { display: grid; gap: 12px 18px; grid-template-columns: minmax(0, 1fr); }
 .column { display: grid; gap: 12px; align-content: start; min-width: 0; }
@@ -57,9 +57,9 @@ input[type=range]::-webkit-slider-thumb { -webkit-appearance: none; width: 18px;
   border-radius: 50%; background: var(--tint, var(--ink)); border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
 input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 50%; background: var(--tint, var(--ink));
   border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
-.best { position: absolute; top: 22px; width: 28px; height: 24px; margin-left: -14px; border: 0; background: none; padding: 0;
+.best { position: absolute; top: 25px; width: 28px; height: 24px; margin-left: -14px; border: 0; background: none; padding: 0;
   cursor: pointer; z-index: 1; }
-.best::after { content: ""; position: absolute; left: 50%; top: 6px; margin-left: -6px; border: 6px solid transparent;
+.best::after { content: ""; position: absolute; left: 50%; top: 3px; margin-left: -6px; border: 6px solid transparent;
   border-top: 0; border-bottom: 9px solid var(--tint, var(--ink)); }
 .best:hover::after { transform: scale(1.25); }
 .rows { display: grid; margin-top: 4px; }
