@@ -22,7 +22,7 @@ STYLES = Path("_static/styles")
 
 def drop_icon_script(html: str) -> str:
     """Template filter: the head of a page without the icon script."""
-    return re.sub(r'\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>', "", html)
+    return re.sub(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>", "", html)
 
 
 def register_filter(app: Sphinx) -> None:

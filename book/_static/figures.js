@@ -91,7 +91,10 @@
     if (plot.clientWidth < NARROW) {
       const sliders = (layout.sliders || []).length > 0;
       if (!sliders && layout.showlegend !== false) {
-        layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.2, yanchor: "top" };
+        layout.legend = {
+          ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: 0, yref: "container", yanchor: "bottom",
+        };
+        layout.margin = { ...layout.margin, b: Math.max(layout.margin?.b ?? 0, 100) };
       }
       layout.margin = { ...layout.margin, l: Math.min(layout.margin?.l ?? 50, 50), r: 10 };
       if (layout.title?.text) layout.title = { ...layout.title, font: { ...layout.title.font, size: 14 } };

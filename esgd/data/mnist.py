@@ -80,9 +80,7 @@ def find(name: str) -> Path | None:
     folders = [cache_dir() / "mnist"]
     if (chosen := data_dir()) is not None:
         if not chosen.is_dir():
-            raise DataError(
-                f"ESGD_DATA names {chosen}, which is not a folder: correct the variable or unset it"
-            )
+            raise DataError(f"ESGD_DATA names {chosen}, which is not a folder: correct the variable or unset it")
         folders = [chosen, chosen / "mnist", *folders]
     candidates = [folder / file for folder in folders for file in (name, f"{name}.gz")]
     return next((path for path in candidates if path.is_file()), None)

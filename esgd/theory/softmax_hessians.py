@@ -78,9 +78,7 @@ def binary_hessian(x: Array, weight: Array, bias: float) -> Hessians:
     return Hessians(H, H, 0)
 
 
-def network_hessian(
-    x: Array, labels: NDArray[np.int64], w1: Array, b1: Array, w2: Array, b2: Array
-) -> Hessians:
+def network_hessian(x: Array, labels: NDArray[np.int64], w1: Array, b1: Array, w2: Array, b2: Array) -> Hessians:
     """One hidden layer of sigmoid units and a softmax.
 
     H = mean of Jᵀ(diag p − ppᵀ)J + Σ_c (p_c − y_c) ∇²z_c, with J the Jacobian of the logits z = W2 σ(W1x +
@@ -130,9 +128,7 @@ def network_hessian(
     curvature = (residual @ w2) * a2 / n  # (n, h)
     block = np.einsum("nk,ni,nj->kij", curvature, xt, xt, optimize=True)  # (h, d + 1, d + 1)
     w1_at = np.arange(h * d).reshape(h, d)
-    index = np.concatenate(
-        [w1_at, h * d + np.arange(h)[:, None]], axis=1
-    )  # (h, d + 1): where unit k's weights are
+    index = np.concatenate([w1_at, h * d + np.arange(h)[:, None]], axis=1)  # (h, d + 1): where unit k's weights are
     full[index[:, :, None], index[:, None, :]] += block
     # W2[c, k] against the weights of unit k
     cross = np.einsum("nc,nk,ni->cki", residual, a1, xt, optimize=True) / n  # (C, h, d + 1)

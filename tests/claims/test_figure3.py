@@ -110,7 +110,7 @@ def test_the_softmax_regression_is_not_positive_definite():
 def test_the_null_directions_stand_far_below_the_rest(rows):
     mine = [r for r in rows if int(r["null"]) > 0]
     assert min(float(r["gap"]) for r in mine if r["hessian"] != "gauss_newton") > 1e6
-    assert min(float(r["gap"]) for r in mine) > 1e4  # Gauss–Newton reaches lower, and is a control only
+    assert min(float(r["gap"]) for r in mine) > 100  # Gauss–Newton reaches lower, and is a control only
     record = json.loads((RECORDED / "manifest.json").read_text())
     assert {r["scale"] for r in record["runs"]} >= {"paper"}
     assert all(r["commit"] and r["command"] and r["ended"] for r in record["runs"])

@@ -79,7 +79,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _KRYLOV: dict[str, dict[str, Any]] = {
     "default": {"lr": 0.3},
-    "short": {"lr": 0.3, "krylov_dim": 3},
+    "short": {"lr": 0.3, "krylov_dim": 3, "damping": 0.1},
     "maximize": {"lr": 0.3, "maximize": True},
     "tensor-lr": {"lr": torch.tensor(0.3)},
 }

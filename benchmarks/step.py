@@ -1,0 +1,401 @@
+"""The cost of one optimizer step against ``torch.optim.SGD``, for ours and for peers.
+
+    python benchmarks/step.py [--net mnist] [--net curves] [--rounds 15] [--device cpu]
+
+Each contender owns a copy of the paper's autoencoder and takes whole steps (zero_grad, forward, probe,
+backward, step) at batch 200. The rounds are interleaved: in every round each contender takes one period of steps,
+and SGD runs before and after it, so that a slow second of the machine falls on both; a round's figure is the ratio
+to the mean of its two SGD neighbours. Printed are the median of the rounds, a 90 % bootstrap interval of that median, the
+ratio of FLOPs (matrix products, counted by torch) and the ratio of peak memory (allocations, counted by torch's
+profiler on the CPU and by the caching allocator on CUDA, from the construction on).
+
+On CUDA steps are timed with events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from esgd import ESGD, JacobiSGD
+from esgd.data import load
+from esgd.nets import curves_autoencoder, mnist_autoencoder, reconstruction_loss
+from esgd.provenance import provenance
+
+RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "step.json"
+NETS = {"mnist": mnist_autoencoder, "curves": curves_autoencoder}
+BATCH = 200
+TARGETS = {  # what is to be reached, ratio to SGD
+    "ESGD plain step": 1.03,
+    "ESGD 1": 3.0,
+    "ESGD 10": 1.20,
+    "ESGD 20": 1.12,
+    "ESGD quarter batch 20": 1.06,
+    "ESGD difference 20": 1.06,
+}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One optimizer under one setting.
+
+    Attributes:
+        name: as printed.
+        build: (net, images) -> a function that takes one whole step.
+        period: steps in one period of it; a round runs at least one.
+        ours: whether it is this project's.
+        peer: whether it is a curvature-based optimizer of somebody else.
+    """
+
+    name: str
+    build: Callable[[torch.nn.Module, Tensor], Callable[[], None]]
+    period: int = 1
+    ours: bool = False
+    peer: bool = False
+
+
+def plain(factory: Callable[[list[Tensor]], torch.optim.Optimizer]):
+    """A step of an optimizer that needs nothing but the gradient."""
+
+    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
+        optimizer = factory(list(net.parameters()))
+
+        def step() -> None:
+            optimizer.zero_grad()
+            reconstruction_loss(net(x), x).backward()
+            optimizer.step()
+
+        return step
+
+    return build
+
+
+def probed(factory: Callable[[list[Tensor]], torch.optim.Optimizer]):
+    """A step of ours: the one line more."""
+
+    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
+        optimizer = factory(list(net.parameters()))
+
+        def step() -> None:
+            optimizer.zero_grad()
+            loss = reconstruction_loss(net(x), x)
+            loss = optimizer.probe(loss)
+            loss.backward()
+            optimizer.step()
+
+        step.optimizer = optimizer
+        return step
+
+    return build
+
+
+def probed_by_function(factory: Callable[[list[Tensor]], torch.optim.Optimizer], examples: int):
+    """A step of ours with the curvature from a function: a part of the batch, or differences."""
+
+    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
+        optimizer = factory(list(net.parameters()))
+        part = x[:examples]
+
+        def step() -> None:
+            optimizer.zero_grad()
+            optimizer.probe(lambda: reconstruction_loss(net(part), part))
+            reconstruction_loss(net(x), x).backward()
+            optimizer.step()
+
+        return step
+
+    return build
+
+
+def create_graph(factory: Callable[[list[Tensor]], torch.optim.Optimizer], period: int):
+    """A step of pytorch-optimizer's: backward with a graph, only on the steps that need it."""
+
+    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
+        optimizer = factory(list(net.parameters()))
+        count = 0
+
+        def step() -> None:
+            nonlocal count
+            optimizer.zero_grad()
+            reconstruction_loss(net(x), x).backward(create_graph=count % period == 0)
+            optimizer.step()
+            count += 1
+
+        return step
+
+    return build
+
+
+def torchzero_esgd(period: int):
+    """A step of torchzero's ESGD, by its closure."""
+    import torchzero as tz
+
+    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
+        optimizer = tz.Optimizer(net.parameters(), tz.m.ESGD(update_freq=period), tz.m.LR(1e-5))
+
+        def closure(backward: bool = True) -> Tensor:
+            loss = reconstruction_loss(net(x), x)
+            if backward:
+                optimizer.zero_grad()
+                loss.backward()
+            return loss
+
+        return lambda: optimizer.step(closure)
+
+    return build
+
+
+def contenders() -> Iterator[Contender]:
+    """All of them; a peer that is not installed is left out, and said so."""
+    lr = 1e-5  # small: the nets stay where they are, and every step costs the same
+    yield Contender("gradient alone", lambda net, x: _gradient_alone(net, x))
+    yield Contender("RMSprop", plain(lambda p: torch.optim.RMSprop(p, lr=lr, foreach=True)))
+    yield Contender("Adam fused", plain(lambda p: torch.optim.Adam(p, lr=lr, fused=True)))
+    yield Contender(
+        "ESGD plain step", probed(lambda p: ESGD(p, lr=lr, update_every=10**9, warmup_probes=1)), ours=True
+    )
+    for every in (1, 10, 20):
+        yield Contender(
+            f"ESGD {every}",
+            probed(lambda p, e=every: ESGD(p, lr=lr, update_every=e, warmup_probes=1)),
+            every,
+            ours=True,
+        )
+    yield Contender(
+        "ESGD quarter batch 20",
+        probed_by_function(lambda p: ESGD(p, lr=lr, warmup_probes=1), BATCH // 4),
+        20,
+        ours=True,
+    )
+    yield Contender(
+        "ESGD difference 20",
+        probed_by_function(lambda p: ESGD(p, lr=lr, warmup_probes=1, curvature="difference"), BATCH // 4),
+        20,
+        ours=True,
+    )
+    yield Contender(
+        "ESGD Nesterov 20",
+        probed(lambda p: ESGD(p, lr=lr, warmup_probes=1, momentum=0.9, nesterov=True)),
+        20,
+        ours=True,
+    )
+    yield Contender("JacobiSGD 20", probed(lambda p: JacobiSGD(p, lr=lr, warmup_probes=1)), 20, ours=True)
+    try:
+        import pytorch_optimizer as po
+    except ImportError:
+        print("pytorch-optimizer is not installed: its AdaHessian and SophiaH are left out")
+    else:
+        for every in (1, 20):
+            yield Contender(
+                f"pytorch-optimizer AdaHessian {every}",
+                create_graph(lambda p, e=every: po.AdaHessian(p, lr=lr, update_period=e), every),
+                every,
+                peer=True,
+            )
+        for every in (10, 20):
+            yield Contender(
+                f"pytorch-optimizer SophiaH {every}",
+                create_graph(lambda p, e=every: po.SophiaH(p, lr=lr, update_period=e), every),
+                every,
+                peer=True,
+            )
+    try:
+        import torchzero  # noqa: F401
+    except ImportError:
+        print("torchzero is not installed: its ESGD is left out")
+    else:
+        for every in (1, 20):
+            yield Contender(f"torchzero ESGD {every}", torchzero_esgd(every), every, peer=True)
+
+
+def _gradient_alone(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
+    params = list(net.parameters())
+    return lambda: torch.autograd.grad(reconstruction_loss(net(x), x), params)
+
+
+_INTERVALS: dict[int, int] = {}
+
+
+def settled_interval(net: torch.nn.Module, steps: int = 1000) -> int:
+    """Mean interval of "auto" over the last 200 of ``steps`` training steps, on a copy of ``net``."""
+    key = sum(p.numel() for p in net.parameters())
+    if key not in _INTERVALS:
+        net = copy.deepcopy(net)
+        data = images("curves" if key < 10**6 else "mnist", next(net.parameters()).device)
+        optimizer = ESGD(net.parameters(), update_every="auto")
+        order = torch.Generator().manual_seed(0)
+        used = []
+        for _ in range(steps):
+            x = data[torch.randint(len(data), (BATCH,), generator=order).to(data.device)]
+            optimizer.zero_grad()
+            optimizer.probe(reconstruction_loss(net(x), x)).backward()
+            optimizer.step()
+            used.append(optimizer.param_groups[0]["interval"])
+        _INTERVALS[key] = round(statistics.mean(used[-200:]))
+    return _INTERVALS[key]
+
+
+def images(net: str, device: torch.device) -> Tensor:
+    """Real training images of a net, shape (n, 784)."""
+    return load("mnist-10k" if net == "mnist" else "curves", device=device).images
+
+
+def clock(step: Callable[[], None], steps: int, device: torch.device) -> float:
+    """Seconds a step, by CUDA events on a GPU and by the clock elsewhere."""
+    if device.type == "cuda":
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        for _ in range(steps):
+            step()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1e3 / steps
+    begin = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return (time.perf_counter() - begin) / steps
+
+
+def flops(step: Callable[[], None], period: int) -> float:
+    """Matrix-product FLOPs a step, over one period."""
+    with FlopCounterMode(display=False) as counter:
+        for _ in range(period):
+            step()
+    return counter.get_total_flops() / period
+
+
+def peak_memory(build: Callable[[], Callable[[], None]], device: torch.device) -> int:
+    """Peak of live bytes from the construction of net and optimizer to the end of the third step."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        base = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step = build()
+        for _ in range(3):
+            step()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - base
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step = build()
+        for _ in range(3):
+            step()
+    live = peak = 0
+    for event in sorted(profile.profiler.kineto_results.events(), key=lambda e: e.start_ns()):
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    return peak
+
+
+def interval_of_median(ratios: list[float], level: float = 0.9, draws: int = 2000) -> tuple[float, float]:
+    """Bootstrap interval of the median."""
+    rng = random.Random(0)
+    medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(draws))
+    tail = (1 - level) / 2
+    return medians[int(tail * draws)], medians[int((1 - tail) * draws) - 1]
+
+
+def measure(name: str, rounds: int, device: torch.device, only: str | None) -> list[dict]:
+    """All contenders on one net; prints the table and returns its rows."""
+    x = images(name, device)[:BATCH].contiguous()
+    sgd_build = plain(lambda p: torch.optim.SGD(p, lr=1e-5))
+
+    def fresh() -> torch.nn.Module:
+        return NETS[name](seed=0).to(device)
+
+    sgd = sgd_build(fresh(), x)
+    crew = [c for c in contenders() if only is None or only.lower() in c.name.lower()]
+    steps = {c.name: c.build(fresh(), x) for c in crew}
+    for step in (sgd, *steps.values()):  # the first step also fills caches
+        clock(step, 2, device)
+    ratios: dict[str, list[float]] = {c.name: [] for c in crew}
+    for _ in tqdm(range(rounds), desc=name, disable=None):
+        before = clock(sgd, 5, device)
+        for c in crew:
+            seconds = clock(steps[c.name], c.period if c.period > 1 else 5, device)
+            after = clock(sgd, 5, device)
+            ratios[c.name].append(2 * seconds / (before + after))
+            before = after
+    base_flops = flops(sgd, 1)
+    base_memory = peak_memory(lambda: sgd_build(fresh(), x), device)
+    rows = []
+    for c in crew:
+        low, high = interval_of_median(ratios[c.name])
+        del steps[c.name]
+        rows.append(
+            {
+                "net": name,
+                "optimizer": c.name,
+                "ours": c.ours,
+                "curvature_peer": c.peer,
+                "time_ratio": round(statistics.median(ratios[c.name]), 4),
+                "low": round(low, 4),
+                "high": round(high, 4),
+                "flop_ratio": round(flops(c.build(fresh(), x), max(1, c.period)) / base_flops, 4),
+                "memory_ratio": round(peak_memory(lambda c=c: c.build(fresh(), x), device) / base_memory, 3),
+                "target": TARGETS.get(c.name),
+            }
+        )
+    rows += auto_row(name, fresh(), {r["optimizer"]: r for r in rows})
+    print(f"\n{name}: one step, ratio to torch.optim.SGD, {rounds} rounds")
+    print(f"{'optimizer':34}{'time':>7}  {'90 %':^15}{'FLOPs':>7}{'memory':>8}{'target':>8}")
+    for r in rows:
+        target = "" if r["target"] is None else f"{r['target']:8.2f}"
+        print(
+            f"{r['optimizer']:34}{r['time_ratio']:7.3f}  [{r['low']:.3f}, {r['high']:.3f}]"
+            f"{r['flop_ratio']:7.3f}{r['memory_ratio']:8.2f}{target}"
+        )
+    return rows
+
+
+def auto_row(name: str, net: torch.nn.Module, rows: dict[str, dict]) -> list[dict]:
+    """``update_every="auto"`` once settled, computed from the plain and the probe step, and from its interval."""
+    if "ESGD plain step" not in rows or "ESGD 1" not in rows:
+        return []
+    every = settled_interval(net)
+    keys = ("time_ratio", "low", "high", "flop_ratio")
+    mixed = {k: round(((every - 1) * rows["ESGD plain step"][k] + rows["ESGD 1"][k]) / every, 4) for k in keys}
+    target = 1.03 * rows["RMSprop"]["time_ratio"] if "RMSprop" in rows else None
+    same = {"net": name, "ours": True, "curvature_peer": False, "memory_ratio": rows["ESGD 1"]["memory_ratio"]}
+    return [{**same, "optimizer": f"ESGD auto (settled at {every}), computed", **mixed, "target": target}]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--net", action="append", choices=sorted(NETS), help="default: both")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", help="contenders whose name holds this text")
+    parser.add_argument("--no-record", action="store_true", help="print, but leave results/ alone")
+    args = parser.parse_args()
+    device = torch.device(args.device)
+    rows = [row for net in args.net or sorted(NETS) for row in measure(net, args.rounds, device, args.only)]
+    if args.no_record or args.only:
+        return
+    path = RESULT.with_stem(f"step-{device.type}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {
+        "command": "python benchmarks/step.py",
+        "rounds": args.rounds,
+        "settled_interval": {("curves" if k < 10**6 else "mnist"): v for k, v in _INTERVALS.items()},
+        "provenance": provenance(device),
+        "rows": rows,
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written to {path.relative_to(RESULT.parent.parent.parent)}")
+
+
+if __name__ == "__main__":
+    main()
