@@ -47,7 +47,8 @@ def placeholder(scene: str, **state: Any) -> str:
     return (
         f'<div data-esgd-lab="{scene}" data-state="{escape(settings)}" role="group" '
         f'aria-label="Interactive figure. {words}" style="min-height:12rem">'
-        f"<p><em>Interactive figure.</em> {words} It needs JavaScript; the text beside it says what it shows.</p></div>"
+        f"<p><em>Interactive figure.</em> {words} "
+        "It needs JavaScript; the text beside it says what it shows.</p></div>"
     )
 
 

@@ -73,7 +73,7 @@ def draw_noise(seed: int, index: int) -> tuple[float, float]:
 
 
 def lab_probe(kind: str, seed: int) -> Callable[[Sequence[Tensor], int], list[Tensor]]:
-    """The lab's probes as the ``probe=`` of :class:`esgd.ESGD` or ``JacobiSGD``, for one parameter of shape (2,)."""
+    """The lab's probes as the ``probe=`` of :class:`esgd.ESGD`, for one parameter of shape (2,)."""
 
     def probe(params: Sequence[Tensor], index: int) -> list[Tensor]:
         (theta,) = params

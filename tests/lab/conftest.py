@@ -16,7 +16,8 @@ from esgd.lab import MODULE, page_script, placeholder
 
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>A lab</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body {{ font-family: system-ui, sans-serif; max-width: 820px; margin: 0 auto; padding: 0 16px; background: #fff }}
+<style>body {{ font-family: system-ui, sans-serif; max-width: 820px; margin: 0 auto; padding: 0 16px;
+background: #fff }}
 a {{ color: inherit }} html[data-theme=dark] body {{ background: #14181e; color: #ddd }}</style></head>
 <body><main><h1>A lab</h1><p>Above <a href="#">a link</a>.</p>{places}</main>
 <script src="lab.js"></script></body></html>"""
@@ -24,7 +25,7 @@ a {{ color: inherit }} html[data-theme=dark] body {{ background: #14181e; color:
 
 @pytest.fixture(scope="session")
 def evaluate(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Calls a JavaScript function ``(core, SCENES, argument) => value`` of the shipped module, in Node if there is one."""
+    """Calls a function ``(core, SCENES, argument) => value`` of JavaScript, in Node if there is one."""
     source = MODULE.read_text(encoding="utf-8")
     if NODE is not None:
 
@@ -70,7 +71,8 @@ class Reader:
         """The settings and the outcomes of the first lab."""
         return self.page.evaluate(
             """() => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab;
-                 return { ...lab.S, shown: lab.at, playing: lab.playing, outcomes: lab.outcomes, best: lab.best }; }"""
+                 const { at: shown, playing, outcomes, best } = lab;
+                 return { ...lab.S, shown, playing, outcomes, best }; }"""
         )
 
     def outside(self) -> list[str]:
@@ -89,7 +91,8 @@ def open_lab(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Reader]]:
 
     def open_page(
         *scenes: str, hash: str = "", dark: bool = False, width: int = 900, height: int = 1000, touch: bool = False,
-        motion: str = "no-preference", state: dict[str, Any] | None = None, wait: bool = True, javascript: bool = True,
+        motion: str = "no-preference", state: dict[str, Any] | None = None, wait: bool = True,
+        javascript: bool = True,
     ) -> Reader:  # fmt: skip
         places = "".join(placeholder(scene, **(state or {})) for scene in scenes)
         theme = ' data-theme="dark"' if dark else ' data-theme="light"'

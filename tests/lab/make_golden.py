@@ -59,7 +59,8 @@ def states() -> list[dict]:
                         rate /= 200
                     found.append(
                         {
-                            "landscape": name, "methods": [method], "seed": seed, "steps": STEPS, f"lr_{method}": rate,
+                            "landscape": name, "methods": [method], "seed": seed, "steps": STEPS,
+                            f"lr_{method}": rate,
                             "momentum": 0.8, "decay": 0.9, "curvature": curvature, **STARTS[name], **options,
                         }
                     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics
@@ -115,7 +116,7 @@ def test_probes_have_the_moments_of_eq_1() -> None:
 def test_neighbouring_draws_are_unrelated() -> None:
     n = 20_000
     noise = [draw_noise(3, i)[0] for i in range(n + 1)]
-    assert abs(statistics.fmean(a * b for a, b in zip(noise, noise[1:], strict=False))) < 4 / math.sqrt(n)
+    assert abs(statistics.fmean(a * b for a, b in itertools.pairwise(noise))) < 4 / math.sqrt(n)
     assert draw_noise(3, 0) != draw_probe("gaussian", 3, 0)
     assert stream(3, 1, 0)() != stream(4, 1, 0)()
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 INK = """(host) => [...host.shadowRoot.querySelectorAll('canvas')].map((canvas) => {
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   const seen = new Set();
-  for (let i = 0; i < data.length; i += 4) seen.add((data[i] << 24) | (data[i + 1] << 16) | (data[i + 2] << 8) | data[i + 3]);
+  for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
   return seen.size; })"""
 
 
@@ -146,7 +146,8 @@ def test_keyboard_reaches_every_control_and_the_focus_is_seen(open_lab) -> None:
     for _ in range(wanted + 3):
         page.keyboard.press("Tab")
         spot = page.evaluate(
-            """() => { const root = document.querySelector('[data-lab-host]').shadowRoot; const e = root.activeElement;
+            """() => { const root = document.querySelector('[data-lab-host]').shadowRoot;
+              const e = root.activeElement;
               if (!e) return null; const s = getComputedStyle(e);
               return [[...root.querySelectorAll('*')].indexOf(e), s.outlineStyle, parseFloat(s.outlineWidth)]; }"""
         )
@@ -221,7 +222,8 @@ def test_broken_state_of_a_page_is_reported_and_the_scene_still_opens(open_lab) 
     reader.page.evaluate(
         """async () => { const module = await globalThis.__esgdLab; const place = document.createElement('div');
           document.body.append(place);
-          window.second = module.mount(place, { scene: 'no such scene', state: { kappa: 'x', methods: 3, steps: -5 } }); }"""
+          window.second = module.mount(place, { scene: 'no such scene',
+            state: { kappa: 'x', methods: 3, steps: -5 } }); }"""
     )
     assert reader.page.evaluate("window.second.lab.scene") == "welcome"
     assert reader.page.evaluate("window.second.lab.S.steps") == 5

@@ -10,7 +10,7 @@ from landscapes import rotated
 def test_best_rate_of_descent_is_the_closed_form_and_beats_its_neighbours(evaluate) -> None:
     found = evaluate(
         """(core) => [1, 5, 60, 700].map((kappa) => {
-          const S = core.makeState({}, { landscape: 'bowl', kappa, angle: 25, x0: 1, y0: 1.5, steps: 40, methods: 'sgd' });
+          const S = core.makeState({}, { landscape: 'bowl', kappa, angle: 25, x0: 1, y0: 1.5, methods: 'sgd' });
           const best = core.bestRate('sgd', S).value;
           const radius = (lr) => Math.max(core.modeRadius(lr, 1, 0), core.modeRadius(lr, 1 / kappa, 0));
           return { kappa, best, here: radius(best), below: radius(best * 0.98), above: radius(best * 1.02) };
@@ -54,7 +54,8 @@ def test_searched_rate_is_the_best_of_its_grid(evaluate, landscape: str) -> None
           const [x0, y0] = starts[landscape];
           const S = core.makeState({}, { landscape, x0, y0, steps: 50, methods: 'equilibration' });
           const best = core.bestRate('equilibration', S);
-          const last = (lr) => { const r = core.trajectory('equilibration', S, 50, lr); return r.diverged ? 1e9 : r.losses.at(-1); };
+          const last = (lr) => { const r = core.trajectory('equilibration', S, 50, lr);
+            return r.diverged ? 1e9 : r.losses.at(-1); };
           return { best: best.value, loss: last(best.value), others: [0.001, 0.01, 0.1, 0.3, 1, 3].map(last) };
         }""",
         landscape,
@@ -65,7 +66,8 @@ def test_searched_rate_is_the_best_of_its_grid(evaluate, landscape: str) -> None
 @pytest.mark.claim("T2")
 def test_theorem_2_prime_is_never_violated_in_the_phase_diagram(evaluate) -> None:
     sample = evaluate(
-        """(core) => [0, 1, 2, 3].flatMap((seed) => core.phaseSample(core.makeState({}, { landscape: 'eggbox', seed }), 1500))
+        """(core) => [0, 1, 2, 3].map((seed) => core.makeState({}, { landscape: 'eggbox', seed }))
+          .flatMap((S) => core.phaseSample(S, 1500))
           .map(({ alpha, fN, fA, bound, Q }) => [alpha, fN, fA, bound, Q])"""
     )
     alpha, f_newton, f_free, bound, q = np.array(sample).T
@@ -146,7 +148,8 @@ def test_descent_in_the_new_coordinates_is_the_preconditioned_method(evaluate, p
             methods: precond, steps: 20, [`lr_${precond}`]: 0.4 });
           const H = core.landscapeOf(S).quadratic;
           const root = core.contourRoot(S, H);
-          return { run: core.trajectory(precond, S).points, root: [[root.a, root.b], [root.b, root.c]], H: [[H.a, H.b], [H.b, H.c]] };
+          return { run: core.trajectory(precond, S).points, root: [[root.a, root.b], [root.b, root.c]],
+            H: [[H.a, H.b], [H.b, H.c]] };
         }""",
         precond,
     )
@@ -161,7 +164,8 @@ def test_jacobi_reads_zero_at_45_degrees_and_equilibration_one_at_every_angle(ev
     found = evaluate(
         """(core) => [0, 10, 30, 45, 80].map((angle) => {
           const S = core.makeState({}, { eig1: 1, eig2: -1, angle, steps: 5, methods: 'jacobi+equilibration' });
-          return [angle, core.trajectory('jacobi', S).records[0].D, core.trajectory('equilibration', S).records[0].D];
+          const read = (method) => core.trajectory(method, S).records[0].D;
+          return [angle, read('jacobi'), read('equilibration')];
         })"""
     )
     for angle, jacobi, equilibration in found:
@@ -197,7 +201,8 @@ def test_noise_free_escape_time_follows_the_growth_law(evaluate) -> None:
     lr, h, y0, drop = 0.3, 0.5, 1e-3, 0.5
     (times,) = evaluate(
         """(core, scenes, [lr, h, y0]) => {
-          const S = core.makeState({}, { eig1: 1, eig2: -h, angle: 0, x0: 0, y0, lr_sgd: lr, steps: 200, methods: 'sgd' });
+          const S = core.makeState({}, { eig1: 1, eig2: -h, angle: 0, x0: 0, y0,
+            lr_sgd: lr, steps: 200, methods: 'sgd' });
           return [core.escapeTimes('sgd', S, 3)];
         }""",
         [lr, h, y0],
@@ -210,12 +215,15 @@ def test_shared_address_restores_the_state(evaluate) -> None:
     found = evaluate(
         """(core, SCENES) => {
           const preset = SCENES.descent.state;
-          const S = core.makeState(preset, { kappa: 123, lr_sgd: 0.75, methods: ['esgd', 'rmsprop'], x0: -1.25, probe: 'gaussian', at: 3 });
+          const S = core.makeState(preset, { kappa: 123, lr_sgd: 0.75,
+            methods: ['esgd', 'rmsprop'], x0: -1.25, probe: 'gaussian', at: 3 });
           const text = core.encodeState('descent', preset, S);
           const back = core.decodeState('#' + text);
-          return { text, scene: back.scene, same: JSON.stringify(core.makeState(preset, back.state)) === JSON.stringify(S),
+          const damaged = '#lab=descent&kappa=NaN&x0=%E0%A4%A&steps=9e9&nonsense=1&methods=';
+          return { text, scene: back.scene,
+            same: JSON.stringify(core.makeState(preset, back.state)) === JSON.stringify(S),
             python: core.pythonLine('descent', preset, S), foreign: core.decodeState('#section-2'),
-            broken: core.makeState(preset, core.decodeState('#lab=descent&kappa=NaN&x0=%E0%A4%A&steps=9e9&nonsense=1&methods=').state) };
+            broken: core.makeState(preset, core.decodeState(damaged).state) };
         }"""
     )
     assert found["same"]

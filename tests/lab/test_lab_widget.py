@@ -63,7 +63,8 @@ def test_without_anywidget_the_page_script_comes_along(monkeypatch) -> None:
 
 def test_importing_the_lab_needs_neither_widgets_nor_plots() -> None:
     script = (
-        "import sys; sys.modules['anywidget'] = None; sys.modules['ipywidgets'] = None; sys.modules['plotly'] = None\n"
+        "import sys\n"
+        "for name in ('anywidget', 'ipywidgets', 'plotly'): sys.modules[name] = None\n"
         "from esgd.lab import SaddleLab\n"
         "assert SaddleLab('welcome').widget is None\n"
         "assert 'traitlets' not in sys.modules or sys.modules.get('anywidget') is None\n"
