@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-HTML = ROOT / "_build" / "html"
+HTML = Path(os.environ.get("ESGD_BOOK_HTML") or ROOT / "_build" / "html").resolve()
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 
 
@@ -48,7 +49,7 @@ class Visit:
         """Bytes, gzipped, of the files that the page loaded; without ``shared`` only those of this page alone."""
         total = 0
         for path in self.loaded:
-            if shared or "_static/" not in path and path != "searchindex.js":
+            if shared or ("_static/" not in path and path != "searchindex.js"):
                 content = (HTML / path).read_bytes()
                 compressed = path.endswith((".woff", ".woff2", ".png", ".jpg", ".webp"))
                 total += len(content) if compressed else len(gzip.compress(content, 6))

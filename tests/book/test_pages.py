@@ -10,11 +10,15 @@ pytestmark = pytest.mark.browser
 MEGABYTE = 1024 * 1024
 SIDEWAYS = """() => {
   const limit = document.documentElement.clientWidth;
-  const scrolls = (e) => { for (; e && e !== document.body; e = e.parentElement) {
-    const style = getComputedStyle(e); if (/(auto|scroll|hidden|clip)/.test(style.overflowX)) return true; } return false; };
+  const scrolls = (e) => {
+    for (; e && e !== document.body; e = e.parentElement) {
+      if (/(auto|scroll|hidden|clip)/.test(getComputedStyle(e).overflowX)) return true;
+    }
+    return false;
+  };
   return document.documentElement.scrollWidth > limit
-    ? [...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > limit + 1 && !scrolls(e))
-        .slice(0, 5).map((e) => e.outerHTML.slice(0, 160)).concat(["page " + document.documentElement.scrollWidth])
+    ? [...document.querySelectorAll("main *")]
+        .filter((e) => e.getBoundingClientRect().right > limit + 1 && !scrolls(e)).slice(0, 5).map((e) => e.outerHTML.slice(0, 160)).concat(["page " + document.documentElement.scrollWidth])
     : [];
 }"""
 
@@ -40,11 +44,11 @@ def test_page_opened_from_a_folder(browser, built, page):
         assert seen.external == []
         assert seen.problems == []
         facts = seen.page.evaluate(
-            """() => ({
-              plots: [...document.querySelectorAll("[data-esgd-plotly]")].every((f) => f.querySelector("svg.main-svg")),
-              labs: [...document.querySelectorAll("[data-esgd-lab]")].every((l) => l.dataset.esgdLabReady),
-              mathematics: [...document.querySelectorAll("article .math")].every((m) => m.querySelector("mjx-container")),
-            })"""
+            """() => { const all = (css, test) => [...document.querySelectorAll(css)].every(test); return {
+              plots: all("[data-esgd-plotly]", (f) => f.querySelector("svg.main-svg")),
+              labs: all("[data-esgd-lab]", (l) => l.dataset.esgdLabReady),
+              mathematics: all("article .math", (m) => m.querySelector("mjx-container")),
+            }; }"""
         )
         assert facts == {"plots": True, "labs": True, "mathematics": True}
 

@@ -1,0 +1,91 @@
+"""Can everybody use the page: axe-core, and the keyboard alone."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+from book_tools import CHAPTERS, PAGES
+
+pytestmark = pytest.mark.browser
+
+# findings in what the theme and its extensions write, which the book cannot mend from outside: rule -> place
+THEMES_OWN = {
+    ("button-name", ".search-button"),
+    ("list", "dl.citation"),
+    ("definition-list", "dl.citation"),
+    ("aria-allowed-role", ".citation"),
+    ("aria-required-children", ".citation-list"),
+    ("aria-required-children", "[role=list]"),
+    ("scrollable-region-focusable", "pre"),
+    ("scrollable-region-focusable", ".highlight"),
+    ("landmark-unique", ""),
+}
+
+RUN = """async () => (await axe.run(document, {
+  runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], resultTypes: ["violations"],
+})).violations.flatMap((v) => v.nodes.map((n) => ({
+  rule: v.id, html: n.html.slice(0, 200), target: n.target.flat().join(" "), why: n.failureSummary.slice(0, 200),
+})))"""
+
+
+def is_themes_own(page, finding):
+    """Whether a finding is on the list of those in the theme's own markup."""
+    for rule, place in THEMES_OWN:
+        if rule == finding["rule"]:
+            inside = page.evaluate(
+                "([target, place]) => !!document.querySelector(target)?.closest(place || '*')",
+                [finding["target"].split(" >>> ")[0], place],
+            )
+            if inside:
+                return True
+    return False
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_axe_finds_nothing_of_ours(read, page, scheme):
+    axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    with read(page, scheme=scheme, reduced_motion="reduce") as seen:
+        seen.page.evaluate(axe)
+        found = [f for f in seen.page.evaluate(RUN) if not is_themes_own(seen.page, f)]
+        assert found == []
+
+
+def test_axe_would_find_something(read):
+    """An image without words and pale text are reported, so that an empty list means something."""
+    axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    with read(CHAPTERS[0]) as seen:
+        seen.page.evaluate(
+            """() => document.querySelector("article").insertAdjacentHTML("beforeend",
+                 "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>" +
+                 "<p style='color:#ddd;background:#fff'>pale</p>")"""
+        )
+        seen.page.evaluate(axe)
+        assert {"image-alt", "color-contrast"} <= {finding["rule"] for finding in seen.page.evaluate(RUN)}
+
+
+def test_keyboard_reaches_content_theme_and_solutions(read):
+    """Tab shows where it is; Enter skips to the content, switches the theme and opens a solution."""
+    with read(CHAPTERS[0]) as seen:
+        page = seen.page
+        page.keyboard.press("Tab")
+        assert "skip" in page.evaluate("() => document.activeElement.closest('[id]').id")
+        page.keyboard.press("Enter")
+        assert page.evaluate("() => location.hash") == "#main-content"
+
+        button = page.locator("button.theme-switch-button").first
+        button.focus()
+        before = page.evaluate("() => document.documentElement.dataset.mode")
+        page.keyboard.press("Enter")
+        assert page.evaluate("() => document.documentElement.dataset.mode") != before
+
+        toggle = page.locator("div.solution button.toggle-button").first
+        body = page.locator("div.solution p:not(.admonition-title)").first
+        assert not body.is_visible()
+        toggle.focus()
+        outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none"
+        page.keyboard.press("Enter")
+        body.wait_for(state="visible")
+        assert seen.problems == []
