@@ -1,8 +1,10 @@
 """Data parallel on ``torch.distributed`` (gloo): D is that of one process on DistributedDataParallel's objective.
 
-Documented limits, not tested here: ``static_graph=True`` gives wrong gradients when the loss of the wrapper is probed,
-and torch offers no reliable way to see it; ``Join`` is not supported, since the all-reduce of ``step()`` would wait
-for the rank that has left; FSDP's sharded parameters are refused (``test_groups.py``).
+Starting processes costs more than all they do, so each world is started once and runs the whole list of jobs.
+
+Documented limits, not tested here: ``static_graph=True`` gives wrong gradients when the loss of the wrapper is
+probed, and torch offers no reliable way to see it; ``Join`` is not supported, since the all-reduce of ``step()``
+would wait for the rank that has left; FSDP's sharded parameters are refused (``test_groups.py``).
 """
 
 import copy
@@ -126,29 +128,63 @@ def count_reductions(rank, world, cls, how, options):
     return {"params": [p.detach() for p in net.parameters()], "counts": counts}
 
 
-def _entry(rank, world, folder, function, arguments):
+RATE = {"lr": 0.05}
+REFRESH = {"lr": 0.05, "update_every": 2, "warmup_probes": 2}
+STILL = {"lr": 0.0, "warmup_probes": 2}
+FOLLOW = [
+    ("ESGD", "plain"),
+    ("JacobiSGD", "plain"),
+    ("SaddleFreeNewton", "plain"),
+    ("ESGD", "no_sync"),
+    ("ESGD", "unused"),
+    ("ESGD", "unequal"),
+    ("ESGD", "function"),
+]
+JOBS = {
+    **{f"{c} {h}": (steps, c, h, RATE if c == "SaddleFreeNewton" else REFRESH) for c, h in FOLLOW},
+    "still": (steps, "ESGD", "plain", STILL),
+    "weight": (steps, "ESGD", "weight", STILL),
+    "alone": (steps, "ESGD", "plain", {**STILL, "process_group": None}),
+    "rejected": (rejected, "ESGD", "plain", {"lr": 0.01, "update_every": 1, "warmup_probes": 1}),
+    "counts": (count_reductions, "ESGD", "plain", {"lr": 0.0, "update_every": 2}),
+}
+
+
+def _entry(rank, world, folder):
+    results = {}
     try:
         dist.init_process_group(
             "gloo",
             init_method=f"file://{folder}/store",
             rank=rank,
             world_size=world,
-            timeout=datetime.timedelta(seconds=30),
+            timeout=datetime.timedelta(seconds=60),
         )
-        result = function(rank, world, *arguments)
-        dist.barrier()
+        for name, (function, *arguments) in JOBS.items():
+            try:
+                results[name] = function(rank, world, *arguments)
+            except Exception:
+                results[name] = {"error": traceback.format_exc()}
+            dist.barrier()
         dist.destroy_process_group()
-    except Exception:
-        result = {"error": traceback.format_exc()}
-    torch.save(result, f"{folder}/rank{rank}.pt")
+    finally:
+        torch.save(results, f"{folder}/rank{rank}.pt")
 
 
-def on_ranks(world, folder, function, *arguments):
-    mp.spawn(_entry, (world, str(folder), function, arguments), nprocs=world)
-    results = [torch.load(f"{folder}/rank{rank}.pt") for rank in range(world)]
-    for result in results:
-        assert "error" not in result, result["error"]
-    return results
+@pytest.fixture(scope="module", params=WORLDS)
+def world(request, tmp_path_factory):
+    """The number of ranks, and what each of them returned for each job."""
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.spawn(_entry, (request.param, str(folder)), nprocs=request.param)
+    ranks = [torch.load(f"{folder}/rank{rank}.pt") for rank in range(request.param)]
+
+    def results(job):
+        found = [rank[job] for rank in ranks]
+        for result in found:
+            assert "error" not in result, result["error"]
+        return found
+
+    return request.param, results
 
 
 # -- the comparisons ---------------------------------------------------------------------------------------------
@@ -162,22 +198,10 @@ def objective(net, x, y, world, how):
     return sum(losses) / world
 
 
-@pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize(
-    ("cls", "how"),
-    [
-        ("ESGD", "plain"),
-        ("JacobiSGD", "plain"),
-        ("SaddleFreeNewton", "plain"),
-        ("ESGD", "no_sync"),
-        ("ESGD", "unused"),
-        ("ESGD", "unequal"),
-        ("ESGD", "function"),
-    ],
-)
-def test_ranks_follow_one_process_on_the_whole_objective(cls, how, world, tmp_path):
-    options = {"lr": 0.05} if cls == "SaddleFreeNewton" else {"lr": 0.05, "update_every": 2, "warmup_probes": 2}
-    results = on_ranks(world, tmp_path, steps, cls, how, options)
+@pytest.mark.parametrize(("cls", "how"), FOLLOW)
+def test_ranks_follow_one_process_on_the_whole_objective(cls, how, world):
+    world, results_of = world
+    results, options = results_of(f"{cls} {how}"), JOBS[f"{cls} {how}"][-1]
     for other in results[1:]:  # bit for bit on all ranks
         assert_same(results[0]["params"], other["params"])
         assert_same(results[0]["curvature"], other["curvature"])
@@ -193,10 +217,10 @@ def test_ranks_follow_one_process_on_the_whole_objective(cls, how, world, tmp_pa
         torch.testing.assert_close(results[0]["curvature"], expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_the_mean_comes_before_the_square(world, tmp_path):
-    """Against a dense Hessian: Σ (mean of Hv)²; the mean of squares, or a v for each rank, would be another number."""
-    results = on_ranks(world, tmp_path, steps, "ESGD", "plain", {"lr": 0.0, "warmup_probes": 2})
+def test_the_mean_comes_before_the_square(world):
+    """Against a dense Hessian: Σ (mean of Hv)²; the mean of squares, or a v a rank, would be another number."""
+    world, results_of = world
+    results = results_of("still")
     net, x, y = problem(spare=False)
     params = list(net.parameters())
     hessian = dense_hessian(lambda: objective(net, x, y, world, "plain"), params)
@@ -205,8 +229,9 @@ def test_the_mean_comes_before_the_square(world, tmp_path):
     torch.testing.assert_close(flatten(results[0]["curvature"]), expected, rtol=1e-5, atol=1e-8)
 
 
-def test_weights_give_the_mean_over_examples(tmp_path):
-    results = on_ranks(2, tmp_path, steps, "ESGD", "weight", {"lr": 0.0, "warmup_probes": 2})
+def test_weights_give_the_mean_over_examples(world):
+    _, results_of = world
+    results = results_of("weight")
     net, x, y = problem(spare=False)
     optimizer = ESGD(net.parameters(), lr=0.0, warmup_probes=2)
     optimizer.probe(mean_square(net, x, y)).backward()
@@ -215,28 +240,29 @@ def test_weights_give_the_mean_over_examples(tmp_path):
     torch.testing.assert_close(flatten(results[0]["curvature"]), expected, rtol=1e-8, atol=1e-10)
 
 
-def test_without_a_group_each_rank_is_by_itself(tmp_path):
-    options = {"lr": 0.0, "warmup_probes": 2, "process_group": None}
-    results = on_ranks(2, tmp_path, steps, "ESGD", "plain", options)
+def test_without_a_group_each_rank_is_by_itself(world):
+    world, results_of = world
+    results = results_of("alone")
     for rank, result in enumerate(results):
         net, x, y = problem(spare=False)
         optimizer = ESGD(net.parameters(), lr=0.0, warmup_probes=2)
-        optimizer.probe(mean_square(net, x[rows(rank, 2)], y[rows(rank, 2)])).backward()
+        optimizer.probe(mean_square(net, x[rows(rank, world)], y[rows(rank, world)])).backward()
         optimizer.step()
         expected = curvature_of(optimizer, list(net.parameters()))
         torch.testing.assert_close(flatten(result["curvature"]), expected, rtol=1e-8, atol=1e-10)
 
 
-def test_all_ranks_reject_alike(tmp_path):
-    options = {"lr": 0.01, "update_every": 1, "warmup_probes": 1}
-    results = on_ranks(2, tmp_path, rejected, "ESGD", "plain", options)
-    assert results[0]["decisions"] == results[1]["decisions"] == [(1, 0, True), (2, 1, True), (3, 1, True)]
-    assert_same(results[0]["params"], results[1]["params"])
+def test_all_ranks_reject_alike(world):
+    _, results_of = world
+    results = results_of("rejected")
+    for result in results:
+        assert result["decisions"] == [(1, 0, True), (2, 1, True), (3, 1, True)]
+        assert_same(results[0]["params"], result["params"])
 
 
-def test_one_all_reduce_a_refresh_and_none_between(tmp_path):
-    results = on_ranks(2, tmp_path, count_reductions, "ESGD", "plain", {"lr": 0.0, "update_every": 2})
-    assert results[0]["counts"] == results[1]["counts"] == [1, 0, 1, 0]
+def test_one_all_reduce_a_refresh_and_none_between(world):
+    _, results_of = world
+    assert all(result["counts"] == [1, 0, 1, 0] for result in results_of("counts"))
 
 
 def test_a_copy_of_the_optimizer_keeps_its_choice_of_group():
