@@ -25,11 +25,14 @@ new MutationObserver((list, me) => {{ if (document.querySelector('[data-lab-host
   .observe(document.body, {{ childList: true, subtree: true }});</script>
 <script src="lab.js"></script></body></html>"""
 
-FRAMES = """async () => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab; const times = [];
+FRAMES = """async () => {
+  const { lab } = document.querySelector('[data-esgd-lab]').esgdLab; const times = [];
   lab.update({ at: 0 }); lab.play(); const end = performance.now() + 1500;
-  while (performance.now() < end && lab.playing) { times.push(await new Promise(requestAnimationFrame)); }
+  while (performance.now() < end && lab.playing) {
+    times.push(await new Promise(requestAnimationFrame)); }
   lab.pause(); const gaps = times.slice(1).map((t, i) => t - times[i]).sort((a, b) => a - b);
-  return { rate: 1000 * gaps.length / gaps.reduce((s, g) => s + g, 0), slow: gaps[Math.floor(gaps.length * 0.95)] }; }"""
+  const whole = gaps.reduce((s, g) => s + g, 0);
+  return { rate: 1000 * gaps.length / whole, slow: gaps[Math.floor(gaps.length * 0.95)] }; }"""
 
 
 def measure(scenes: list[str], throttle: float) -> list[tuple[str, float, float, float]]:
@@ -67,7 +70,8 @@ def main() -> None:
     for name, data in (("module", MODULE.read_bytes()), ("page script", page_script().encode())):
         print(f"{name:12s} {len(data) / 1024:6.1f} KiB, {len(gzip.compress(data, 9)) / 1024:5.1f} KiB gzip")
     print(
-        f"{'scene':15s} {'first frame':>12s} {'frames/s':>9s} {'95 % gap':>9s}   (processor ÷ {arguments.throttle:g})"
+        f"{'scene':15s} {'first frame':>12s} {'frames/s':>9s} {'95 % gap':>9s}"
+        f"   (processor ÷ {arguments.throttle:g})"
     )
     for scene, first, rate, slow in measure(arguments.scenes, arguments.throttle):
         print(f"{scene:15s} {first:9.0f} ms {rate:9.1f} {slow:6.1f} ms")

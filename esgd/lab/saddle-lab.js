@@ -1774,6 +1774,7 @@ function faceRows(lab) {
 /** The second moment that RMSProp keeps, beside what it is said to estimate. */
 function facesView(lab) {
   const view = panel({ title: "The second moment" });
+  view.still = true;
   view.draw = () => {
     const { theme } = lab;
     const { ctx, width, height } = surface(view.canvas);
@@ -2063,7 +2064,7 @@ function ratesView(lab) {
 // The ground of a path view: a quiet tint of the loss and its contour lines, drawn once and kept.
 
 
-const CELLS = 96;
+const CELLS = 80;
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 function grid(land, frame, unmap) {
@@ -2081,25 +2082,32 @@ function grid(land, frame, unmap) {
   return { values, largest: largest || 1 };
 }
 
-/** Appends the segments of one level to the current path (marching squares). */
-function traceLevel(ctx, values, level, px, py) {
+// For each pattern of corners above the level, the edges that the contour joins: 0 top, 1 right, 2 bottom, 3 left.
+const JOINS = [[], [3, 0], [0, 1], [3, 1], [1, 2], [3, 0, 1, 2], [0, 2], [3, 2], [2, 3], [2, 0], [0, 1, 2, 3], [2, 1], [1, 3], [1, 0], [0, 3], []];
+
+/** Appends the segments of one level to the current path (marching squares; no object is made on the way). */
+function traceLevel(ctx, values, level, width, height) {
   const n = CELLS + 1;
+  const [sx, sy] = [width / CELLS, height / CELLS];
   for (let j = 0; j < CELLS; j += 1) {
     for (let i = 0; i < CELLS; i += 1) {
-      const corner = [values[j * n + i], values[j * n + i + 1], values[(j + 1) * n + i + 1], values[(j + 1) * n + i]];
-      const code = corner.reduce((sum, v, bit) => sum | ((v > level ? 1 : 0) << bit), 0);
+      const k = j * n + i;
+      const a = values[k];
+      const b = values[k + 1];
+      const c = values[k + n + 1];
+      const d = values[k + n];
+      const code = (a > level ? 1 : 0) | (b > level ? 2 : 0) | (c > level ? 4 : 0) | (d > level ? 8 : 0);
       if (code === 0 || code === 15) continue;
-      const cut = (a, b) => (level - corner[a]) / (corner[b] - corner[a]);
-      const edge = [
-        () => [px(i + cut(0, 1)), py(j)],
-        () => [px(i + 1), py(j + cut(1, 2))],
-        () => [px(i + cut(3, 2)), py(j + 1)],
-        () => [px(i), py(j + cut(0, 3))],
-      ];
-      const crossed = [0, 1, 2, 3].filter((k) => ((code >> k) & 1) !== ((code >> (k + 1) % 4) & 1));
-      for (let k = 0; k + 1 < crossed.length; k += 2) {
-        ctx.moveTo(...edge[crossed[k]]());
-        ctx.lineTo(...edge[crossed[k + 1]]());
+      const joins = JOINS[code];
+      for (let e = 0; e < joins.length; e += 1) {
+        let x = i;
+        let y = j;
+        if (joins[e] === 0) x += (level - a) / (b - a);
+        else if (joins[e] === 2) [x, y] = [x + (level - d) / (c - d), y + 1];
+        else if (joins[e] === 3) y += (level - a) / (d - a);
+        else [x, y] = [x + 1, y + (level - b) / (c - b)];
+        if (e % 2) ctx.lineTo(x * sx, y * sy);
+        else ctx.moveTo(x * sx, y * sy);
       }
     }
   }
@@ -2128,8 +2136,6 @@ function paintContours(canvas, land, theme, frame, unmap) {
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
   ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
-  const px = linearScale(0, CELLS, 0, width);
-  const py = linearScale(0, CELLS, 0, height);
   const lines = 13;
   ctx.lineCap = "butt";
   ctx.lineWidth = 1;
@@ -2137,7 +2143,7 @@ function paintContours(canvas, land, theme, frame, unmap) {
   ctx.beginPath();
   for (let k = -lines; k <= lines; k += 1) {
     const level = Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** land.power;
-    if (k !== 0) traceLevel(ctx, field.values, level, px, py);
+    if (k !== 0) traceLevel(ctx, field.values, level, width, height);
   }
   ctx.stroke();
   if (land.saddle) {
@@ -2145,7 +2151,7 @@ function paintContours(canvas, land, theme, frame, unmap) {
     ctx.lineWidth = 1.2;
     ctx.setLineDash([5, 4]);
     ctx.beginPath();
-    traceLevel(ctx, field.values, 1e-9, px, py);
+    traceLevel(ctx, field.values, 1e-9, width, height);
     ctx.stroke();
     ctx.setLineDash([]);
   }
@@ -2211,7 +2217,16 @@ function drawRun(ctx, theme, run, place, at, hue) {
   ctx.globalAlpha = 1;
   ctx.lineWidth = 2.2;
   line(ctx, shown);
-  if (pixels.length < 220) for (const p of pixels.slice(1, whole + 1)) dot(ctx, p[0], p[1], pixels.length > 90 ? 1.7 : 2.6, hue);
+  if (pixels.length < 220) {
+    const radius = pixels.length > 90 ? 1.7 : 2.6;
+    ctx.fillStyle = hue;
+    ctx.beginPath();
+    for (const [x, y] of pixels.slice(1, whole + 1)) {
+      ctx.moveTo(x + radius, y);
+      ctx.arc(x, y, radius, 0, 2 * Math.PI);
+    }
+    ctx.fill();
+  }
   const head = shown[shown.length - 1];
   dot(ctx, head[0], head[1], 5.5, hue, theme.ground);
 }
@@ -2356,6 +2371,7 @@ function sliceView(lab) {
 /** When each of a hundred seeds escapes, one dot a seed. */
 function escapeView(lab) {
   const view = panel({ title: "Escape times of 100 seeds" });
+  view.still = true;
   let cache = { key: "", times: {} };
   view.draw = () => {
     const { S, theme } = lab;
@@ -2403,6 +2419,7 @@ function escapeView(lab) {
 /** Theorem 2' as a phase diagram: length α against Q = L r³/(6S); below α = Q^{-1/2} nothing can go wrong. */
 function phaseView(lab) {
   const view = panel({ title: "Who steps lower?" });
+  view.still = true;
   let cache = { key: "", sample: [] };
   let scale = null;
   scrub(view.canvas, (x) => {
@@ -2472,6 +2489,7 @@ function phaseView(lab) {
 /** D of Jacobi and equilibration against the angle of the saddle. */
 function dialView(lab) {
   const view = panel({ title: "D of the first weight" });
+  view.still = true;
   let scale = null;
   scrub(view.canvas, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
@@ -2553,6 +2571,7 @@ function mount(el, options = {}) {
   const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
   const views = [];
   let frame = 0;
+  let dressed = null;
   let timer = 0;
 
   const compute = () => {
@@ -2570,6 +2589,14 @@ function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
+    const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
+    dressed = lab.runs;
+    if (light) {
+      views.forEach((view) => view.still || view.draw());
+      bar.draw();
+      table.draw();
+      return;
+    }
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
     [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
     if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from esgd.lab import SCENES
@@ -230,3 +232,8 @@ def test_broken_state_of_a_page_is_reported_and_the_scene_still_opens(open_lab) 
     reader.page.evaluate("window.second.destroy()")
     assert reader.page.locator("[data-lab-host]").count() == 1
     assert reader.problems == []
+
+
+def test_the_labs_own_page_shows_every_scene() -> None:
+    text = (Path(__file__).parents[2] / "book" / "lab.md").read_text(encoding="utf-8")
+    assert [s for s in SCENES if f'data-esgd-lab="{s}"' not in text] == []

@@ -58,6 +58,7 @@ export function mount(el, options = {}) {
   const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
   const views = [];
   let frame = 0;
+  let dressed = null;
   let timer = 0;
 
   const compute = () => {
@@ -75,6 +76,14 @@ export function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
+    const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
+    dressed = lab.runs;
+    if (light) {
+      views.forEach((view) => view.still || view.draw());
+      bar.draw();
+      table.draw();
+      return;
+    }
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
     [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
     if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;

@@ -1,8 +1,8 @@
 // The ground of a path view: a quiet tint of the loss and its contour lines, drawn once and kept.
 
-import { linearScale, surface } from "./plot.js";
+import { surface } from "./plot.js";
 
-const CELLS = 96;
+const CELLS = 80;
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 function grid(land, frame, unmap) {
@@ -20,25 +20,32 @@ function grid(land, frame, unmap) {
   return { values, largest: largest || 1 };
 }
 
-/** Appends the segments of one level to the current path (marching squares). */
-function traceLevel(ctx, values, level, px, py) {
+// For each pattern of corners above the level, the edges that the contour joins: 0 top, 1 right, 2 bottom, 3 left.
+const JOINS = [[], [3, 0], [0, 1], [3, 1], [1, 2], [3, 0, 1, 2], [0, 2], [3, 2], [2, 3], [2, 0], [0, 1, 2, 3], [2, 1], [1, 3], [1, 0], [0, 3], []];
+
+/** Appends the segments of one level to the current path (marching squares; no object is made on the way). */
+function traceLevel(ctx, values, level, width, height) {
   const n = CELLS + 1;
+  const [sx, sy] = [width / CELLS, height / CELLS];
   for (let j = 0; j < CELLS; j += 1) {
     for (let i = 0; i < CELLS; i += 1) {
-      const corner = [values[j * n + i], values[j * n + i + 1], values[(j + 1) * n + i + 1], values[(j + 1) * n + i]];
-      const code = corner.reduce((sum, v, bit) => sum | ((v > level ? 1 : 0) << bit), 0);
+      const k = j * n + i;
+      const a = values[k];
+      const b = values[k + 1];
+      const c = values[k + n + 1];
+      const d = values[k + n];
+      const code = (a > level ? 1 : 0) | (b > level ? 2 : 0) | (c > level ? 4 : 0) | (d > level ? 8 : 0);
       if (code === 0 || code === 15) continue;
-      const cut = (a, b) => (level - corner[a]) / (corner[b] - corner[a]);
-      const edge = [
-        () => [px(i + cut(0, 1)), py(j)],
-        () => [px(i + 1), py(j + cut(1, 2))],
-        () => [px(i + cut(3, 2)), py(j + 1)],
-        () => [px(i), py(j + cut(0, 3))],
-      ];
-      const crossed = [0, 1, 2, 3].filter((k) => ((code >> k) & 1) !== ((code >> (k + 1) % 4) & 1));
-      for (let k = 0; k + 1 < crossed.length; k += 2) {
-        ctx.moveTo(...edge[crossed[k]]());
-        ctx.lineTo(...edge[crossed[k + 1]]());
+      const joins = JOINS[code];
+      for (let e = 0; e < joins.length; e += 1) {
+        let x = i;
+        let y = j;
+        if (joins[e] === 0) x += (level - a) / (b - a);
+        else if (joins[e] === 2) [x, y] = [x + (level - d) / (c - d), y + 1];
+        else if (joins[e] === 3) y += (level - a) / (d - a);
+        else [x, y] = [x + 1, y + (level - b) / (c - b)];
+        if (e % 2) ctx.lineTo(x * sx, y * sy);
+        else ctx.moveTo(x * sx, y * sy);
       }
     }
   }
@@ -67,8 +74,6 @@ export function paintContours(canvas, land, theme, frame, unmap) {
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
   ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
-  const px = linearScale(0, CELLS, 0, width);
-  const py = linearScale(0, CELLS, 0, height);
   const lines = 13;
   ctx.lineCap = "butt";
   ctx.lineWidth = 1;
@@ -76,7 +81,7 @@ export function paintContours(canvas, land, theme, frame, unmap) {
   ctx.beginPath();
   for (let k = -lines; k <= lines; k += 1) {
     const level = Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** land.power;
-    if (k !== 0) traceLevel(ctx, field.values, level, px, py);
+    if (k !== 0) traceLevel(ctx, field.values, level, width, height);
   }
   ctx.stroke();
   if (land.saddle) {
@@ -84,7 +89,7 @@ export function paintContours(canvas, land, theme, frame, unmap) {
     ctx.lineWidth = 1.2;
     ctx.setLineDash([5, 4]);
     ctx.beginPath();
-    traceLevel(ctx, field.values, 1e-9, px, py);
+    traceLevel(ctx, field.values, 1e-9, width, height);
     ctx.stroke();
     ctx.setLineDash([]);
   }

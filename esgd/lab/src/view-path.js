@@ -63,7 +63,16 @@ function drawRun(ctx, theme, run, place, at, hue) {
   ctx.globalAlpha = 1;
   ctx.lineWidth = 2.2;
   line(ctx, shown);
-  if (pixels.length < 220) for (const p of pixels.slice(1, whole + 1)) dot(ctx, p[0], p[1], pixels.length > 90 ? 1.7 : 2.6, hue);
+  if (pixels.length < 220) {
+    const radius = pixels.length > 90 ? 1.7 : 2.6;
+    ctx.fillStyle = hue;
+    ctx.beginPath();
+    for (const [x, y] of pixels.slice(1, whole + 1)) {
+      ctx.moveTo(x + radius, y);
+      ctx.arc(x, y, radius, 0, 2 * Math.PI);
+    }
+    ctx.fill();
+  }
   const head = shown[shown.length - 1];
   dot(ctx, head[0], head[1], 5.5, hue, theme.ground);
 }

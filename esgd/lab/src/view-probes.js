@@ -238,6 +238,7 @@ function faceRows(lab) {
 /** The second moment that RMSProp keeps, beside what it is said to estimate. */
 export function facesView(lab) {
   const view = panel({ title: "The second moment" });
+  view.still = true;
   view.draw = () => {
     const { theme } = lab;
     const { ctx, width, height } = surface(view.canvas);

@@ -60,6 +60,7 @@ export function sliceView(lab) {
 /** When each of a hundred seeds escapes, one dot a seed. */
 export function escapeView(lab) {
   const view = panel({ title: "Escape times of 100 seeds" });
+  view.still = true;
   let cache = { key: "", times: {} };
   view.draw = () => {
     const { S, theme } = lab;
@@ -107,6 +108,7 @@ export function escapeView(lab) {
 /** Theorem 2' as a phase diagram: length α against Q = L r³/(6S); below α = Q^{-1/2} nothing can go wrong. */
 export function phaseView(lab) {
   const view = panel({ title: "Who steps lower?" });
+  view.still = true;
   let cache = { key: "", sample: [] };
   let scale = null;
   scrub(view.canvas, (x) => {
@@ -176,6 +178,7 @@ export function phaseView(lab) {
 /** D of Jacobi and equilibration against the angle of the saddle. */
 export function dialView(lab) {
   const view = panel({ title: "D of the first weight" });
+  view.still = true;
   let scale = null;
   scrub(view.canvas, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
