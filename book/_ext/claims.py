@@ -131,9 +131,58 @@ class LedgerDirective(SphinxDirective):
         return f"<details class='claim-tests'><summary>{count}</summary>{''.join(parts)}</details>"
 
 
+class ErrataDirective(SphinxDirective):
+    """What the paper prints and what it should read, in the paper's order, each with its badge's link."""
+
+    def run(self) -> list[nodes.Node]:
+        """A definition list: place, printed, true."""
+        out = nodes.definition_list(classes=["claim-errata"])
+        for claim in _claims(self.env.app):
+            if claim.verdict in ("holds", "undecided") or claim.place.startswith("new"):
+                continue
+            link = addnodes.pending_xref(
+                "", refdomain="std", reftype="ref", reftarget=_anchor(claim.id), refexplicit=True, refwarn=True,
+                refdoc=self.env.docname,
+            )  # fmt: skip
+            link += nodes.inline("", claim.id, classes=["claim-badge", SLUGS[claim.verdict]])
+            term = nodes.term("", "", nodes.Text(claim.place + " "), link)
+            body = nodes.definition(
+                "",
+                nodes.paragraph("", "", nodes.strong("", "Printed. "), nodes.Text(claim.printed)),
+                nodes.paragraph("", "", nodes.strong("", "Should read. "), nodes.Text(claim.correct)),
+            )
+            out += nodes.definition_list_item("", term, body)
+        return [out]
+
+
+class TallyDirective(SphinxDirective):
+    """How many rows have which verdict, in one sentence a verdict, with the rows' badges."""
+
+    def run(self) -> list[nodes.Node]:
+        """A bullet list, one verdict a line."""
+        claims = _claims(self.env.app)
+        out = nodes.bullet_list()
+        for verdict in ledger.VERDICTS:
+            rows = [c for c in claims if c.verdict == verdict]
+            if not rows:
+                continue
+            line = nodes.paragraph("", "", nodes.strong("", f"{verdict}: {len(rows)} of {len(claims)}. "))
+            for claim in rows:
+                link = addnodes.pending_xref(
+                    "", refdomain="std", reftype="ref", reftarget=_anchor(claim.id), refexplicit=True,
+                    refwarn=True, refdoc=self.env.docname,
+                )  # fmt: skip
+                link += nodes.inline("", claim.id)
+                line += [link, nodes.Text(" ")]
+            out += nodes.list_item("", line)
+        return [out]
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.add_role("claim", ClaimRole())
     app.add_directive("claims-ledger", LedgerDirective)
+    app.add_directive("claims-errata", ErrataDirective)
+    app.add_directive("claims-tally", TallyDirective)
     app.add_css_file("claims.css")
     app.add_js_file("claims.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

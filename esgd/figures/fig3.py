@@ -197,9 +197,9 @@ def figure(rows: Sequence[Row], *, network: Setting | str = "network", bins: int
     ]
     fig.update_layout(
         barmode="overlay",
-        height=430,
+        height=470,
         margin={"l": 50, "r": 20, "t": 90, "b": 50},
-        legend={"orientation": "h", "x": 0, "y": -0.2},
+        legend={"orientation": "h", "x": 0, "y": -0.34},
         updatemenus=[
             {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.28, "yanchor": "top", "bgcolor": "#8882"}
         ],
