@@ -48,8 +48,13 @@ def palette_css() -> str:
     """One custom property a method, ``--esgd-<method>``, for the light and for the dark page."""
     light = "".join(f"  --esgd-{name}: {pair[0]};\n" for name, pair in COLOURS.items())
     dark = "".join(f"  --esgd-{name}: {pair[1]};\n" for name, pair in COLOURS.items())
-    words = "".join(f".c-{name} {{ color: var(--esgd-{name}); }}\n" for name in COLOURS)
-    return f":root {{\n{light}}}\nhtml[data-theme=dark] {{\n{dark}}}\n{words}"
+    # words are underlined in the colour itself, and darkened on a light page, where some hues are too pale to read
+    words = "".join(
+        f".c-{name} {{ color: color-mix(in srgb, var(--esgd-{name}) var(--word), black);"
+        f" text-decoration: underline 0.14em var(--esgd-{name}); text-underline-offset: 0.2em; }}\n"
+        for name in COLOURS
+    )
+    return f":root {{\n  --word: 68%;\n{light}}}\nhtml[data-theme=dark] {{\n  --word: 100%;\n{dark}}}\n{words}"
 
 
 def palette_js() -> str:

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.browser
 
 TRACE_COLOURS = """() => [...document.querySelectorAll(".esgd-plot")].flatMap((plot) =>
   plot.data.map((trace) => (trace.line?.color ?? "").toString().toLowerCase()))"""
+COLOUR_OF_A_WORD = "() => getComputedStyle(document.querySelector('.c-esgd')).textDecorationColor"
 PAGE_TEXT = "() => getComputedStyle(document.querySelector('.esgd-plot .xtick text, .esgd-plot text')).fill"
 TOGGLE = (
     "() => { document.documentElement.dataset.theme = 'dark'; document.documentElement.dataset.mode = 'dark'; }"
@@ -45,10 +46,10 @@ def test_figures_are_drawn_and_follow_the_theme(read, page):
 
 
 def test_a_method_has_one_colour_in_words_and_figures(read):
-    """The word's colour is the palette's, on both grounds."""
+    """The line under a method's name is in the palette's colour, on both grounds."""
     for scheme, index in [("light", 0), ("dark", 1)]:
         with read(CHAPTERS[0], scheme=scheme) as seen:
-            shown = seen.page.evaluate("() => getComputedStyle(document.querySelector('.c-esgd')).color")
+            shown = seen.page.evaluate(COLOUR_OF_A_WORD)
             value = COLOURS["esgd"][index].lstrip("#")
             assert shown == "rgb({}, {}, {})".format(*(int(value[i : i + 2], 16) for i in (0, 2, 4)))
 

@@ -18,7 +18,8 @@ SIDEWAYS = """() => {
   };
   return document.documentElement.scrollWidth > limit
     ? [...document.querySelectorAll("main *")]
-        .filter((e) => e.getBoundingClientRect().right > limit + 1 && !scrolls(e)).slice(0, 5).map((e) => e.outerHTML.slice(0, 160)).concat(["page " + document.documentElement.scrollWidth])
+        .filter((e) => e.getBoundingClientRect().right > limit + 1 && !scrolls(e)).slice(0, 5)
+        .map((e) => e.outerHTML.slice(0, 160)).concat(["page " + document.documentElement.scrollWidth])
     : [];
 }"""
 
@@ -32,6 +33,7 @@ def test_page_on_a_phone_and_on_a_desk(read, page):
             assert seen.problems == [], f"{page} at {width} px"
             assert seen.page.evaluate(SIDEWAYS) == [], f"{page} scrolls sideways at {width} px"
             assert seen.page.evaluate("document.documentElement.dataset.theme") == scheme
+            assert seen.page.locator("article mjx-merror, article [data-mjx-error]").count() == 0
             first, after = seen.weight(shared=True), seen.weight(shared=False)
             assert first < 2 * MEGABYTE, f"{page} weighs {first} bytes the first time"
             assert after < 300 * 1024, f"{page} weighs {after} bytes once the shared files are there"
@@ -51,14 +53,7 @@ def test_page_opened_from_a_folder(browser, built, page):
             }; }"""
         )
         assert facts == {"plots": True, "labs": True, "mathematics": True}
-
-
-@pytest.mark.parametrize("page", CHAPTERS)
-def test_mathematics_is_typeset_without_errors(read, page):
-    with read(page) as seen:
-        formulas = seen.page.locator("article mjx-container").count()
-        assert formulas > 0
-        assert seen.page.locator("article mjx-merror, article [data-mjx-error]").count() == 0
+        assert seen.page.locator("article mjx-container").count() > 0
 
 
 def test_the_measures_can_fail(browser, address, tmp_path):
