@@ -331,6 +331,7 @@ class CurvatureOptimizer(Optimizer):
     def _rates_are_zero(self) -> bool:
         return all(not bool(torch.as_tensor(g["lr"]).any()) for g in self.param_groups)
 
+    @torch._disable_dynamo  # once an interval, and its schedule is not for a compiled graph
     def _take_curvature(self) -> None:
         pending = self._pending
         if pending is None:
