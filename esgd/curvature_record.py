@@ -16,7 +16,7 @@ from torch import Tensor
 from esgd.dominance import DominanceSums
 from esgd.estimate import RunningMoments
 from esgd.files import atomic_write
-from esgd.flat import VectorSpace
+from esgd.flat import VectorSpace, dot
 from esgd.provenance import now
 from esgd.runs import RunFolder, write_csv
 
@@ -65,7 +65,7 @@ class Tally:
         for v, total in zip(vectors, self.sums, strict=True):
             h = space.flatten(total) / examples
             z = space.flatten(v) * h
-            energy = torch.dot(h, h).item()
+            energy = dot(h, h)
             self.z.add(z)
             self.squares.add(h.square())
             self.energy.add(energy)

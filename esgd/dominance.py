@@ -11,6 +11,7 @@ from torch import Tensor
 
 from esgd.errors import ConfigError
 from esgd.estimate import Estimate
+from esgd.flat import dot
 from esgd.operator_base import CurvatureOperator
 from esgd.probing import probe_products, until
 
@@ -38,7 +39,7 @@ class DominanceSums:
 
     def add(self, z: Tensor, energy: float) -> None:
         """Take the probe with z = v ⊙ H v, shape ``(N,)``, and ``energy`` = ‖H v‖²."""
-        square = torch.dot(z, z).item()
+        square = dot(z, z)
         if self.tallies and self.tallies[-1][0] < self.capacity:
             self.sums[-1] += z
             self.tallies[-1] = [a + b for a, b in zip(self.tallies[-1], (1, square, energy), strict=True)]
@@ -63,7 +64,7 @@ class DominanceSums:
         gram = torch.zeros(groups, groups, dtype=torch.float64)
         for i in range(groups):
             for j in range(i + 1):
-                gram[i, j] = gram[j, i] = torch.dot(self.sums[i], self.sums[j]).item()
+                gram[i, j] = gram[j, i] = dot(self.sums[i], self.sums[j])
         return gram
 
     def _jackknife(self, statistic: Callable[[Tensor, Tensor], Tensor]) -> Estimate:
@@ -134,7 +135,7 @@ def _dominance(
     sums = DominanceSums()
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:
-            sums.add(v * h, torch.dot(h, h).item())
+            sums.add(v * h, dot(h, h))
         if until(rtol, lambda: read(sums)):
             break
     return read(sums)
@@ -149,7 +150,7 @@ def dominance_squared(
     rtol: float | None = None,
     probes_per_pass: int | None = None,
 ) -> Estimate:
-    """The dominance d² = Σ H_ii² / ‖H‖_F², the square of the paper's Eq. 6 (as a fraction, not in percent), debiased.
+    """The dominance d² = Σ H_ii² / ‖H‖_F²: the square of the paper's Eq. 6, as a fraction, debiased.
 
     The numerator is Σ_i [(Σ_j z_ij)² − Σ_j z_ij²] / (k (k − 1)) with z_j = v_j ⊙ H v_j: all pairs of *different*
     probes, so that it is unbiased for Σ H_ii². The denominator is the mean of ‖H v‖². The ratio of the two is

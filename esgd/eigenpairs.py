@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from esgd.errors import ConfigError
+from esgd.flat import norm
 from esgd.lanczos import MAX_BYTES, allocate_basis, orthogonalise
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import draw
@@ -93,7 +94,7 @@ def extreme_eigenpairs(
     def random_direction(filled: int) -> Tensor:
         start = operator.space.flatten(draw("gaussian", operator.params, seed, next(fresh)))
         w, _ = orthogonalise(basis[:filled], start)
-        return w / torch.linalg.vector_norm(w)
+        return w / norm(w)
 
     basis[0] = random_direction(0)
     filled, products = 0, 0  # rows of basis whose product is in `top`
@@ -105,7 +106,7 @@ def extreme_eigenpairs(
             filled += 1
             w, coefficients = orthogonalise(basis[:filled], operator.space.flatten(product))
             top[:filled, filled - 1] = top[filled - 1, :filled] = coefficients
-            beta = torch.linalg.vector_norm(w).item()
+            beta = norm(w)
             if beta <= 10 * torch.finfo(w.dtype).eps * top[:filled, :filled].abs().max().item():
                 beta = 0.0  # an invariant space: go on from a direction outside it
             following = random_direction(filled) if beta == 0 and filled < n else w / max(beta, 1e-300)

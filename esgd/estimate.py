@@ -90,7 +90,7 @@ class RunningMoments:
 
     def add(self, sample: Tensor | float) -> None:
         """Take one more sample of that shape."""
-        x = torch.as_tensor(sample, device=self.mean.device).to(self.mean.dtype)
+        x = torch.as_tensor(sample, dtype=self.mean.dtype, device=self.mean.device)
         self.count += 1
         delta = x - self.mean
         self.mean.add_(delta, alpha=1 / self.count)

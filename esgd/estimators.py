@@ -16,7 +16,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from esgd.cross_batch import cross_diag_squared
@@ -24,6 +23,7 @@ from esgd.distances import PreconditionerDistance, compare, cosine_distance, log
 from esgd.dominance import DominanceSums, dominance_plugin, dominance_squared
 from esgd.errors import ConfigError
 from esgd.estimate import Estimate, RunningMoments
+from esgd.flat import dot
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import draw
 from esgd.probing import probe_products, until
@@ -71,7 +71,7 @@ class Diagonals:
 
 def _mean(
     operator: CurvatureOperator,
-    sample: Callable[[Tensor, Tensor], Tensor],
+    sample: Callable[[Tensor, Tensor], Tensor | float],
     shape: tuple[int, ...],
     num_probes: int,
     probe: str,
@@ -154,7 +154,7 @@ def frobenius_squared(
 
     Args and errors: as for :func:`diag`.
     """
-    return _mean(operator, lambda _, h: torch.dot(h, h), (), num_probes, probe, seed, rtol, probes_per_pass)
+    return _mean(operator, lambda _, h: dot(h, h), (), num_probes, probe, seed, rtol, probes_per_pass)
 
 
 def diagonals(
@@ -175,11 +175,11 @@ def diagonals(
     energy, dominance = RunningMoments(), DominanceSums()
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:
-            z, norm = v * h, torch.dot(h, h).item()
+            z, size_squared = v * h, dot(h, h)
             z_moments.add(z)
             squares.add(h.square())
-            energy.add(norm)
-            dominance.add(z, norm)
+            energy.add(size_squared)
+            dominance.add(z, size_squared)
         if until(rtol, squares.estimate):
             break
     return Diagonals(

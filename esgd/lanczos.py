@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from esgd.errors import ConfigError, CurvatureError
+from esgd.flat import norm
 from esgd.operator_base import CurvatureOperator
 
 __all__ = ["Krylov", "abs_matvec", "abs_products", "allocate_basis", "lanczos", "lanczos_many", "orthogonalise"]
@@ -99,13 +100,13 @@ def lanczos_many(
     if num_steps < 1:
         raise ConfigError(f"num_steps must be at least 1, got {num_steps}")
     steps = min(num_steps, operator.num_params)
-    norms = [torch.linalg.vector_norm(s).item() for s in starts]
+    norms = [norm(s) for s in starts]
     if min(norms) == 0:
         raise ConfigError("a Krylov space needs a start that is not zero")
     bases = allocate_basis(operator, steps, len(starts), max_bytes)
     tops = [torch.zeros(steps, steps, dtype=torch.float64) for _ in starts]
-    for basis, start, norm in zip(bases, starts, norms, strict=True):
-        basis[0] = start / norm
+    for basis, start, length in zip(bases, starts, norms, strict=True):
+        basis[0] = start / length
     lengths, residuals = [steps] * len(starts), [0.0] * len(starts)
     going = list(range(len(starts)))
     for j in range(steps):
@@ -118,7 +119,7 @@ def lanczos_many(
             w, coefficients = orthogonalise(bases[i][: j + 1], operator.space.flatten(product))
             t = tops[i]
             t[j, j] = coefficients[j]
-            beta = torch.linalg.vector_norm(w).item()
+            beta = norm(w)
             scale = coefficients.norm().item() + (t[j - 1, j].item() if j else 0.0)
             if j + 1 == operator.num_params or beta <= 10 * torch.finfo(w.dtype).eps * scale:
                 lengths[i], beta = j + 1, 0.0  # an invariant space: everything in it is exact
@@ -127,8 +128,8 @@ def lanczos_many(
                 bases[i][j + 1] = w / beta
             residuals[i] = beta
     return [
-        Krylov(b[:m], t[:m, :m], norm, r)
-        for b, t, m, norm, r in zip(bases, tops, lengths, norms, residuals, strict=True)
+        Krylov(b[:m], t[:m, :m], length, r)
+        for b, t, m, length, r in zip(bases, tops, lengths, norms, residuals, strict=True)
     ]
 
 

@@ -77,12 +77,12 @@ def test_the_constant_baseline_is_that_of_a_constant():
 def test_error_bars_are_those_of_repeated_measurements():
     h = symmetric(60, 5) + 2 * torch.diag(torch.linspace(0, 3, 60, dtype=torch.float64))
     constant = torch.ones(60, dtype=torch.float64)
-    runs = [diag_squared(quadratic(h), 200, probe="gaussian", seed=s).sqrt() for s in range(60)]
+    runs = [diag_squared(quadratic(h), 60, probe="gaussian", seed=s).sqrt() for s in range(40)]
     for measure in (cosine_distance, log_dispersion):
         found = [measure(d, constant) for d in runs]
         spread = torch.tensor([f.value for f in found]).std().item()
-        assert 0.6 < found[0].stderr / spread < 1.6
-        assert found[0].num_probes == 200
+        assert 0.5 < found[0].stderr / spread < 2
+        assert found[0].num_probes == 60
 
 
 @pytest.mark.claim("C2")

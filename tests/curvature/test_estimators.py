@@ -108,7 +108,7 @@ class TestEstimate:
         assert Estimate(-2.0, 0.1, 5).abs().value == 2.0
         assert Estimate(9.0, 0.6, 5).sqrt().value == 3.0
         assert Estimate(9.0, 0.6, 5).sqrt().stderr == pytest.approx(0.1)
-        assert "3 entries" in repr(estimate)
+        assert "(3,) entries" in repr(estimate)
 
     def test_running_moments_are_the_moments_also_far_from_zero(self):
         samples = torch.randn(50, 3, dtype=torch.float64) + 1e8
@@ -126,7 +126,7 @@ class TestEstimate:
         for bad in ({"num_probes": 0}, {"probes_per_pass": 0}):
             with pytest.raises(ConfigError, match="at least 1"):
                 diag(operator, **bad)
-        with pytest.raises(ConfigError, match="'gaussian', 'rademacher'.*'uniform'"):
+        with pytest.raises(ConfigError, match=r"'gaussian', 'rademacher'.*'uniform'"):
             diag(operator, probe="uniform")
 
 
@@ -188,7 +188,8 @@ class TestDominance:
         for one in found:
             assert abs(one.dominance_squared.value) < 3 * one.dominance_squared.stderr
             assert one.dominance_squared.stderr < 3e-3
-            assert one.dominance_plugin.value == pytest.approx(0.1, abs=0.005)
+            assert one.dominance_plugin.value == pytest.approx(0.1, abs=0.02)
+        assert sum(one.dominance_plugin.value for one in found) / 5 == pytest.approx(0.1, abs=0.008)
         assert min(one.dominance_squared.value for one in found) < 0  # negatives are allowed, and come
 
     @pytest.mark.claim("E6")
@@ -237,16 +238,16 @@ class TestCrossBatch:
     def test_is_free_of_the_bias_that_one_batch_has(self):
         pieces = self.pieces()
         truth = (torch.stack(pieces).mean(0) ** 2).sum(1)
-        cross = cross_diag_squared(quadratic(*pieces), 6000, probes_per_pair=2, seed=1)
+        cross = cross_diag_squared(quadratic(*pieces), 2000, probes_per_pair=2, seed=1)
         z = scores(cross, truth)
         assert z.abs().max() < 4
         one_batch = torch.stack([(p**2).sum(1) for p in pieces]).mean(0)
-        assert ((one_batch - truth) / cross.stderr).min() > 8
+        assert ((one_batch - truth) / cross.stderr).min() > 3.5
 
     def test_weighs_batches_by_their_examples(self):
         a, b = symmetric(6, 0), symmetric(6, 1)
         truth = (((a + 3 * b) / 4) ** 2).sum(1)
-        z = scores(cross_diag_squared(quadratic(a, b, sizes=(1, 3)), 4000, probes_per_pair=4), truth)
+        z = scores(cross_diag_squared(quadratic(a, b, sizes=(1, 3)), 1600, probes_per_pair=4), truth)
         assert z.abs().max() < 4
 
     def test_counts_probes_and_checks_its_settings(self):
@@ -254,7 +255,7 @@ class TestCrossBatch:
         assert cross_diag_squared(operator, 10, probes_per_pair=5).num_probes == 10
         with pytest.raises(ConfigError, match="probes_per_pair must be at least 1"):
             cross_diag_squared(operator, 10, probes_per_pair=0)
-        with pytest.raises(CurvatureError, match="at least two batches.*smaller"):
+        with pytest.raises(CurvatureError, match=r"at least two batches.*smaller"):
             cross_diag_squared(quadratic(H), 10)
 
     def test_batches_that_cannot_be_indexed(self):
@@ -273,7 +274,7 @@ class TestDiagAbs:
         dense = case.dense()
         values, vectors = torch.linalg.eigh(dense)
         truth = (vectors * values.abs()) @ vectors.T
-        estimate = diag_abs(case.operator(), 300, num_steps=98, probes_per_pass=50)
+        estimate = diag_abs(quadratic(dense), 60, num_steps=98, probes_per_pass=60)
         assert scores(estimate, truth.diagonal()).abs().max() < 4.5
         exact = truth.diagonal()
         assert (dense.diagonal().abs() <= exact + 1e-12).all()
@@ -283,8 +284,8 @@ class TestDiagAbs:
 def test_a_real_net_s_diagonals_within_their_error_bars():
     case = Net()
     dense = case.dense()
-    found = diagonals(case.operator(), 500)
+    found = diagonals(case.operator(), 200)
     assert scores(found.diag, dense.diagonal()).abs().max() < 4.5
     assert scores(found.diag_squared, dense.square().sum(1)).abs().max() < 4.5
-    gauss = diag(case.gauss_newton(), 500)
+    gauss = diag(case.gauss_newton(), 200)
     assert scores(gauss, case.dense_gauss_newton().diagonal()).abs().max() < 4.5

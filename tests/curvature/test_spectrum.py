@@ -90,7 +90,7 @@ class TestLanczos:
             lanczos(operator, 0 * start, 3)
         with pytest.raises(ConfigError, match="num_steps"):
             lanczos(operator, start, 0)
-        with pytest.raises(CurvatureError, match="10 vectors of 50.*fewer steps.*max_bytes"):
+        with pytest.raises(CurvatureError, match=r"10 vectors of 50.*fewer steps.*max_bytes"):
             lanczos(operator, start, 10, max_bytes=1000)
 
 
@@ -203,13 +203,13 @@ class TestDensity:
     def test_traces_within_their_error_bars(self, case, probe):
         h = case.dense()
         values = torch.linalg.eigvalsh(h)
-        density = spectral_density(case.operator(), 60, num_steps=60, probe=probe, probes_per_pass=20)
-        assert density.num_probes == 60
+        density = spectral_density(quadratic(h), 40, num_steps=60, probe=probe, probes_per_pass=20)
+        assert density.num_probes == 40
         for function in (lambda x: x, torch.square, torch.abs):
             estimate = density.trace(function)
             assert abs(estimate.value - function(values).sum()) < 4 * estimate.stderr + 1e-9
         if probe == "rademacher":
-            assert density.weights.sum(1).tolist() == pytest.approx([1] * 60)
+            assert density.weights.sum(1).tolist() == pytest.approx([1] * 40)
 
     def test_density_is_the_smoothed_histogram(self):
         values = torch.cat([torch.linspace(-2, -1, 30), torch.linspace(1, 3, 90)]).double()
