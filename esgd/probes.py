@@ -36,6 +36,11 @@ def probe_generator(seed: int, index: int, device: torch.device | str = "cpu") -
     """The generator of probe number ``index`` under ``seed``: the same on every rank and after every resume.
 
     The stream depends on the kind of device (torch's CPU and CUDA generators differ), not on its number.
+
+    Example:
+        >>> first, again = (torch.rand(2, generator=probe_generator(seed=0, index=7)) for _ in range(2))
+        >>> torch.equal(first, again)
+        True
     """
     return torch.Generator(device=device).manual_seed(_mix(seed, index))
 
@@ -85,6 +90,10 @@ def rademacher(params: Sequence[Tensor], generator: torch.Generator) -> list[Ten
 
     Returns:
         One tensor a parameter, of its shape and dtype.
+
+    Example:
+        >>> rademacher([torch.zeros(4)], probe_generator(seed=0, index=0))
+        [tensor([-1.,  1.,  1., -1.])]
     """
     return _split(params, generator, _rademacher_flat)
 
@@ -98,6 +107,11 @@ def gaussian(params: Sequence[Tensor], generator: torch.Generator) -> list[Tenso
 
     Returns:
         One tensor a parameter, of its shape and dtype.
+
+    Example:
+        >>> (v,) = gaussian([torch.zeros(10_000)], probe_generator(seed=0, index=0))
+        >>> bool(abs(v.square().mean() - 1) < 0.06)
+        True
     """
     return _split(params, generator, _gaussian_flat)
 
@@ -122,6 +136,10 @@ def draw(kind: str, params: Sequence[Tensor], seed: int, index: int) -> list[Ten
 
     Raises:
         ConfigError: an unknown kind, or a parameter that is not real floating point.
+
+    Example:
+        >>> draw("rademacher", [torch.zeros(2), torch.zeros(3)], seed=0, index=1)
+        [tensor([ 1., -1.]), tensor([-1.,  1.,  1.])]
     """
     if kind not in PROBES:
         raise ConfigError(f"probe must be one of {sorted(PROBES)}, got {kind!r}")

@@ -211,6 +211,17 @@ class CurvatureOptimizer(Optimizer):
         Raises:
             CurvatureError: the loss is not a scalar with a graph, or cannot be differentiated twice; the
                 message says what to do.
+
+        Example:
+            >>> from esgd import ESGD
+            >>> net, x = torch.nn.Linear(3, 1), torch.ones(8, 3)
+            >>> optimizer = ESGD(net.parameters(), lr=0.1, update_every=20, warmup_probes=10)
+            >>> for half in x.split(4):  # micro-batches: each adds to the gradient and to the products
+            ...     loss = net(half).square().mean() / 2
+            ...     optimizer.probe(loss).backward()
+            >>> optimizer.step()
+            >>> optimizer.num_products, optimizer.curvature_due
+            (10, False)
         """
         is_function = callable(loss) and not isinstance(loss, Tensor)
         if not self.curvature_due:

@@ -71,6 +71,17 @@ class ESGD(DiagonalOptimizer):
     Differences from the paper: the defaults are Rademacher probes, an exponential mean, several products at the
     first step and a refresh every 20 steps. :meth:`paper` gives Algorithm 1 to the letter. The abstract calls the
     estimator unbiased: D/k is, its root is not (by a factor c_k < 1 that tends to 1).
+
+    Example:
+        Away from the saddle of 2x² − y²/2, as fast along the flat axis as along the steep one:
+
+        >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
+        >>> optimizer = ESGD([w], lr=0.5, damping=0.0)
+        >>> loss = optimizer.probe(2 * w[0] ** 2 - 0.5 * w[1] ** 2)
+        >>> loss.backward()
+        >>> optimizer.step()
+        >>> optimizer.diagonal(w), w.detach()
+        (tensor([4., 1.]), tensor([0.5000, 1.5000]))
     """
 
     def __init__(
@@ -126,6 +137,11 @@ class ESGD(DiagonalOptimizer):
           latter was added under the root, which ``damping_mode="inside"`` does.
         * The listing has a product at every step; §6 says that in practice it was every 20 steps
           (``update_every=20``).
+
+        Example:
+            >>> optimizer = ESGD.paper([torch.zeros(3, requires_grad=True)], lr=0.1, update_every=20)
+            >>> optimizer.param_groups[0]["probe"]
+            'gaussian'
         """
         return cls(
             params,

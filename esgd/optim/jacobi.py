@@ -49,6 +49,16 @@ class JacobiSGD(DiagonalOptimizer):
 
     Raises:
         ConfigError: a setting is out of range.
+
+    Example:
+        Where the axes are the eigenvectors it equals equilibration:
+
+        >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
+        >>> optimizer = JacobiSGD([w], lr=0.5, damping=0.0)
+        >>> optimizer.probe(2 * w[0] ** 2 - 0.5 * w[1] ** 2).backward()
+        >>> optimizer.step()
+        >>> optimizer.diagonal(w), w.detach()
+        (tensor([4., 1.]), tensor([0.5000, 1.5000]))
     """
 
     needs_probe = True

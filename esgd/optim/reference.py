@@ -28,7 +28,14 @@ def _gradient_and_product(f: Function, theta: Tensor, v: Tensor) -> tuple[Tensor
 def equilibrated_gradient_descent(
     f: Function, theta: Tensor, lr: float, damping: float, v: Probe
 ) -> Iterator[Tensor]:
-    """Algorithm 1 of Dauphin, de Vries and Bengio (2015): yields θ after each iteration, shape (N,)."""
+    """Algorithm 1 of Dauphin, de Vries and Bengio (2015): yields θ after each iteration, shape (N,).
+
+    Example:
+        >>> saddle = lambda theta: 2 * theta[0] ** 2 - 0.5 * theta[1] ** 2
+        >>> path = equilibrated_gradient_descent(saddle, torch.ones(2), 0.5, 0.0, v=lambda k: torch.ones(2))
+        >>> next(path)
+        tensor([0.5000, 1.5000])
+    """
     D = torch.zeros_like(theta)
     k = 0
     while True:
@@ -40,7 +47,14 @@ def equilibrated_gradient_descent(
 
 
 def jacobi_gradient_descent(f: Function, theta: Tensor, lr: float, damping: float, v: Probe) -> Iterator[Tensor]:
-    """The paper's Jacobi control (§6, Eq. 5), "in the same fashion" as Algorithm 1: yields θ, shape (N,)."""
+    """The paper's Jacobi control (§6, Eq. 5), "in the same fashion" as Algorithm 1: yields θ, shape (N,).
+
+    Example:
+        >>> saddle = lambda theta: 2 * theta[0] ** 2 - 0.5 * theta[1] ** 2
+        >>> path = jacobi_gradient_descent(saddle, torch.ones(2), 0.5, 0.0, v=lambda k: torch.ones(2))
+        >>> next(path)
+        tensor([0.5000, 1.5000])
+    """
     S = torch.zeros_like(theta)
     k = 0
     while True:
@@ -52,7 +66,14 @@ def jacobi_gradient_descent(f: Function, theta: Tensor, lr: float, damping: floa
 
 
 def rmsprop(f: Function, theta: Tensor, lr: float, damping: float, alpha: float) -> Iterator[Tensor]:
-    """RMSProp (the paper's Eq. 2 and the step below it, with the sign of descent): yields θ, shape (N,)."""
+    """RMSProp (the paper's Eq. 2 and the step below it, with the sign of descent): yields θ, shape (N,).
+
+    Example:
+        >>> saddle = lambda theta: 2 * theta[0] ** 2 - 0.5 * theta[1] ** 2
+        >>> path = rmsprop(saddle, torch.ones(2), lr=0.1, damping=0.0, alpha=0.9)
+        >>> next(path)
+        tensor([0.6838, 1.3162])
+    """
     v = torch.zeros_like(theta)
     while True:
         gradient = torch.func.grad(f)(theta)
@@ -62,7 +83,14 @@ def rmsprop(f: Function, theta: Tensor, lr: float, damping: float, alpha: float)
 
 
 def saddle_free_newton(f: Function, theta: Tensor, lr: float, damping: float) -> Iterator[Tensor]:
-    """θ ← θ − lr (|H| + λ)⁻¹ ∇f (Dauphin et al. 2014), with the whole Hessian: yields θ, shape (N,)."""
+    """θ ← θ − lr (|H| + λ)⁻¹ ∇f (Dauphin et al. 2014), with the whole Hessian: yields θ, shape (N,).
+
+    Example:
+        >>> saddle = lambda theta: 2 * theta[0] ** 2 - 0.5 * theta[1] ** 2
+        >>> path = saddle_free_newton(saddle, torch.ones(2), lr=1.0, damping=0.0)
+        >>> next(path)
+        tensor([0., 2.])
+    """
     while True:
         eigenvalues, Q = torch.linalg.eigh(torch.func.hessian(f)(theta))
         gradient = torch.func.grad(f)(theta)

@@ -54,6 +54,16 @@ class SaddleFreeNewton(CurvatureOptimizer):
 
     Differences from Dauphin et al. 2014: a fixed damping instead of a search over several, and Lanczos vectors
     alone instead of adding the direction of the last step.
+
+    Example:
+        One step from (1, 1) on 2x² − y²/2: onto the valley's floor, and down the other axis by a Newton length.
+
+        >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
+        >>> optimizer = SaddleFreeNewton([w], lr=1.0, damping=0.0)
+        >>> optimizer.probe(2 * w[0] ** 2 - 0.5 * w[1] ** 2).backward()
+        >>> optimizer.step()
+        >>> torch.allclose(w, torch.tensor([0.0, 2.0]), atol=1e-5)
+        True
     """
 
     def __init__(

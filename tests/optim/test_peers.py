@@ -3,8 +3,8 @@
 Divides by k twice, averages before squaring, one vector for a whole batch of probes: torchzero's ESGD. Bias
 correction by steps instead of refreshes, signs that are always −1: AdaHessian of pytorch-optimizer. Curvature that
 grows with the loss scale, or that sees part of the micro-batches: ESGD-M. Another tensor's estimate at Conv1d:
-torch-optimizer. An interval of 1 that means never: HeavyBall. (The loss scale is in ``test_amp.py``, micro-batches in
-``test_orders.py``, constant gradients in ``test_models.py``, the reduction over ranks in ``test_distributed.py``.)
+torch-optimizer. An interval of 1 that means never: HeavyBall. (Loss scale: ``test_amp.py``; micro-batches:
+``test_orders.py``; constant gradients: ``test_models.py``; the reduction over ranks: ``test_distributed.py``.)
 """
 
 import pytest
