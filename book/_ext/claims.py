@@ -32,12 +32,12 @@ def _anchor(claim_id: str) -> str:
     return f"claim-{claim_id.lower()}"
 
 
-def _document(target: str, text: str, docname: str, classes: list[str] | None = None) -> addnodes.pending_xref:
+def _document(target: str, text: str, docname: str) -> addnodes.pending_xref:
     """A link to a document of the book, with a text of its own."""
     link = addnodes.pending_xref(
         "", refdomain="std", reftype="doc", reftarget=f"/{target}", refexplicit=True, refwarn=True, refdoc=docname
     )
-    link += nodes.inline("", text, classes=classes or [])
+    link += nodes.inline("", text)
     return link
 
 
@@ -56,8 +56,9 @@ class ClaimRole(SphinxRole):
             "", refdomain="std", reftype="ref", reftarget=_anchor(claim.id), refexplicit=True, refwarn=True,
             refdoc=self.env.docname,
         )  # fmt: skip
-        link += nodes.inline("", f"{claim.id} · {claim.label}", classes=["claim-badge", SLUGS[claim.verdict]])
-        return [link], []
+        link += nodes.inline("", f"{claim.id} · {claim.label}")
+        # the classes stand outside: resolving a link replaces what is in it
+        return [nodes.inline("", "", link, classes=["claim-badge", SLUGS[claim.verdict]])], []
 
 
 class LedgerDirective(SphinxDirective):
@@ -144,8 +145,9 @@ class ErrataDirective(SphinxDirective):
                 "", refdomain="std", reftype="ref", reftarget=_anchor(claim.id), refexplicit=True, refwarn=True,
                 refdoc=self.env.docname,
             )  # fmt: skip
-            link += nodes.inline("", claim.id, classes=["claim-badge", SLUGS[claim.verdict]])
-            term = nodes.term("", "", nodes.Text(claim.place + " "), link)
+            link += nodes.inline("", claim.id)
+            badge = nodes.inline("", "", link, classes=["claim-badge", SLUGS[claim.verdict]])
+            term = nodes.term("", "", nodes.Text(claim.place + " "), badge)
             body = nodes.definition(
                 "",
                 nodes.paragraph("", "", nodes.strong("", "Printed. "), nodes.Text(claim.printed)),
