@@ -68,7 +68,7 @@ class ESGD(DiagonalOptimizer):
     Raises:
         ConfigError: a setting is out of range; the message says what was expected.
 
-    Differences from the paper: the defaults are Rademacher probes, an exponential mean, several products at the
+    Differences from the paper: the defaults are Rademacher probes, several products at the
     first step and a refresh every 20 steps. :meth:`paper` gives Algorithm 1 to the letter. The abstract calls the
     estimator unbiased: D/k is, its root is not (by a factor c_k < 1 that tends to 1).
 
