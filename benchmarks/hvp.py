@@ -5,7 +5,8 @@
 Every contender computes on the same batch of 200 images with the paper's autoencoder in float32. The rounds are
 interleaved and in random order: in every round each contender runs once between two gradients, and its figure is
 the ratio to their mean. Printed are the median over the rounds and a 90 % bootstrap interval of that median.
-Memory (on Linux) is how far the resident set of a fresh process grows at its peak, as a ratio to the gradient's. Only ratios are worth quoting.
+Memory (on Linux) is the parameters plus how far the resident set of a fresh process grows at its peak, as a ratio to
+the same of the gradient. Only ratios are worth quoting.
 """
 
 from __future__ import annotations
@@ -233,10 +234,11 @@ def child(name: str, label: str) -> None:
 
 
 def memory_all(name: str) -> dict[str, float]:
-    """Peak growth of each contender over the gradient's."""
+    """Parameters and peak growth of each contender, over the gradient's."""
+    own = 4 * sum(p.numel() for p in NETS[name]().parameters())
     labels = [c for c in CONTENDERS if not c.startswith("drawing")]
-    base = peak_of(name, "gradient")
-    return {label: peak_of(name, label) / base for label in labels}
+    base = own + peak_of(name, "gradient")
+    return {label: (own + peak_of(name, label)) / base for label in labels}
 
 
 def table(name: str, results: dict[str, dict[str, float]]) -> None:

@@ -6,9 +6,12 @@ nothing in a book that does not use ``book/_ext/plotly_pages.py``.
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from typing import Any
+
+import numpy as np
 
 __all__ = ["MIME", "PlotlyMimeRenderer", "figure_html"]
 
@@ -23,6 +26,25 @@ def alternative_text(layout: dict[str, Any]) -> str:
     title = layout.get("title")
     text = title.get("text") if isinstance(title, dict) else title
     return str(text or "")
+
+
+def lighter(value: Any) -> Any:
+    """The same figure in fewer bytes: five significant digits, a hundredth of a pixel, and no binary arrays.
+
+    Base64 of float64 does not compress; decimal digits do, to about a third.
+
+    Args:
+        value: any part of a plotly figure's JSON; it is not changed.
+    """
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if np.isfinite(value) else None
+    if isinstance(value, dict):
+        if value.keys() >= {"dtype", "bdata"} and value["dtype"] in ("f4", "f8"):
+            array = np.frombuffer(base64.b64decode(value["bdata"]), dtype="<" + value["dtype"])
+            shape = [int(n) for n in str(value["shape"]).split(",")] if "shape" in value else [-1]
+            return lighter(array.reshape(shape).tolist())
+        return {key: lighter(part) for key, part in value.items()}
+    return [lighter(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def figure_html(figure: dict[str, Any]) -> str:
@@ -41,7 +63,7 @@ def figure_html(figure: dict[str, Any]) -> str:
     alt = html.escape(alternative_text(layout), quote=True)
     height = int(layout.get("height") or 420)
     # "</" would end the script element early
-    data = json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    data = json.dumps(lighter(content), separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
     return (
         f'<figure class="esgd-figure" data-esgd-plotly aria-label="{alt}">'
         f'<div class="esgd-plot" style="min-height:{height}px"></div>'

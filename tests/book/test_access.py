@@ -15,6 +15,7 @@ THEMES_OWN = {
     ("list", "dl.citation"),
     ("definition-list", "dl.citation"),
     ("aria-allowed-role", ".citation"),
+    ("aria-deprecated-role", ".citation"),
     ("aria-required-children", ".citation-list"),
     ("aria-required-children", "[role=list]"),
     ("scrollable-region-focusable", "pre"),
