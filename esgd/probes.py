@@ -45,27 +45,35 @@ def probe_generator(seed: int, index: int, device: torch.device | str = "cpu") -
     return torch.Generator(device=device).manual_seed(_mix(seed, index))
 
 
-def _rademacher_flat(n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """``n`` independent signs ±1, shape (n,)."""
+def _rademacher_flat(n: int, generator: torch.Generator, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
+    """``n`` independent signs ±1, shape (n,), in ``out`` if that is given."""
     device = generator.device
     words = torch.empty((n + 63) // 64, dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
     halves = words.view(torch.int32)  # (2·words,), 32 bits each
     shifts = torch.arange(32, dtype=torch.int32, device=device)
-    bits = torch.bitwise_left_shift(halves[None, :], shifts[:, None])  # (32, 2·words): bit s on top
+    in_place = out is not None and dtype == torch.float32
+    bits = out[: 64 * len(words)].view(torch.int32).view(32, -1) if in_place else None
+    bits = torch.bitwise_left_shift(halves[None, :], shifts[:, None], out=bits)  # (32, 2·words): bit s on top
     bits.bitwise_and_(-(2**31)).bitwise_or_(0x3F800000)  # keep the sign bit, set the rest to 1.0
-    return bits.view(torch.float32).view(-1)[:n].to(dtype)
+    signs = bits.view(torch.float32).view(-1)[:n]
+    if out is None or in_place:
+        return signs.to(dtype)
+    return out[:n].copy_(signs)
 
 
-def _gaussian_flat(n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """``n`` independent N(0, 1) numbers, shape (n,)."""
+def _gaussian_flat(n: int, generator: torch.Generator, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
+    """``n`` independent N(0, 1) numbers, shape (n,), in ``out`` if that is given."""
+    if out is not None:
+        return out[:n].normal_(generator=generator)
     return torch.randn(n, generator=generator, device=generator.device, dtype=dtype)
 
 
 def _split(
     params: Sequence[Tensor],
     generator: torch.Generator,
-    flat: Callable[[int, torch.Generator, torch.dtype], Tensor],
+    flat: Callable[..., Tensor],
+    out: Tensor | None = None,
 ) -> list[Tensor]:
     """One flat draw for each dtype among ``params`` (in order of first appearance), cut into their shapes."""
     result: list[Tensor | None] = [None] * len(params)
@@ -73,7 +81,7 @@ def _split(
         if not dtype.is_floating_point:
             raise ConfigError(f"probes are real vectors, but a parameter has dtype {dtype}: leave it out")
         places = [i for i, p in enumerate(params) if p.dtype == dtype]
-        pieces = flat(sum(params[i].numel() for i in places), generator, dtype).split(
+        pieces = flat(sum(params[i].numel() for i in places), generator, dtype, out).split(
             [params[i].numel() for i in places]
         )
         for i, piece in zip(places, pieces, strict=True):
@@ -81,12 +89,13 @@ def _split(
     return result  # type: ignore[return-value]
 
 
-def rademacher(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+def rademacher(params: Sequence[Tensor], generator: torch.Generator, out: Tensor | None = None) -> list[Tensor]:
     """Independent entries ±1, each with probability ½.
 
     Args:
         params: tensors that give shapes and dtypes; on the generator's device.
         generator: the source of randomness; it is advanced.
+        out: as for :func:`draw`.
 
     Returns:
         One tensor a parameter, of its shape and dtype.
@@ -95,15 +104,16 @@ def rademacher(params: Sequence[Tensor], generator: torch.Generator) -> list[Ten
         >>> rademacher([torch.zeros(4)], probe_generator(seed=0, index=0))
         [tensor([-1.,  1.,  1., -1.])]
     """
-    return _split(params, generator, _rademacher_flat)
+    return _split(params, generator, _rademacher_flat, out)
 
 
-def gaussian(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+def gaussian(params: Sequence[Tensor], generator: torch.Generator, out: Tensor | None = None) -> list[Tensor]:
     """Independent N(0, 1) entries: Algorithm 1 of the paper to the letter.
 
     Args:
         params: tensors that give shapes and dtypes; on the generator's device.
         generator: the source of randomness; it is advanced.
+        out: as for :func:`draw`.
 
     Returns:
         One tensor a parameter, of its shape and dtype.
@@ -113,16 +123,16 @@ def gaussian(params: Sequence[Tensor], generator: torch.Generator) -> list[Tenso
         >>> bool(abs(v.square().mean() - 1) < 0.06)
         True
     """
-    return _split(params, generator, _gaussian_flat)
+    return _split(params, generator, _gaussian_flat, out)
 
 
-PROBES: dict[str, Callable[[Sequence[Tensor], torch.Generator], list[Tensor]]] = {
+PROBES: dict[str, Callable[..., list[Tensor]]] = {
     "rademacher": rademacher,
     "gaussian": gaussian,
 }
 
 
-def draw(kind: str, params: Sequence[Tensor], seed: int, index: int) -> list[Tensor]:
+def draw(kind: str, params: Sequence[Tensor], seed: int, index: int, out: Tensor | None = None) -> list[Tensor]:
     """Probe number ``index`` under ``seed``, on the parameters' own devices.
 
     Args:
@@ -130,6 +140,8 @@ def draw(kind: str, params: Sequence[Tensor], seed: int, index: int) -> list[Ten
         params: the parameters; several devices are allowed, each then has its own stream.
         seed: which family of probes.
         index: which probe of the family, counted from 0.
+        out: a flat tensor to draw into, of at least the parameters' size rounded up to a multiple of 64, for
+            parameters that all have its dtype and device; views into it come back. The numbers are the same.
 
     Returns:
         One tensor a parameter, of its shape, dtype and device.
@@ -149,6 +161,6 @@ def draw(kind: str, params: Sequence[Tensor], seed: int, index: int) -> list[Ten
         places = [i for i, p in enumerate(params) if p.device == device]
         # a stream of its own for each further device: the same seed would repeat the same signs
         generator = probe_generator(seed + number, index, device)
-        for i, v in zip(places, PROBES[kind]([params[i] for i in places], generator), strict=True):
+        for i, v in zip(places, PROBES[kind]([params[i] for i in places], generator, out), strict=True):
             result[i] = v
     return result  # type: ignore[return-value]

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from esgd import probes
 from esgd.errors import ConfigError, CurvatureError
 from esgd.optim._lagged import LaggedScalars
+from esgd.optim._scale import Scales
 from esgd.optim.base import AUTO_LIMIT, AUTO_START, CurvatureOptimizer
 
 __all__ = ["DiagonalOptimizer"]
@@ -70,7 +72,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     def _reset_transient(self) -> None:
         super()._reset_transient()
-        self._scales: dict[Tensor, Tensor] = {}  # the cached M
+        self._scales = Scales()  # the cached M
         self._scale_key: list[Any] | None = None
         self._lagged = LaggedScalars()
         self._log_ratio: float | None = None
@@ -133,6 +135,13 @@ class DiagonalOptimizer(CurvatureOptimizer):
         finally:
             before.remove()
             after.remove()
+
+    def _draw(self, params: Sequence[Tensor], index: int) -> list[Tensor]:
+        clock = self.param_groups[0]
+        if clock["probe"] == "custom":
+            return super()._draw(params, index)
+        self._scale_key = None  # v is drawn into the memory of M, which has to be rebuilt after the product
+        return probes.draw(clock["probe"], params, clock["seed"], index, out=self._scales.scratch(params))
 
     # -- curvature -----------------------------------------------------------------------------------------
 
@@ -282,12 +291,9 @@ class DiagonalOptimizer(CurvatureOptimizer):
             known = [p for p in group["params"] if "curvature" in self.state.get(p, {})]
             if not known:
                 continue
-            for p in known:
-                if p not in self._scales:
-                    self._scales[p] = torch.empty_like(p, requires_grad=False)
             sums = [self.state[p]["curvature"] for p in known]
             weights = [self.state[p]["weight"] for p in known]
-            scales = [self._scales[p] for p in known]
+            scales = [self._scales.place(p) for p in known]
             work = [m if m.dtype == s.dtype else torch.empty_like(s) for m, s in zip(scales, sums, strict=True)]
             torch._foreach_copy_(work, sums)
             torch._foreach_div_(work, [w.to(m.dtype) for w, m in zip(weights, work, strict=True)])
