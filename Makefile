@@ -25,6 +25,9 @@ endif
 # A cell that has not ended after this many seconds fails (a dead kernel would hang for ever otherwise).
 CELL_TIMEOUT ?= 300
 PYTEST  := $(BIN)/python -m pytest
+# Test files run side by side on this many cores; one thread each, so that they do not fight for them.
+JOBS    ?= 2
+SIDE    := OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile
 # Notebooks that the book holds; drafts that are not in _toc.yml yet are left out.
 NOTEBOOKS := $(wildcard $(addsuffix .ipynb,$(shell sed -n 's/^ *\(- file\|root\): *//p' _toc.yml)))
 
@@ -81,7 +84,7 @@ serve: $(BUILT)  ## build the book if need be, serve it and open it in the brows
 test: $(BUILT)  ## set up, build, then every test but the slow ones
 	@status=0; \
 	$(MAKE) --no-print-directory test-notebooks || status=1; \
-	$(PYTEST) tests -m "not slow" || status=1; \
+	$(SIDE) tests -m "not slow" || status=1; \
 	if [ $$status -ne 0 ]; then echo "make: some tests failed, see above" >&2; fi; exit $$status
 
 test-all: $(BUILT)  ## also the slow ones: soaks, kills, four ranks
@@ -90,7 +93,7 @@ test-all: $(BUILT)  ## also the slow ones: soaks, kills, four ranks
 	$(PYTEST) tests || status=1; exit $$status
 
 test-library: $(READY)  ## only the library and the claims
-	@$(PYTEST) tests -m "not slow and not browser" --ignore tests/book
+	@$(SIDE) tests -m "not slow and not browser" --ignore tests/book
 
 test-notebooks: $(READY)  ## only the notebooks, cell by cell; they check themselves
 	@$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEOUT) -p no:cacheprovider -q $(NOTEBOOKS)

@@ -18,7 +18,15 @@ from esgd.figures.palette import COLOURS
 
 MATHJAX_PACKAGE = "sphinx-mathjax-offline"
 # MathJax from its parts: without the menu and the speech engine, which no page needs at first sight
-MATHJAX_PARTS = ("tex-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2")
+MATHJAX_LOAD = ["core", "input/tex", "output/chtml"]
+MATHJAX_PARTS = (
+    "startup.js",
+    "core.js",
+    "input/tex.js",
+    "input/tex/extensions",
+    "output/chtml.js",
+    "output/chtml/fonts",
+)
 
 
 def package_folder(name: str) -> Path:
@@ -82,7 +90,8 @@ def collect(app: Sphinx, config: Config) -> None:
     write_changed(folder / "esgd-palette.js", palette_js())
     config.html_static_path = [*config.html_static_path, str(folder)]
     config.html_css_files = ["esgd-palette.css", *config.html_css_files]
-    config.mathjax_path = "mathjax/tex-chtml.js"
+    config.mathjax_path = "mathjax/startup.js"
+    config.mathjax3_config = {**(config.mathjax3_config or {}), "loader": {"load": MATHJAX_LOAD}}
 
 
 def setup(app: Sphinx) -> dict:
