@@ -166,6 +166,48 @@ class TestEigenpairs:
         found = extreme_eigenpairs(quadratic(h), 3, which="largest")
         assert torch.allclose(found.values, torch.tensor([5.0, 1.0, 1.0], dtype=torch.float64))
 
+    @pytest.mark.parametrize(
+        ("spectrum", "k", "which", "expected"),
+        [
+            ([5, 5, *[1] * 28], 2, "largest", [5, 5]),
+            ([5, 5, 5, *[1] * 27], 2, "largest", [5, 5]),
+            ([5, *[1] * 29], 2, "largest", [5, 1]),
+            ([*[1] * 30], 3, "smallest", [1, 1, 1]),
+            ([-4, -4, 5, 5, 5, *[0] * 25], 2, "both", [5, 5, -4, -4]),
+            ([-5, 5, 5, -5, *[1] * 26], 4, "magnitude", [5, 5, -5, -5]),
+            ([3, 3, *torch.linspace(-2, 2.5, 198).tolist()], 2, "largest", [3, 3]),
+            ([3, 3, 3, *torch.linspace(-2, 2.5, 197).tolist()], 3, "largest", [3, 3, 3]),
+            ([-3, -3, *torch.linspace(-2, 2.5, 198).tolist()], 2, "both", [2.5, 2.5 - 4.5 / 197, -3, -3]),
+        ],
+    )
+    @pytest.mark.parametrize("rotated", [False, True])
+    def test_multiple_eigenvalues_count_as_often_as_they_are_there(self, spectrum, k, which, expected, rotated):
+        h = with_spectrum(spectrum) if rotated else torch.diag(torch.tensor(spectrum, dtype=torch.float64))
+        found = extreme_eigenpairs(quadratic(h), k, which=which, tol=1e-6)
+        assert found.converged
+        assert found.values.tolist() == pytest.approx(expected, abs=1e-5)
+        assert (
+            torch.linalg.vector_norm(found.vectors @ h - found.values[:, None] * found.vectors, dim=1).max() < 3e-5
+        )
+
+    @pytest.mark.parametrize("max_products", [8, 20, 60, 400])
+    def test_residuals_are_true_converged_or_not(self, max_products):
+        h = symmetric(150, 5)
+        found = extreme_eigenpairs(quadratic(h), 2, max_products=max_products, subspace=20)
+        u, values = found.vectors, found.values
+        true = torch.linalg.vector_norm(u @ h - values[:, None] * u, dim=1)
+        assert torch.allclose(found.residuals, true, rtol=1e-8, atol=1e-11)
+        assert torch.allclose(values, (u @ h * u).sum(1), rtol=1e-10)
+        assert found.num_products <= max_products
+        truth = torch.linalg.eigvalsh(h)
+        assert ((values[:, None] - truth).abs().min(1).values <= found.residuals + 1e-12).all()
+
+    def test_single_precision_finds_a_double_eigenvalue_too(self):
+        h = with_spectrum([3, 3, *torch.linspace(-2, 2.5, 298).tolist()]).float()
+        found = extreme_eigenpairs(quadratic(h), 2, which="largest", tol=1e-4)
+        assert found.converged
+        assert found.values.tolist() == pytest.approx([3, 3], abs=1e-3)
+
     def test_of_a_tiny_matrix(self):
         found = extreme_eigenpairs(quadratic(torch.diag(torch.tensor([2.0, -1.0], dtype=torch.float64))), 1)
         assert found.values.tolist() == pytest.approx([2.0, -1.0])
@@ -177,6 +219,9 @@ class TestEigenpairs:
             ({"k": 0}, "k must lie between"),
             ({"k": 16}, "k must lie between 1 and 15"),
             ({"k": 4, "subspace": 5}, "subspace must be larger than the 8"),
+            ({"k": 4, "subspace": 9}, "and the 2 watched"),
+            ({"k": 4, "max_products": 15}, "max_products must be at least 16"),
+            ({"tol": 0.0}, "tol must be above 0"),
         ],
     )
     def test_refuses(self, settings, word):
