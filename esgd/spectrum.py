@@ -41,7 +41,8 @@ class SpectralDensity:
     """A quadrature for the spectrum: Ritz values with weights that sum to one, a row a probe.
 
     Attributes:
-        nodes: Ritz values, ascending, shape ``(probes, m)``, float64; short rows are filled up with weight 0.
+        nodes: Ritz values, ascending, shape ``(probes, m)``, float64; a space that turned out
+            invariant has fewer, and its row is filled up with its last value at weight 0.
         weights: shape ``(probes, m)``.
         residuals: an eigenvalue lies within that of each node, shape ``(probes, m)``.
         num_params: N.
@@ -96,10 +97,10 @@ class SpectralDensity:
         """A lower bound for the number of negative eigenvalues: the most negative Ritz values of one space.
 
         By Cauchy's interlacing a compression of H has at most as many negative eigenvalues as H itself. Ritz
-        values within rounding of zero are not counted.
+        values within rounding of zero are not counted, nor is what fills up the rows of smaller spaces.
         """
         scale = self.nodes.abs().max()
-        return int((self.nodes < -1e-5 * scale).sum(1).max())
+        return int(((self.nodes < -1e-5 * scale) & (self.weights > 0)).sum(1).max())
 
 
 def spectral_density(

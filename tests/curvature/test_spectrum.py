@@ -291,6 +291,16 @@ class TestDensity:
         assert density.trace(torch.square).value == pytest.approx(6)
         assert density.count_below(0.5).value == 0
 
+    @pytest.mark.parametrize(
+        "spectrum", [[-1, 1], [-1, -1], [-2, -2, -2, 1], [-3, *[1] * 9], [-1] * 5, [-2, -1, *[0] * 8]]
+    )
+    def test_certain_means_certain_also_in_invariant_spaces(self, spectrum):
+        truth = sum(x < 0 for x in spectrum)
+        # [[0, 1], [1, 0]] has one negative eigenvalue, and a sign vector is an eigenvector of it
+        h = torch.tensor([[0, 1], [1, 0]]).double() if spectrum == [-1, 1] else with_spectrum(spectrum)
+        for seed in range(10):
+            assert spectral_density(quadratic(h), 3, num_steps=10, seed=seed).certain_negative() <= truth
+
     def test_refuses(self):
         with pytest.raises(ConfigError, match="at least 1"):
             spectral_density(quadratic(symmetric(4)), 0)
