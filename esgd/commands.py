@@ -198,23 +198,27 @@ def reproduce(
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="Number of the paper's figure: 5.")],
-    records: Annotated[Path, typer.Option(help="Folder with records.csv, or the file.")],
-    output: Annotated[Path, typer.Option("--output", "-O", help="The page to write.")] = Path("figure.html"),
+    number: Annotated[str, typer.Argument(help="Number of the paper's figure: 1, 2, 3 or 5; or all.")],
+    records: Annotated[Path | None, typer.Option(help="Recorded table; default: the one in results/.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-O", help="The page to write; default: figureN.html.")
+    ] = None,
     x: Annotated[str, typer.Option(help="epoch, step, gradient_equivalents or seconds.")] = "epoch",
     y: Annotated[str, typer.Option(help="loss or squared_error.")] = "loss",
 ) -> None:
-    """Draw a figure of the paper from recorded runs, as one page that needs no network."""
-    if number != 5:
-        raise ConfigError(f"figure {number} is not drawn by this command: choose 5")
-    from esgd.figures.learning_curves import learning_curves
+    """Draw figures of the paper, each as one page that needs no network."""
+    from esgd.figures.paper import NUMBERS, paper_figure
     from esgd.files import atomic_write
-    from esgd.runs import read_csv
 
-    source = records / "records.csv" if records.is_dir() else records
-    page = learning_curves(read_csv(source), x=x, y=y).to_html(include_plotlyjs=True, full_html=True)
-    atomic_write(output, page)
-    print(f"wrote {output}")
+    if number != "all" and not number.isdigit():
+        raise ConfigError(f"figure must be a number or all, got {number!r}")
+    if number == "all" and (records or output):
+        raise ConfigError("with all, every figure has its own records and page: leave --records and --output out")
+    for n in NUMBERS if number == "all" else [int(number)]:
+        page = paper_figure(n, records, x=x, y=y).to_html(include_plotlyjs=True, full_html=True)
+        place = output or Path(f"figure{n}.html")
+        atomic_write(place, page)
+        print(f"wrote {place}")
 
 
 @app.command("list")

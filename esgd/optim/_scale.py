@@ -30,6 +30,12 @@ class Scales:
     def __getitem__(self, p: Tensor) -> Tensor:
         return self._of[p]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes; views into the buffer count once."""
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in self._of.values()}
+        return sum(storages.values())
+
     def place(self, p: Tensor) -> Tensor:
         """The memory of M for ``p``, made if there is none."""
         if p not in self._of:

@@ -14,7 +14,7 @@ __all__ = ["ESGD"]
 
 
 class ESGD(DiagonalOptimizer):
-    r"""Equilibrated stochastic gradient descent (Dauphin, de Vries and Bengio 2015, Algorithm 1).
+    r"""Equilibrated stochastic gradient descent (Dauphin et al. 2015, Algorithm 1).
 
     Every ``update_every`` steps one Hessian-vector product is added to D, and every step moves by
 

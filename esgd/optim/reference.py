@@ -28,7 +28,7 @@ def _gradient_and_product(f: Function, theta: Tensor, v: Tensor) -> tuple[Tensor
 def equilibrated_gradient_descent(
     f: Function, theta: Tensor, lr: float, damping: float, v: Probe
 ) -> Iterator[Tensor]:
-    """Algorithm 1 of Dauphin, de Vries and Bengio (2015): yields θ after each iteration, shape (N,).
+    """Algorithm 1 of Dauphin et al. (2015): yields θ after each iteration, shape (N,).
 
     Example:
         >>> saddle = lambda theta: 2 * theta[0] ** 2 - 0.5 * theta[1] ** 2

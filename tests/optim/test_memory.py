@@ -88,10 +88,10 @@ def test_a_probe_step_stays_within_its_bound(cls):
     optimizer = cls(net.parameters(), lr=0.01, update_every=1)
     train(optimizer, loss, 2)
     rest = sum(t.numel() * t.element_size() for s in optimizer.state.values() for t in s.values() if t.dim())
-    rest += sum(t.numel() * t.element_size() for t in optimizer._scales.values())
-    assert rest <= 2 * size
+    rest += optimizer._scales.nbytes
+    assert rest <= 2 * size + 64 * 4  # M's buffer is rounded up to 64 entries
     optimizer.zero_grad()
-    assert size + rest + peak_of(lambda: one_step(optimizer, loss)) <= 3.4 * base
+    assert size + rest + peak_of(lambda: one_step(optimizer, loss)) <= 3.0 * base
 
 
 @over([c for c in CASES if not c.difference])

@@ -1,0 +1,49 @@
+"""The paper's figures by their numbers, each remade from its recorded run or from its formula."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from esgd.errors import ConfigError
+from esgd.figures import fig1, fig2, fig3
+from esgd.figures.learning_curves import learning_curves
+from esgd.runs import read_csv
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+__all__ = ["NUMBERS", "RESULTS", "paper_figure"]
+
+RESULTS = Path("results")
+NUMBERS = (1, 2, 3, 5)
+RECORDED = {3: RESULTS / "fig3" / "conditions.csv", 5: RESULTS / "fig5" / "curves" / "records.csv"}
+
+
+def paper_figure(number: int, records: Path | None = None, *, x: str = "epoch", y: str = "loss") -> Figure:
+    """A figure of the paper.
+
+    Args:
+        number: 1 and 2 are computed; 3 and 5 are drawn from recorded runs. 4 and 6 wait for theirs.
+        records: the recorded table, or the folder that holds it; default: the checkout's own.
+        x: of Figure 5: ``"epoch"``, ``"step"``, ``"gradient_equivalents"`` or ``"seconds"``.
+        y: of Figure 5: ``"loss"`` or ``"squared_error"``.
+
+    Raises:
+        ConfigError: no such figure, or its records are not there.
+    """
+    if number not in NUMBERS:
+        raise ConfigError(
+            f"figure {number} cannot be drawn: choose one of {', '.join(map(str, NUMBERS))} or all"
+            + (" (its runs are not recorded yet)" if number in (4, 6) else "")
+        )
+    if number in (1, 2):
+        return (fig1 if number == 1 else fig2).figure()
+    source = RECORDED[number] if records is None else records
+    if source.is_dir():
+        source = source / RECORDED[number].name
+    if not source.exists():
+        raise ConfigError(f"{source} is not there: run this in the checkout, or name the table by --records")
+    if number == 3:
+        return fig3.figure(fig3.read_rows(source))
+    return learning_curves(read_csv(source), x=x, y=y)
