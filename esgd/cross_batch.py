@@ -6,11 +6,11 @@ import math
 
 import torch
 
-from esgd.errors import ConfigError, CurvatureError
+from esgd.errors import CurvatureError
 from esgd.estimate import Estimate, RunningMoments
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import draw, probe_generator
-from esgd.probing import until
+from esgd.probing import check_counts, until
 
 __all__ = ["cross_diag_squared"]
 
@@ -53,9 +53,7 @@ def cross_diag_squared(
         )
     if len(batches) < 2:
         raise CurvatureError("cross_diag_squared needs at least two batches: split the data into smaller ones")
-    for name, value in (("num_probes", num_probes), ("probes_per_pair", probes_per_pair)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+    check_counts(num_probes=num_probes, probes_per_pair=probes_per_pair)
     sizes = [operator.size(b) if operator.reduction == "mean" else 1 for b in batches]
     weights = torch.tensor(sizes, dtype=torch.float64)
     scale = 1.0 if operator.reduction == "mean" else float(len(batches)) ** 2

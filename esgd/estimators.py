@@ -26,7 +26,7 @@ from esgd.estimate import Estimate, RunningMoments
 from esgd.flat import dot
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import draw
-from esgd.probing import probe_products, until
+from esgd.probing import check_counts, probe_products, until
 from esgd.spectrum import abs_products
 
 __all__ = [
@@ -212,6 +212,7 @@ def diag_abs(
         rtol: stop once ‖stderr‖ ≤ rtol · ‖value‖.
         probes_per_pass: probes that share the passes; each holds ``num_steps`` vectors of N.
     """
+    check_counts(num_probes=num_probes, probes_per_pass=probes_per_pass, num_steps=num_steps)
     moments = RunningMoments((operator.num_params,), operator.device)
     for first in range(0, num_probes, probes_per_pass):
         indices = range(first, min(first + probes_per_pass, num_probes))

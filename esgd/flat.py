@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,7 @@ class VectorSpace:
             column = v.ndim == 2 and v.shape[1] == 1
             parts = self.unflatten(v[:, 0] if column else v)
             return parts, lambda h: self.flatten(h).view(v.shape)
+        v = list(v) if isinstance(v, Iterator) else v
         check_vector(v, self.params)
         return list(v), list
 
@@ -118,27 +119,40 @@ class VectorSpace:
 
         return [self.unflatten(column) for column in matrix.T.contiguous()], back
 
-    def check_finite(self, h: Sequence[Tensor], where: str) -> None:
+    def check_finite(self, h: Sequence[Tensor], where: str, v: Sequence[Tensor]) -> None:
         """Refuse a product with an infinite or undefined entry.
 
         Args:
-            h: one tensor a parameter.
+            h: the product, one tensor a parameter.
             where: what the message says of the place, e.g. ``"of batch 3"``.
+            v: the vector that it is a product with.
 
         Raises:
-            CurvatureError: which parameter, how many entries, and what to look at.
+            CurvatureError: which parameter, how many entries, and what to look at: the vector if it is not
+                finite itself, the batch otherwise.
         """
+        bad = self._not_finite(h)
+        if bad is None:
+            return
+        source = self._not_finite(v)
+        if source is not None:
+            raise CurvatureError(f"v itself is not finite in {source}: look at where it was computed")
+        raise CurvatureError(
+            f"the product {where} is not finite in {bad}: look at that batch's loss and inputs, lower the learning "
+            "rate that led here, or use float64"
+        )
+
+    def _not_finite(self, h: Sequence[Tensor]) -> str | None:
+        """The first parameter that has entries which are not finite, and how many; None if all are finite."""
         # one number for all: it is finite unless an entry is not, or the sum overflows (looked at below)
         total = torch.stack([x.sum().to(self.device, self.dtype) for x in h]).sum()
         if torch.isfinite(total):
-            return
+            return None
         for name, x in zip(self.names, h, strict=True):
             bad = int((~torch.isfinite(x)).sum())
             if bad:
-                raise CurvatureError(
-                    f"the product {where} is not finite in {name!r} ({bad} of {x.numel()} entries): look at "
-                    "that batch's loss and inputs, lower the learning rate that led here, or use float64"
-                )
+                return f"{name!r} ({bad} of {x.numel()} entries)"
+        return None
 
 
 def batch_size(batch: Any) -> int:

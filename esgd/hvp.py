@@ -11,7 +11,7 @@ products over many batches, are exported from here as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from esgd.operator import GaussNewtonOperator, HessianOperator
 
 __all__ = [
+    "UNREACHED",
     "GaussNewtonOperator",
     "HessianOperator",
     "check_loss",
@@ -33,6 +34,12 @@ __all__ = [
     "hvp",
     "product_from_gradient",
 ]
+
+
+UNREACHED = (
+    "the loss depends on none of the parameters, so that its Hessian would read zero: pass the parameters of the "
+    "model that computes the loss (not of a copy), with requires_grad=True on at least one"
+)
 
 
 def __getattr__(name: str) -> object:
@@ -84,13 +91,17 @@ def check_vector(v: Sequence[Tensor], params: Sequence[Tensor]) -> None:
     Raises:
         CurvatureError: what was expected, what came, and for which parameter.
     """
-    if isinstance(v, Tensor) or len(v) != len(params):
-        came = f"one tensor of shape {tuple(v.shape)}" if isinstance(v, Tensor) else f"{len(v)} tensors"
+    sized = hasattr(v, "__len__") and not isinstance(v, Tensor)
+    if not sized or len(v) != len(params):
+        came = f"{len(v)} tensors" if sized else f"a {type(v).__name__}"
+        came = f"one tensor of shape {tuple(v.shape)}" if isinstance(v, Tensor) else came
         raise CurvatureError(
             f"v must be a list of {len(params)} tensors, one a parameter, got {came}: "
             "esgd.probes.draw(kind, params, seed, index) draws one of the right shapes"
         )
     for i, (x, p) in enumerate(zip(v, params, strict=True)):
+        if not isinstance(x, Tensor):
+            raise CurvatureError(f"v[{i}] is a {type(x).__name__}, not a tensor: v has one tensor a parameter")
         if x.shape != p.shape:
             raise CurvatureError(
                 f"v[{i}] has shape {tuple(x.shape)}, but its parameter has shape {tuple(p.shape)}: "
@@ -193,7 +204,7 @@ def product_from_gradient(
     ]
 
 
-def hvp(loss: Tensor, params: Iterable[Tensor], v: Sequence[Tensor]) -> list[Tensor]:
+def hvp(loss: Tensor, params: Iterable[Tensor], v: Iterable[Tensor]) -> list[Tensor]:
     """Hessian-vector product H v of a scalar loss, without ever forming H.
 
     Args:
@@ -205,7 +216,8 @@ def hvp(loss: Tensor, params: Iterable[Tensor], v: Sequence[Tensor]) -> list[Ten
         H v, one tensor a parameter, without a graph.
 
     Raises:
-        CurvatureError: see :func:`gradient_with_graph` and :func:`product_from_gradient`.
+        CurvatureError: the loss depends on none of the parameters; see also :func:`gradient_with_graph` and
+            :func:`product_from_gradient`.
 
     Example:
         >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -213,4 +225,8 @@ def hvp(loss: Tensor, params: Iterable[Tensor], v: Sequence[Tensor]) -> list[Ten
         [tensor([4., 2.])]
     """
     params = list(params)
-    return product_from_gradient(gradient_with_graph(loss, params), params, v)
+    v = list(v) if isinstance(v, Iterator) else v
+    gradient = gradient_with_graph(loss, params)
+    if all(g is None for g in gradient):
+        raise CurvatureError(UNREACHED)
+    return product_from_gradient(gradient, params, v)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from esgd.double_backward import check_graph, translated
+from esgd.errors import CurvatureError
 from esgd.hvp import gradient_with_graph, product_from_gradient
-from esgd.operator_base import CurvatureOperator, Product
+from esgd.operator_base import CurvatureOperator, Linearized
 
 __all__ = ["CurvatureOperator", "GaussNewtonOperator", "HessianOperator"]
 
@@ -18,8 +20,12 @@ class HessianOperator(CurvatureOperator):
     """The Hessian of a loss over many batches, matrix-free.
 
     f(θ) = Σ_b n_b · loss_b(θ) / Σ_b n_b for ``reduction="mean"``, so that batches of unequal size count by
-    their examples; f(θ) = Σ_b loss_b(θ) for ``"sum"``. The loss must give the same value each time it is
-    called on a batch: put dropout and batch normalisation into ``eval()``.
+    their examples; f(θ) = Σ_b loss_b(θ) for ``"sum"``.
+
+    The loss must give the same value each time it is called on a batch, or no two products are of the same
+    matrix: put dropout into ``eval()``. This is looked at once, on the first batch of the first product. Put
+    batch normalisation into ``eval()`` as well: in training mode it couples the examples of a batch, so that
+    the Hessian depends on how the data are cut, and every product moves its running averages.
 
     Args:
         loss_fn: takes one batch, whatever it is, and returns the scalar loss with its graph.
@@ -29,6 +35,8 @@ class HessianOperator(CurvatureOperator):
         reduction: what ``loss_fn`` does over the examples of a batch, ``"mean"`` or ``"sum"``.
         size: the number of examples of a batch; by default the length of its first tensor.
         progress: show a progress bar over the batches (needs ``tqdm``).
+        check: look at the first use whether the loss repeats itself (one forward pass more) and depends on any
+            of the parameters at all.
 
     Raises:
         CurvatureError: wrong parameters, an empty collection, a one-shot iterator.
@@ -45,14 +53,18 @@ class HessianOperator(CurvatureOperator):
         super().__init__(params, batches, **options)
         self.loss_fn = loss_fn
 
-    def _linearize(self, batch: Any) -> Product:
+    def _loss(self, batch: Any) -> Tensor:
+        return self.loss_fn(batch)
+
+    def _linearize(self, batch: Any) -> Linearized:
         with torch.enable_grad():
-            gradient = gradient_with_graph(self.loss_fn(batch), self.params)
+            loss = self.loss_fn(batch)
+            gradient = gradient_with_graph(loss, self.params)
 
         def product(v: Sequence[Tensor], keep: bool) -> list[Tensor]:
             return product_from_gradient(gradient, self.params, v, retain_graph=keep)
 
-        return product
+        return Linearized(product, loss.detach(), any(g is not None for g in gradient))
 
 
 class GaussNewtonOperator(CurvatureOperator):
@@ -63,14 +75,23 @@ class GaussNewtonOperator(CurvatureOperator):
     positive semidefinite; beside the Hessian it shows which curvature, and all the negative one, comes from
     the model.
 
+    What ``loss_fn`` takes from the parameters directly, such as a weight decay, is not in it. Parameters that
+    are frozen (``requires_grad=False``) have rows and columns of zeros.
+
     Args:
-        model_fn: takes one batch and returns the outputs, a tensor with a graph.
+        model_fn: takes one batch and returns the outputs, one real tensor with a graph.
         loss_fn: takes ``(outputs, batch)`` and returns the scalar loss.
         params: as for :class:`HessianOperator`.
         batches: likewise.
         reduction: likewise.
         size: likewise.
         progress: likewise.
+        check: likewise.
+
+    Raises:
+        CurvatureError: as for :class:`HessianOperator`; at the first product, outputs that are not one real
+            tensor with a graph, a loss that does not come from them, or a part of the model that cannot be
+            differentiated twice.
     """
 
     def __init__(
@@ -85,27 +106,63 @@ class GaussNewtonOperator(CurvatureOperator):
         self.model_fn = model_fn
         self.loss_fn = loss_fn
 
-    def _linearize(self, batch: Any) -> Product:
-        params = self.params
+    def _loss(self, batch: Any) -> Tensor:
+        return self.loss_fn(_outputs_checked(self.model_fn(batch)), batch)
+
+    def _linearize(self, batch: Any) -> Linearized:
+        live = [p for p in self.params if p.requires_grad]
         with torch.enable_grad():
-            outputs = self.model_fn(batch)
+            outputs = _outputs_checked(self.model_fn(batch))
+            check_graph(outputs)
             leaf = outputs.detach().requires_grad_()
-            output_gradient = gradient_with_graph(self.loss_fn(leaf, batch), [leaf])
-            # Jᵀu as a function of u: its derivative along v is J v (no forward mode needed)
+            loss = self.loss_fn(leaf, batch)
+            output_gradient = gradient_with_graph(loss, [leaf])
+            if output_gradient[0] is None:
+                raise CurvatureError(
+                    "the loss does not depend on the model's outputs: loss_fn must compute it from its first "
+                    "argument"
+                )
+            # Jᵀu as a function of u: its derivative along v is J v (no forward mode needed). u is a copy of the
+            # dummy, because the pullback of `weight + bias` onto the bias is u itself, which must have a graph
             dummy = torch.zeros_like(outputs, requires_grad=True)
-            pullback = torch.autograd.grad(outputs, params, dummy, create_graph=True, allow_unused=True)
+            options = {"create_graph": True, "allow_unused": True}
+            with translated():
+                pullback = torch.autograd.grad(outputs, live, dummy.clone(), **options) if live else ()
 
         def product(v: Sequence[Tensor], keep: bool) -> list[Tensor]:
-            used = [(g, x) for g, x in zip(pullback, v, strict=True) if g is not None and g.grad_fn is not None]
-            if not used:
-                return [torch.zeros_like(p, requires_grad=False) for p in params]
-            columns, vectors = zip(*used, strict=True)
-            (pushed,) = torch.autograd.grad(columns, [dummy], vectors, retain_graph=True)
-            curved = product_from_gradient(output_gradient, [leaf], [pushed], retain_graph=True)
-            rows = torch.autograd.grad(outputs, params, curved, retain_graph=keep, allow_unused=True)
+            vectors = [x for p, x in zip(self.params, v, strict=True) if p.requires_grad]
+            used = [
+                (g, x) for g, x in zip(pullback, vectors, strict=True) if g is not None and g.grad_fn is not None
+            ]
+            rows: Iterator[Tensor | None] = iter([None] * len(live))
+            if used:
+                columns, along = zip(*used, strict=True)
+                with translated():
+                    (pushed,) = torch.autograd.grad(columns, [dummy], along, retain_graph=True)
+                curved = product_from_gradient(output_gradient, [leaf], [pushed], retain_graph=True)
+                with translated():
+                    rows = iter(torch.autograd.grad(outputs, live, curved, retain_graph=keep, allow_unused=True))
+            found = [next(rows) if p.requires_grad else None for p in self.params]
             return [
                 torch.zeros_like(p, requires_grad=False) if h is None else h
-                for h, p in zip(rows, params, strict=True)
+                for h, p in zip(found, self.params, strict=True)
             ]
 
-        return product
+        return Linearized(product, loss.detach(), any(g is not None for g in pullback))
+
+
+def _outputs_checked(outputs: Any) -> Tensor:
+    """The model's outputs, or an error that says what they should be."""
+    if not isinstance(outputs, Tensor):
+        raise CurvatureError(
+            f"model_fn must return the outputs as one tensor, got {type(outputs).__name__}: pick the tensor that "
+            "the loss is computed from, or join several by torch.cat"
+        )
+    if not outputs.is_floating_point():
+        raise CurvatureError(f"the model's outputs are {outputs.dtype}: a Jacobian needs real floating point")
+    if not outputs.requires_grad:
+        raise CurvatureError(
+            "the model's outputs have no graph: compute them outside torch.no_grad() and inference_mode(), without "
+            ".detach(), and leave some parameter with requires_grad=True"
+        )
+    return outputs

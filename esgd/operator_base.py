@@ -10,21 +10,36 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from esgd.errors import CurvatureError
+from esgd.errors import ConfigError, CurvatureError
 from esgd.flat import VectorSpace, batch_size
+from esgd.hvp import UNREACHED
 from esgd.progress import progress_bar
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
-__all__ = ["CurvatureOperator", "Product"]
+__all__ = ["CurvatureOperator", "Linearized"]
 
-Product = Callable[[Sequence[Tensor], bool], list[Tensor]]  # (v, keep the graph) -> C v
+
+@dataclass(frozen=True)
+class Linearized:
+    """One batch's matrix C, ready to be multiplied.
+
+    Attributes:
+        product: takes ``(v, keep the graph)`` and returns C v, one tensor a parameter.
+        loss: the batch's loss, a tensor.
+        reached: whether the loss depends on any of the parameters.
+    """
+
+    product: Callable[[Sequence[Tensor], bool], list[Tensor]]
+    loss: Tensor
+    reached: bool
 
 
 class CurvatureOperator(ABC):
@@ -46,6 +61,7 @@ class CurvatureOperator(ABC):
         reduction: str = "mean",
         size: Callable[[Any], int] = batch_size,
         progress: bool = False,
+        check: bool = True,
     ):
         self.space = VectorSpace(params)
         self.params = self.space.params
@@ -70,6 +86,8 @@ class CurvatureOperator(ABC):
         self.reduction = reduction
         self.size = size
         self.progress = progress
+        self.check = check
+        self._repeats = self._reached = not check  # what the first use looks at
 
     @property
     def num_params(self) -> int:
@@ -99,8 +117,12 @@ class CurvatureOperator(ABC):
         )
 
     @abstractmethod
-    def _linearize(self, batch: Any) -> Product:
-        """The product of one batch's matrix with a vector; everything that does not need v is done here."""
+    def _loss(self, batch: Any) -> Tensor:
+        """One batch's loss."""
+
+    @abstractmethod
+    def _linearize(self, batch: Any) -> Linearized:
+        """One batch's matrix: everything that does not need v is done here."""
 
     # one batch after the other
 
@@ -113,18 +135,46 @@ class CurvatureOperator(ABC):
         number = -1
 
         def results(batch: Any, number: int) -> Iterator[list[Tensor]]:
-            product = self._linearize(batch)
+            linear = self._linearize_checked(batch)
             for i, v in enumerate(vectors):
-                h = product(v, i + 1 < len(vectors))
-                self.space.check_finite(h, f"of batch {number}")
+                h = linear.product(v, i + 1 < len(vectors))
+                self.space.check_finite(h, f"of batch {number}", v)
                 yield h
 
         with progress_bar(total=total, desc=label, unit="batch", leave=False, delay=0.5, show=self.progress) as bar:
             for number, batch in enumerate(batches):
-                yield self.size(batch), results(batch, number)
+                examples = self.size(batch)
+                if examples == 0 and self.reduction == "mean":
+                    raise CurvatureError(
+                        f"batch {number} has no examples, and a mean over none is undefined: leave it out"
+                    )
+                yield examples, results(batch, number)
                 bar.update(1)
         if number < 0:
             raise _empty()
+        if vectors and not self._reached:
+            raise CurvatureError(UNREACHED)
+
+    def _linearize_checked(self, batch: Any) -> Linearized:
+        """One batch's matrix; on the first use also whether its loss is the same when computed again."""
+        before = None
+        if not self._repeats:
+            with torch.enable_grad():  # as in the linearisation: other modes may choose other kernels
+                loss = self._loss(batch)
+            before = loss.item() if isinstance(loss, Tensor) and loss.numel() == 1 else None
+            del loss
+        linear = self._linearize(batch)
+        self._repeats, self._reached = True, self._reached or linear.reached
+        if before is not None:
+            again = linear.loss.item()
+            if abs(again - before) > 100 * torch.finfo(linear.loss.dtype).eps * max(abs(again), abs(before)):
+                self._repeats = False
+                raise CurvatureError(
+                    f"the loss of the first batch is {before:.7g} and, computed again, {again:.7g}, but an "
+                    "operator must be the same matrix at each product: put dropout into eval(), seed what loss_fn "
+                    "draws, or pass check=False to go on nevertheless"
+                )
+        return linear
 
     def batch_products(
         self, vectors: Sequence[Sequence[Tensor]], batches: Iterable[Any] | None = None, *, label: str = ""
@@ -141,7 +191,8 @@ class CurvatureOperator(ABC):
             their sum, as ``reduction`` says).
 
         Raises:
-            CurvatureError: a product is not finite (which parameter, which batch), or there is no batch.
+            CurvatureError: a product is not finite (which parameter, which batch), there is no batch or an empty
+                one, the loss changes from one call to the next, or it depends on none of the parameters.
         """
         for n, results in self._sweep(vectors, batches, label):
             yield n, list(results)
@@ -194,7 +245,12 @@ class CurvatureOperator(ABC):
 
         Returns:
             C V, of shape ``(N, k)``.
+
+        Raises:
+            ConfigError: ``probes_per_pass`` is below 1.
         """
+        if probes_per_pass < 1:
+            raise ConfigError(f"probes_per_pass must be at least 1, got {probes_per_pass}")
         columns, back = self.space.read_columns(vectors)
         result = []
         for start in range(0, len(columns), probes_per_pass):

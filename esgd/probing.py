@@ -11,9 +11,20 @@ from esgd.estimate import Estimate
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import PROBES, draw
 
-__all__ = ["probe_products", "until"]
+__all__ = ["check_counts", "probe_products", "until"]
 
 PASS_BYTES = 256e6  # memory of the probes that share a pass, where the caller does not choose
+
+
+def check_counts(**counts: int) -> None:
+    """Refuse counts below 1.
+
+    Raises:
+        ConfigError: which one, and what came.
+    """
+    for name, value in counts.items():
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
 
 
 def probe_products(
@@ -35,9 +46,7 @@ def probe_products(
         raise ConfigError(f"probe must be one of {sorted(PROBES)}, got {probe!r}")
     if per_pass is None:
         per_pass = min(16, max(1, int(PASS_BYTES / (operator.num_params * operator.dtype.itemsize))))
-    for name, value in (("num_probes", num_probes), ("probes_per_pass", per_pass)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+    check_counts(num_probes=num_probes, probes_per_pass=per_pass)
     for first in range(0, num_probes, per_pass):
         indices = range(first, min(first + per_pass, num_probes))
         vectors = [draw(probe, operator.params, seed, i) for i in indices]

@@ -22,6 +22,7 @@ from esgd.estimate import Estimate, RunningMoments
 from esgd.lanczos import MAX_BYTES, Krylov, abs_matvec, abs_products, lanczos, lanczos_many
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import draw
+from esgd.probing import check_counts
 
 __all__ = [
     "Eigenpairs",
@@ -128,8 +129,7 @@ def spectral_density(
         ConfigError: bad settings.
         CurvatureError: the bases are too large.
     """
-    if num_probes < 1 or probes_per_pass < 1:
-        raise ConfigError(f"num_probes and probes_per_pass must be at least 1, got {num_probes}, {probes_per_pass}")
+    check_counts(num_probes=num_probes, probes_per_pass=probes_per_pass, num_steps=num_steps)
     nodes, weights, residuals = (
         torch.zeros(num_probes, min(num_steps, operator.num_params), dtype=torch.float64) for _ in range(3)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import pytest
@@ -12,8 +13,10 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from esgd.errors import ConfigError, CurvatureError
-from esgd.hvp import HessianOperator, gradient_with_graph, hvp, product_from_gradient
+from esgd.estimators import diag_abs
+from esgd.hvp import GaussNewtonOperator, HessianOperator, gradient_with_graph, hvp, product_from_gradient
 from esgd.probes import draw
+from esgd.spectrum import spectral_density
 
 
 def refuses(*words: str):
@@ -193,6 +196,19 @@ class TestVector:
         with refuses(*words):
             hvp((w**3).sum(), [w], v)
 
+    def test_of_numbers(self):
+        w = weight()
+        with refuses("v[0] is a float", "one tensor a parameter"):
+            hvp((w**3).sum(), [w], [1.0])
+        with refuses("list of 1 tensors", "a float"):
+            hvp((w**3).sum(), [w], 1.0)
+
+    def test_a_generator_is_as_good_as_a_list(self):
+        w = weight()
+        assert hvp((w**3).sum(), [w], (torch.ones(2) for _ in range(1)))[0].tolist() == [6.0, 6.0]
+        operator = HessianOperator(lambda b: (w**3).sum(), [w], [torch.ones(1)])
+        assert operator.matvec(torch.ones_like(p) for p in [w])[0].tolist() == [6.0, 6.0]
+
     def test_flat_ones_of_the_operator(self):
         operator = quadratic(symmetric(5))
         with refuses("shape (5,)", "(4,)"):
@@ -236,8 +252,147 @@ class TestBatches:
         with refuses("'mean' or 'sum'", "'none'"):
             HessianOperator(lambda b: b.sum(), [weight()], [torch.ones(1)], reduction="none")
 
+    def test_without_examples(self):
+        case = Net()
+        case.batches.insert(2, case.images[:0])
+        with refuses("batch 2 has no examples", "leave it out"):
+            case.operator().matvec(torch.ones(98, dtype=torch.float64))
+        # a sum over none is zero
+        w = weight(2)
+        operator = HessianOperator(
+            lambda b: (b * w**2).sum(), [w], [torch.ones(2, 2), torch.ones(0, 2)], reduction="sum"
+        )
+        assert operator.to_dense().tolist() == [[4.0, 0.0], [0.0, 4.0]]
+
+
+class TestGaussNewton:
+    """Its own traps, and those of the Hessian with the same remedies."""
+
+    def product(self, model, loss=None, params=None):
+        params = params or [weight()]
+        loss = loss or (lambda outputs, batch: outputs.square().sum())
+        operator = GaussNewtonOperator(model, loss, params, [torch.ones(3, 2)])
+        return operator.matvec(torch.ones(operator.num_params))
+
+    def test_outputs_that_are_not_one_tensor(self):
+        with refuses("one tensor", "got tuple", "torch.cat"):
+            self.product(lambda b: (b, b))
+
+    def test_outputs_of_integers(self):
+        with refuses("outputs are torch.int64", "real floating point"):
+            self.product(lambda b: b.long())
+
+    def test_a_detached_model(self):
+        net = nn.Linear(2, 2)
+        with refuses("outputs have no graph", ".detach()"):
+            self.product(lambda b: net(b).detach(), params=list(net.parameters()))
+
+    def test_a_loss_that_ignores_the_outputs(self):
+        net = nn.Linear(2, 2)
+        with refuses("does not depend on the model's outputs", "first argument"):
+            self.product(net, lambda _, batch: net(batch).square().sum(), list(net.parameters()))
+
+    def test_fused_attention(self):
+        net = nn.Linear(8, 8)
+        x = torch.randn(1, 2, 4, 8)
+
+        def model(_):
+            q = net(x)
+            return nn.functional.scaled_dot_product_attention(q, q, q)
+
+        with refuses("fused attention", "SDPBackend.MATH"):
+            self.product(model, params=list(net.parameters()))
+
+    def test_once_differentiable(self):
+        class Cube(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x**3
+
+            @staticmethod
+            @once_differentiable
+            def backward(ctx, grad):
+                (x,) = ctx.saved_tensors
+                return 3 * x**2 * grad
+
+        w = weight()
+        with refuses("Cube", "once_differentiable"):
+            self.product(lambda b: Cube.apply(w), params=[w])
+
+    def test_parameters_of_a_copy(self):
+        net = nn.Linear(2, 2)
+        with refuses("none of the parameters", "of a copy"):
+            self.product(net, params=list(copy.deepcopy(net).parameters()))
+
+
+class TestOperatorThatIsNotWhatWasMeant:
+    def test_parameters_of_a_copy(self):
+        case = Net()
+        names = copy.deepcopy(case.net).named_parameters()
+        operator = HessianOperator(case.loss, names, case.batches)
+        with refuses("none of the parameters", "not of a copy"):
+            operator.matvec(torch.ones(98, dtype=torch.float64))
+        w = weight()
+        with refuses("none of the parameters"):
+            hvp((w**2).sum(), [weight()], [torch.ones(2)])
+
+    def test_all_frozen(self):
+        w, other = torch.ones(2), weight()
+        operator = HessianOperator(lambda b: (w**2 * other).sum(), [w], [torch.ones(1)])
+        with refuses("none of the parameters", "requires_grad=True"):
+            operator.matvec(torch.ones(2))
+
+    def test_a_parameter_that_some_batches_do_not_reach_is_no_error(self):
+        w, other = weight(), weight()
+        operator = HessianOperator(
+            lambda b: ((w if b.item() else other) ** 2).sum(), [w], [torch.zeros(1), torch.ones(1), torch.zeros(1)]
+        )
+        assert operator.matvec(torch.ones(2)).tolist() == pytest.approx([2 / 3, 2 / 3])
+        blind = HessianOperator(lambda b: (other**2).sum(), [w], [torch.ones(1)], check=False)
+        assert blind.matvec(torch.ones(2)).tolist() == [0.0, 0.0]
+
+    @pytest.mark.parametrize("matrix", ["hessian", "gauss-newton"])
+    def test_dropout_in_training_mode(self, matrix):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.Linear(8, 1))
+        x = torch.randn(500, 4)
+
+        def operator(**options):
+            if matrix == "hessian":
+                return HessianOperator(lambda b: net(b).square().mean(), net.parameters(), x.split(250), **options)
+            return GaussNewtonOperator(
+                net, lambda o, b: o.square().mean(), net.parameters(), x.split(250), **options
+            )
+
+        one = torch.ones(operator().num_params)
+        with refuses("loss of the first batch", "computed again", "eval()", "check=False"):
+            operator().matvec(one)
+        unchecked = operator(check=False)
+        assert not torch.equal(unchecked.matvec(one), unchecked.matvec(one))
+        net.eval()
+        settled = operator()
+        assert torch.equal(settled.matvec(one), settled.matvec(one))
+
+    def test_it_is_asked_again_after_a_refusal(self):
+        w = weight()
+        calls = iter(range(100))
+        operator = HessianOperator(lambda b: (w**2).sum() * (1 + next(calls)), [w], [torch.ones(1)])
+        for _ in range(2):
+            with refuses("computed again"):
+                operator.matvec(torch.ones(2))
+
 
 class TestNotFinite:
+    def test_a_vector_that_is_not_finite_is_blamed_itself(self):
+        case = Net()
+        v = torch.ones(98, dtype=torch.float64)
+        v[3] = torch.nan
+        with refuses("v itself is not finite in '0.weight' (1 of 30 entries)"):
+            case.operator().matvec(v)
+        with refuses("v itself is not finite in '0.weight'"):
+            case.gauss_newton().matvec(v)
+
     def test_names_the_parameter_and_the_batch(self):
         case = Net()
         case.batches[3] = case.batches[3].clone()
@@ -262,6 +417,20 @@ def test_a_dense_matrix_that_would_not_fit():
     operator = quadratic(symmetric(30))
     with refuses("30 parameters", "GB", "max_params="):
         operator.to_dense(max_params=29)
+
+
+@pytest.mark.parametrize("count", [0, -2])
+def test_counts_below_one(count):
+    operator = quadratic(symmetric(5))
+    uses = {
+        "num_probes": [diag_abs, spectral_density],
+        "probes_per_pass": [diag_abs, spectral_density, lambda o, **k: o.matmat(o.to_dense(), **k)],
+        "num_steps": [diag_abs, spectral_density],
+    }
+    for name, functions in uses.items():
+        for function in functions:
+            with pytest.raises(ConfigError, match=f"{name} must be at least 1, got {count}"):
+                function(operator, **{name: count})
 
 
 def test_curvature_errors_are_runtime_errors_and_settings_are_value_errors():

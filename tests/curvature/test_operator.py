@@ -56,6 +56,39 @@ def test_gauss_newton_with_an_unused_parameter_and_a_frozen_model():
     assert not product[6:].any()
 
 
+@pytest.mark.parametrize("frozen", [(), ("weight",), ("bias",), ("0.weight", "2.bias")])
+def test_gauss_newton_against_the_jacobian_with_biases_and_frozen_parameters(frozen):
+    # `w + b` adds a parameter to the outputs as it is: its pullback is the vector that is pulled back
+    w, b = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    x = torch.randn(5, 3, dtype=torch.float64)
+    deep = any(name[0].isdigit() for name in frozen) or not frozen
+    named = dict(net.named_parameters()) if deep else {"weight": w, "bias": b}
+    model = net if deep else lambda _: w + b
+
+    def outputs(parameters):
+        return (
+            torch.func.functional_call(net, parameters, (x,)) if deep else parameters["weight"] + parameters["bias"]
+        )
+
+    for name in frozen:
+        named[name].requires_grad_(False)
+    jacobian = torch.func.jacrev(outputs)({k: p.detach() for k, p in named.items()})
+    out = outputs(named).numel()
+    flat = torch.cat(
+        [jacobian[k].reshape(out, -1) * (k not in frozen) for k in named], dim=1
+    )  # a frozen parameter moves nothing
+    operator = GaussNewtonOperator(model, lambda o, _: 0.5 * o.square().sum(), named.items(), [x])
+    assert relative(operator.to_dense(), flat.T @ flat) < 1e-12
+
+
+def test_gauss_newton_of_a_sum_of_two_parameters_by_hand():
+    w, b = (torch.ones(2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    operator = GaussNewtonOperator(lambda _: w + b, lambda o, _: 0.5 * o.square().sum(), [w, b], [torch.ones(1)])
+    eye = torch.eye(2, dtype=torch.float64)
+    assert torch.equal(operator.to_dense(), torch.cat([torch.cat([eye, eye], 1)] * 2))
+
+
 def test_sum_reduction_adds_the_batches():
     a, b = symmetric(4, 0), symmetric(4, 1)
     assert relative(quadratic(a, b, reduction="sum").to_dense(), a + b) < 1e-14
@@ -112,6 +145,9 @@ def test_several_probes_share_the_graph_of_each_batch(case):
         return case.loss(batch)
 
     operator = HessianOperator(loss, case.net.parameters(), case.batches)
+    operator.products([draw("rademacher", operator.params, 0, i) for i in range(7)])
+    assert calls == [5, 5, 5, 5, 5, 3]  # once more on the first batch, to see that the loss repeats itself
+    calls.clear()
     operator.products([draw("rademacher", operator.params, 0, i) for i in range(7)])
     assert calls == [5, 5, 5, 5, 3]
 
