@@ -145,8 +145,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     # -- curvature -----------------------------------------------------------------------------------------
 
-    def _increment(self, v: list[Tensor], product: list[Tensor]) -> list[Tensor]:
-        """What one product adds to the sum; may work in place on ``product``."""
+    def _factor(self, v: list[Tensor], product: list[Tensor]) -> list[Tensor]:
+        """What Hv is multiplied by, elementwise, before it is summed."""
         raise NotImplementedError
 
     @staticmethod
@@ -154,7 +154,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         """Turn running means, in place, into the damped diagonal whose reciprocal is M."""
         raise NotImplementedError
 
-    needs_probe = False  # whether _increment looks at v
+    needs_probe = False  # whether _factor looks at v
 
     def _absorb(self, params: list[Tensor], products: list[list[Tensor]], first_index: int) -> bool:
         lagged = self._lagged.read()  # of the products before: on a device this costs no wait
@@ -166,7 +166,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
             states = [self._state_of(p, h) for p, h in zip(params, product, strict=True)]
             good, ratio = self._judge(states, product)
             v = self._draw(params, first_index + i) if self.needs_probe else []
-            self._add(states, self._increment(v, product), good, self._factors(params))
+            self._add(states, self._factor(v, product), product, good, self._factors(params))
             bad.append((~good).sum())
             ratios.append(ratio)
         self._scale_key = None
@@ -212,20 +212,26 @@ class DiagonalOptimizer(CurvatureOptimizer):
         return good, mean
 
     def _add(
-        self, states: list[dict[str, Any]], increments: list[Tensor], good: Tensor, factors: list[float]
+        self,
+        states: list[dict[str, Any]],
+        left: list[Tensor],
+        product: list[Tensor],
+        good: Tensor,
+        factors: list[float],
     ) -> None:
+        """Discount the sums and add ``left`` ∘ ``product``, unless the product is rejected."""
         sums, weights = [s["curvature"] for s in states], [s["weight"] for s in states]
         if good.device.type != "cuda" and bool(good.all()):  # nothing to mask, known without waiting
             for factor in {f for f in factors if f != 1.0}:
                 torch._foreach_mul_([s for s, f in zip(sums, factors, strict=True) if f == factor], factor)
                 torch._foreach_mul_([w for w, f in zip(weights, factors, strict=True) if f == factor], factor)
-            torch._foreach_add_(sums, increments)
+            torch._foreach_addcmul_(sums, left, product)
             torch._foreach_add_(weights, 1.0)
             return
-        for total, weight, new, factor in zip(sums, weights, increments, factors, strict=True):
-            mask = good.to(new.device).view(weight.shape)
+        for total, weight, a, h, factor in zip(sums, weights, left, product, factors, strict=True):
+            mask = good.to(h.device).view(weight.shape)
             keep = torch.where(mask, factor, 1.0)
-            total.mul_(keep.to(total.dtype)).add_(torch.where(mask, new, 0.0))
+            total.mul_(keep.to(total.dtype)).add_(torch.where(mask, a * h, 0.0))
             weight.mul_(keep).add_(mask)
 
     def _state_of(self, p: Tensor, like: Tensor) -> dict[str, Any]:
@@ -295,8 +301,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
             weights = [self.state[p]["weight"] for p in known]
             scales = [self._scales.place(p) for p in known]
             work = [m if m.dtype == s.dtype else torch.empty_like(s) for m, s in zip(scales, sums, strict=True)]
-            torch._foreach_copy_(work, sums)
-            torch._foreach_div_(work, [w.to(m.dtype) for w, m in zip(weights, work, strict=True)])
+            for m, total, w in zip(work, sums, weights, strict=True):
+                torch.div(total, w.to(total.dtype), out=m)
             self._damped_diagonal_(work, group["damping_mode"], group["damping"])
             torch._foreach_reciprocal_(work)
             for m, w in zip(work, weights, strict=True):

@@ -160,8 +160,7 @@ class ESGD(DiagonalOptimizer):
         """The estimate √(D/k) of the equilibration preconditioner √diag(H²) for ``p``, undamped, of its shape."""
         return self.mean_curvature(p).sqrt()
 
-    def _increment(self, v: list[Tensor], product: list[Tensor]) -> list[Tensor]:
-        torch._foreach_mul_(product, product)
+    def _factor(self, v: list[Tensor], product: list[Tensor]) -> list[Tensor]:
         return product
 
     @staticmethod

@@ -108,9 +108,8 @@ class JacobiSGD(DiagonalOptimizer):
         """The estimate |S/k| of the Jacobi preconditioner |diag H| for ``p``, undamped, of its shape."""
         return self.mean_curvature(p).abs()
 
-    def _increment(self, v: list[Tensor], product: list[Tensor]) -> list[Tensor]:
-        torch._foreach_mul_(product, [x.to(h.dtype) for x, h in zip(v, product, strict=True)])
-        return product
+    def _factor(self, v: list[Tensor], product: list[Tensor]) -> list[Tensor]:
+        return [x.to(h.dtype) for x, h in zip(v, product, strict=True)]
 
     @staticmethod
     def _damped_diagonal_(means: list[Tensor], mode: str, damping: float | Tensor) -> None:
