@@ -43,6 +43,9 @@ def test_page_on_a_phone_and_on_a_desk(read, page):
 def test_page_opened_from_a_folder(browser, built, page):
     """The same from ``file://``, as out of a zip: figures, lab and mathematics are there."""
     with visit(browser, (HTML / page).as_uri()) as seen:
+        for figure in seen.page.locator("[data-esgd-plotly]").all():  # drawn when they come near the window
+            figure.scroll_into_view_if_needed()
+            figure.locator("svg.main-svg").first.wait_for(state="attached", timeout=20_000)
         assert seen.external == []
         assert seen.problems == []
         facts = seen.page.evaluate(
