@@ -8,6 +8,7 @@ import torch
 
 from esgd.errors import CurvatureError
 from esgd.estimate import Estimate, RunningMoments
+from esgd.half_samples import Groups
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import draw, probe_generator
 from esgd.probing import check_counts, until
@@ -57,7 +58,8 @@ def cross_diag_squared(
     sizes = [operator.size(b) if operator.reduction == "mean" else 1 for b in batches]
     weights = torch.tensor(sizes, dtype=torch.float64)
     scale = 1.0 if operator.reduction == "mean" else float(len(batches)) ** 2
-    moments = RunningMoments((operator.num_params,), operator.device)
+    groups = Groups.fitting(operator.num_params, operator.dtype)
+    moments = RunningMoments((operator.num_params,), operator.device, groups)
     for pair in range(math.ceil(num_probes / probes_per_pair)):
         # a stream of its own, far from those of the probes
         generator = probe_generator(seed, 2**62 + pair)

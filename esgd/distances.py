@@ -8,6 +8,7 @@ by. So the log-dispersion stands beside it, and beside both what the plainest ve
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from esgd.errors import ConfigError
 from esgd.estimate import Estimate
+from esgd.half_samples import half_sample_error
 
 __all__ = ["PreconditionerDistance", "compare", "cosine_distance", "log_dispersion", "noise_floor"]
 
@@ -49,38 +51,63 @@ def _parts(u: Tensor | Estimate, name: str) -> tuple[Tensor, Tensor, int]:
     return value, torch.zeros_like(value) if error is None else error.to(wide), probes
 
 
-def _pair(u: Tensor | Estimate, v: Tensor | Estimate) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-    a, a_error, a_probes = _parts(u, "u")
-    b, b_error, b_probes = _parts(v, "v")
+def _pair(u: Tensor | Estimate, v: Tensor | Estimate) -> tuple[Tensor, Tensor, int]:
+    a, _, a_probes = _parts(u, "u")
+    b, _, b_probes = _parts(v, "v")
     if a.shape != b.shape:
         raise ConfigError(f"u has {len(a)} entries and v has {len(b)}: give both in the same parameters' order")
-    return a, a_error, b, b_error, max(a_probes, b_probes)
+    return a, b, max(a_probes, b_probes)
+
+
+def _estimate(statistic: Callable[[Tensor, Tensor], float], u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
+    """A distance with its error bar from halves of the probes."""
+    a, b, probes = _pair(u, v)
+    noisy = [isinstance(x, Estimate) and bool(torch.as_tensor(x.stderr).any()) for x in (u, v)]
+    mine, other = (x.groups if is_noisy else None for x, is_noisy in zip((u, v), noisy, strict=True))
+    if noisy == [False, False]:
+        error = 0.0
+    elif (noisy[0] and mine is None) or (noisy[1] and other is None):
+        error = math.inf
+    elif mine is None:
+        error = half_sample_error(lambda y: statistic(a, y), other)
+    elif other is None:
+        error = half_sample_error(lambda x: statistic(x, b), mine)
+    elif list(mine.counts) == list(other.counts):
+        error = half_sample_error(statistic, mine, other)
+    else:  # how far the two share their probes is unknown: the sum is never too small
+        error = half_sample_error(lambda x: statistic(x, b), mine)
+        error += half_sample_error(lambda y: statistic(a, y), other)
+    return Estimate(statistic(a, b), error, probes)
 
 
 def cosine_distance(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
     """1 − u·v/(‖u‖‖v‖), the paper's §8.1; in [0, 1] for vectors without negative entries.
+
+    The error bar compares halves of the probes (:func:`~esgd.half_samples.half_sample_error`), since one probe
+    moves all entries at once. Noise in u and v does not only spread the distance but adds to it: see
+    :func:`noise_floor`.
 
     Args:
         u: flat vector, shape ``(N,)``, or an :class:`Estimate` of one.
         v: likewise.
 
     Returns:
-        The distance; its error bar is the delta method's with the entries' errors taken as independent.
+        The distance; its error bar is infinite if an :class:`Estimate` has no ``groups`` or fewer than four
+        of them.
 
     Raises:
         ConfigError: shapes differ, or a vector is zero.
     """
-    a, a_error, b, b_error, probes = _pair(u, v)
-    norms = torch.linalg.vector_norm(a), torch.linalg.vector_norm(b)
-    if min(norms) == 0:
+    a, b, _ = _pair(u, v)
+    if not (a.any() and b.any()):
         raise ConfigError("the cosine distance from a zero vector is undefined: that preconditioner is all zero")
+    return _estimate(_cosine, u, v)
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
     # ½‖a/‖a‖ − b/‖b‖‖², which keeps its digits where 1 − cos would cancel
-    x, y = a / norms[0], b / norms[1]
-    distance = 0.5 * (x - y).square().sum()
-    cosine = 1 - distance
-    variance = ((y - cosine * x) / norms[0] * a_error).square().sum()
-    variance = variance + ((x - cosine * y) / norms[1] * b_error).square().sum()
-    return Estimate(distance.item(), variance.sqrt().item(), probes)
+    x, y = a / torch.linalg.vector_norm(a), b / torch.linalg.vector_norm(b)
+    return 0.5 * (x - y).square().sum().item()
 
 
 def log_dispersion(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
@@ -88,7 +115,8 @@ def log_dispersion(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
 
     All entries weigh the same, however small; scaling u or v changes nothing. An entry that is zero in both
     is left out, one that is zero in only one makes the dispersion infinite. Noise in u and v adds to it:
-    compare with the ``log_dispersion`` of :func:`noise_floor`.
+    compare with the ``log_dispersion`` of :func:`noise_floor`. The error bar is made as that of
+    :func:`cosine_distance`.
 
     Args:
         u: flat vector without negative entries, shape ``(N,)``, or an :class:`Estimate` of one.
@@ -97,27 +125,26 @@ def log_dispersion(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
     Raises:
         ConfigError: shapes differ, an entry is negative, or fewer than two entries are left.
     """
-    a, a_error, b, b_error, probes = _pair(u, v)
+    a, b, _ = _pair(u, v)
     if (a < 0).any() or (b < 0).any():
         raise ConfigError("the log-dispersion needs vectors without negative entries: take the absolute value")
+    live = int(((a > 0) | (b > 0)).sum())
+    if live < 2:
+        raise ConfigError(f"the log-dispersion needs at least two entries that are not zero, got {live}")
+    return _estimate(_log_spread, u, v)
+
+
+def _log_spread(a: Tensor, b: Tensor) -> float:
     live = (a > 0) | (b > 0)
-    a, b, a_error, b_error = a[live], b[live], a_error[live], b_error[live]
-    if len(a) < 2:
-        raise ConfigError(f"the log-dispersion needs at least two entries that are not zero, got {len(a)}")
-    if not ((a > 0) & (b > 0)).all():
-        return Estimate(math.inf, math.inf, probes)
-    x = (a / b).log()
-    centred = x - x.mean()
-    dispersion = centred.square().mean().sqrt()
-    noise = (a_error / a).square() + (b_error / b).square()
-    error = (centred.square() * noise).sum().sqrt() / (len(x) * dispersion) if dispersion > 0 else dispersion
-    return Estimate(dispersion.item(), error.item(), probes)
+    return (a[live] / b[live]).log().std(correction=0).item() if (a > 0).equal(b > 0) else math.inf
 
 
 def noise_floor(u: Estimate) -> dict[str, float]:
     """What the error bars of an estimate alone put between it and the truth.
 
-    For D_E from k Gaussian probes the cosine distance is about 1/(4k), for D_J it can be many times that.
+    For D_E from k Gaussian probes the cosine distance is about 1/(4k) where the entries' errors are independent,
+    for D_J it can be many times that. A part of the error that all entries share, such as a common factor, does
+    not count: with ``groups`` it is measured and taken out, without them the entries count as independent.
 
     Args:
         u: an estimate of a preconditioner, e.g. ``diag_squared(...).sqrt()``.
@@ -127,10 +154,24 @@ def noise_floor(u: Estimate) -> dict[str, float]:
     """
     value, error, _ = _parts(u, "u")
     live = value > 0
-    relative = (error[live] / value[live]).square().mean().sqrt().item() if live.any() else math.inf
-    along = torch.dot(value, error.square() * value) / value.square().sum()  # noise along u turns nothing
-    across = error.square().sum() - along
-    return {"cosine": 0.5 * (across / value.square().sum()).item(), "log_dispersion": relative}
+    if not live.any():
+        return {"cosine": math.inf, "log_dispersion": math.inf}
+    along = _variance_along(u, error, value / torch.linalg.vector_norm(value))  # noise along u turns nothing
+    across = (error.square().sum() - along).clamp(min=0) / value.square().sum()
+    inverse = torch.where(live, 1 / value, 0.0)
+    common = _variance_along(u, error, inverse / live.sum())  # noise in the mean of the logarithms
+    spread = ((error * inverse).square().sum() / live.sum() - common).clamp(min=0).sqrt()
+    return {"cosine": 0.5 * across.item(), "log_dispersion": spread.item()}
+
+
+def _variance_along(u: Estimate, error: Tensor, direction: Tensor) -> Tensor:
+    """Variance of direction · u."""
+    error_along = math.inf
+    if u.groups is not None:
+        error_along = half_sample_error(lambda x: torch.dot(direction, x).item(), u.groups)
+    if not math.isfinite(error_along):
+        return (direction * error).square().sum()
+    return torch.as_tensor(error_along**2, dtype=error.dtype, device=error.device)
 
 
 def compare(u: Tensor | Estimate, reference: Tensor | Estimate) -> PreconditionerDistance:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from esgd.half_samples import Groups, ProbeGroups
 
 __all__ = ["Estimate", "RunningMoments"]
 
@@ -22,11 +24,15 @@ class Estimate:
             parameters (``operator.space.named(value)`` gives it by name, in their shapes).
         stderr: its standard error, of the same kind; infinite after a single probe, which carries none.
         num_probes: how many products with the Hessian stand behind it.
+        groups: the groups of probes behind a vector, from which :func:`esgd.estimators.compare` takes its
+            error bars; None for floats, for estimates made by hand, and where
+            the groups would need more than 256 MB.
     """
 
     value: Any
     stderr: Any
     num_probes: int
+    groups: ProbeGroups | None = field(default=None, repr=False)
 
     @property
     def relative_error(self) -> float:
@@ -42,20 +48,20 @@ class Estimate:
         The root of an unbiased estimate is biased low: see :func:`esgd.estimators.root_bias`.
         """
         value = torch.as_tensor(self.value, dtype=torch.float64 if _is_float(self.value) else None)
-        root = value.clamp(min=0).sqrt()
+        root = _root(value)
         error = torch.as_tensor(self.stderr, dtype=value.dtype, device=value.device)
         # where the root is zero the delta method fails: there the error bar is the root of the error bar
         error = torch.where(root > 0, error / (2 * root), error.sqrt())
-        return self._like(root, error)
+        if _is_float(self.value):
+            return Estimate(root.item(), error.item(), self.num_probes)
+        return Estimate(root, error, self.num_probes, self._then(_root))
 
     def abs(self) -> Estimate:
         """The absolute value, with the same error bar."""
-        return Estimate(abs(self.value), self.stderr, self.num_probes)
+        return Estimate(abs(self.value), self.stderr, self.num_probes, self._then(torch.abs))
 
-    def _like(self, value: Tensor, error: Tensor) -> Estimate:
-        if _is_float(self.value):
-            return Estimate(value.item(), error.item(), self.num_probes)
-        return Estimate(value, error, self.num_probes)
+    def _then(self, function: Callable[[Tensor], Tensor]) -> ProbeGroups | None:
+        return None if self.groups is None else self.groups.then(function)
 
     def __repr__(self) -> str:
         if _is_float(self.value):
@@ -64,6 +70,10 @@ class Estimate:
             f"Estimate({tuple(self.value.shape)} entries, relative error {self.relative_error:.2g}, "
             f"num_probes={self.num_probes})"
         )
+
+
+def _root(x: Tensor) -> Tensor:
+    return x.clamp(min=0).sqrt()
 
 
 def _is_float(value: Any) -> bool:
@@ -80,9 +90,13 @@ class RunningMoments:
     Args:
         shape: of a sample; ``()`` for scalars.
         device: where the two sums lie. They are float64 where the device has it.
+        groups: takes the samples as well, for ``Estimate.groups`` of a vector; not part of :meth:`state`.
     """
 
-    def __init__(self, shape: tuple[int, ...] = (), device: torch.device | str = "cpu"):
+    def __init__(
+        self, shape: tuple[int, ...] = (), device: torch.device | str = "cpu", groups: Groups | None = None
+    ):
+        self.groups = groups
         dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
         self.count = 0
         self.mean = torch.zeros(shape, dtype=dtype, device=device)
@@ -95,6 +109,8 @@ class RunningMoments:
         delta = x - self.mean
         self.mean.add_(delta, alpha=1 / self.count)
         self._squares.addcmul_(delta, x - self.mean)
+        if self.groups is not None:
+            self.groups.add(torch.as_tensor(sample))
 
     def variance(self) -> Tensor:
         """Unbiased variance of one sample; infinite for fewer than two samples."""
@@ -107,7 +123,8 @@ class RunningMoments:
         error = (self.variance() / self.count).sqrt() if self.count else self.variance()
         if self.mean.ndim == 0:
             return Estimate(self.mean.item(), error.item(), self.count * probes_per_sample)
-        return Estimate(self.mean.clone(), error, self.count * probes_per_sample)
+        groups = None if self.groups is None else self.groups.snapshot()
+        return Estimate(self.mean.clone(), error, self.count * probes_per_sample, groups)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs."""

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from esgd.cross_batch import cross_diag_squared
@@ -24,12 +25,14 @@ from esgd.dominance import DominanceSums, dominance_plugin, dominance_squared
 from esgd.errors import ConfigError
 from esgd.estimate import Estimate, RunningMoments
 from esgd.flat import dot
+from esgd.half_samples import Groups
 from esgd.operator_base import CurvatureOperator
 from esgd.probes import draw
 from esgd.probing import check_counts, probe_products, until
-from esgd.spectrum import abs_products
+from esgd.spectrum import lanczos_many
 
 __all__ = [
+    "AbsEstimate",
     "Diagonals",
     "Estimate",
     "PreconditionerDistance",
@@ -69,6 +72,30 @@ class Diagonals:
     dominance_plugin: Estimate
 
 
+@dataclass(frozen=True, eq=False)
+class AbsEstimate(Estimate):
+    """What :func:`diag_abs` returns: an :class:`Estimate` with two errors.
+
+    Attributes:
+        truncation: how far the value with all steps lies from that with half of them, entry by entry, an
+            :class:`Estimate` of its own from the same probes. The kink of |λ| at zero makes the error fall like one
+            over the steps, so that this is about the error that is left; more probes do not lower it.
+    """
+
+    truncation: Estimate | None = None
+
+    @property
+    def relative_truncation(self) -> float:
+        """‖truncation‖ / ‖value‖, to hold beside ``relative_error``; its noise is in it as well."""
+        return Estimate(self.value, self.truncation.value, self.num_probes).relative_error
+
+
+def _moments(operator: CurvatureOperator, shape: tuple[int, ...]) -> RunningMoments:
+    """Running moments of samples of ``shape``, a vector's with its groups of probes."""
+    groups = Groups.fitting(operator.num_params, operator.dtype) if shape else None
+    return RunningMoments(shape, operator.device, groups)
+
+
 def _mean(
     operator: CurvatureOperator,
     sample: Callable[[Tensor, Tensor], Tensor | float],
@@ -79,7 +106,7 @@ def _mean(
     rtol: float | None,
     probes_per_pass: int | None,
 ) -> Estimate:
-    moments = RunningMoments(shape, operator.device)
+    moments = _moments(operator, shape)
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:
             moments.add(sample(v, h))
@@ -170,8 +197,7 @@ def diagonals(
 
     Args and errors: as for :func:`diag`.
     """
-    size = operator.num_params
-    z_moments, squares = (RunningMoments((size,), operator.device) for _ in range(2))
+    z_moments, squares = (_moments(operator, (operator.num_params,)) for _ in range(2))
     energy, dominance = RunningMoments(), DominanceSums()
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:
@@ -196,32 +222,38 @@ def diag_abs(
     seed: int = 0,
     rtol: float | None = None,
     probes_per_pass: int = 1,
-) -> Estimate:
+) -> AbsEstimate:
     """The diagonal of |H|, E[v ⊙ |H| v], shape ``(N,)``, with |H| v from ``num_steps`` of Lanczos started at v.
 
     |H| is what the paper's §5 shows to be the ideal; §1 and §8.1 take equilibration for an estimate of its
-    diagonal, which it is not: diag|H| ≤ √diag(H²). The error bar covers the probes; the error of the Krylov space
-    is not in it and vanishes as ``num_steps`` grows (exactly at N steps).
+    diagonal, which it is not: diag|H| ≤ √diag(H²). The error bar covers the probes only; what the Krylov space
+    leaves out stands beside it as ``truncation`` and vanishes as ``num_steps`` grows (exactly at N steps).
 
     Args:
         operator: the matrix H.
         num_probes: how many probe vectors at most; each costs ``num_steps`` products.
-        num_steps: dimension of the Krylov space.
+        num_steps: dimension of the Krylov space, at least 2.
         probe: ``"rademacher"`` or ``"gaussian"``.
         seed: of the probes.
         rtol: stop once ‖stderr‖ ≤ rtol · ‖value‖.
         probes_per_pass: probes that share the passes; each holds ``num_steps`` vectors of N.
     """
     check_counts(num_probes=num_probes, probes_per_pass=probes_per_pass, num_steps=num_steps)
-    moments = RunningMoments((operator.num_params,), operator.device)
+    if num_steps < 2:
+        raise ConfigError(f"num_steps must be at least 2, to be compared with half of them, got {num_steps}")
+    shape = (operator.num_params,)
+    moments, differences = _moments(operator, shape), RunningMoments(shape, operator.device)
     for first in range(0, num_probes, probes_per_pass):
         indices = range(first, min(first + probes_per_pass, num_probes))
         starts = [operator.space.flatten(draw(probe, operator.params, seed, i)) for i in indices]
-        for v, h in zip(starts, abs_products(operator, starts, num_steps), strict=True):
+        for v, space in zip(starts, lanczos_many(operator, starts, num_steps), strict=True):
+            h = space.apply(torch.abs)
             moments.add(v * h)
+            differences.add(v * (h - space.head(num_steps // 2).apply(torch.abs)))
         if until(rtol, moments.estimate):
             break
-    return moments.estimate()
+    found = moments.estimate()
+    return AbsEstimate(found.value, found.stderr, found.num_probes, found.groups, differences.estimate())
 
 
 def root_bias(num_probes: int) -> float:

@@ -47,6 +47,12 @@ class Krylov:
         values, vectors = torch.linalg.eigh(self.matrix)
         return values, self.residual * vectors[-1].abs()
 
+    def head(self, num_steps: int) -> Krylov:
+        """The space of the first ``num_steps`` products only, or all of it if it has no more."""
+        m = min(num_steps, len(self.matrix))
+        residual = self.residual if m == len(self.matrix) else self.matrix[m, m - 1].item()
+        return Krylov(self.basis[:m], self.matrix[:m, :m], self.start_norm, residual)
+
     def apply(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """f(H) times the start, shape ``(N,)``, f taken entry by entry of the eigenvalues."""
         values, vectors = torch.linalg.eigh(self.matrix)

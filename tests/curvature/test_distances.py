@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
-from curvature_cases import quadratic, symmetric
+from curvature_cases import Net, quadratic, symmetric
 
 from esgd.errors import ConfigError
 from esgd.estimate import Estimate
-from esgd.estimators import compare, cosine_distance, diag, diag_squared, log_dispersion, noise_floor
+from esgd.estimators import (
+    compare,
+    cosine_distance,
+    diag,
+    diag_squared,
+    diagonals,
+    log_dispersion,
+    noise_floor,
+)
+from esgd.half_samples import Groups, half_sample_error
 
 
 def vector(*entries):
@@ -74,15 +84,87 @@ def test_the_constant_baseline_is_that_of_a_constant():
     assert found.constant_log_dispersion.value == pytest.approx(d.log().std(correction=0).item())
 
 
-def test_error_bars_are_those_of_repeated_measurements():
+@pytest.fixture(scope="module")
+def net():
+    """A real net's Hessian, whose rows share a few large columns: their entries err together."""
+    return quadratic(Net().dense())
+
+
+def spread_and_claims(found):
+    values = torch.tensor([f.value for f in found])
+    return values.std().item(), torch.tensor([f.stderr for f in found]).square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize("measure", [cosine_distance, log_dispersion])
+@pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
+@pytest.mark.parametrize("case", ["random matrix", "real net"])
+def test_error_bars_are_those_of_repeated_measurements(measure, probe, case, net):
     h = symmetric(60, 5) + 2 * torch.diag(torch.linspace(0, 3, 60, dtype=torch.float64))
-    constant = torch.ones(60, dtype=torch.float64)
-    runs = [diag_squared(quadratic(h), 60, probe="gaussian", seed=s).sqrt() for s in range(40)]
-    for measure in (cosine_distance, log_dispersion):
-        found = [measure(d, constant) for d in runs]
-        spread = torch.tensor([f.value for f in found]).std().item()
-        assert 0.5 < found[0].stderr / spread < 2
+    operator = net if case == "real net" else quadratic(h)
+    constant = torch.ones(operator.num_params, dtype=torch.float64)
+    runs = [diagonals(operator, 60, probe=probe, seed=s) for s in range(60)]
+    roots = [run.diag_squared.sqrt() for run in runs]
+    alone = [measure(d, constant) for d in roots]
+    joint = [measure(run.diag.abs(), d) for run, d in zip(runs, roots, strict=True)]
+    apart = [measure(a, b) for a, b in itertools.pairwise(roots)]
+    # the last is made of noise alone, and its error bar is wider than needed
+    for found, low, high in ((alone, 0.75, 1.35), (joint, 0.6, 1.4), (apart, 0.9, 2.1)):
+        spread, claimed = spread_and_claims(found)
+        assert low < claimed / spread < high
         assert found[0].num_probes == 60
+
+
+def test_an_error_bar_that_nothing_tells_is_infinite():
+    u = Estimate(vector(1, 2), vector(0.1, 0.1), 50)
+    for measure in (cosine_distance, log_dispersion):
+        assert measure(u, vector(1, 1)).stderr == math.inf  # no groups of probes
+        assert measure(vector(1, 2), vector(1, 1)).stderr == 0  # exact
+        assert measure(diag_squared(quadratic(symmetric(5)), 2).sqrt(), torch.ones(5)).stderr == math.inf
+
+
+def test_one_estimate_against_itself_has_no_distance_and_no_error(net):
+    d = diag_squared(net, 40).sqrt()
+    assert cosine_distance(d, d).value == cosine_distance(d, d).stderr == 0
+    # other counts: the sum of both sides' errors
+    fewer, truth = diag_squared(net, 20, seed=1).sqrt(), torch.ones(98, dtype=torch.float64)
+    both = cosine_distance(d, fewer).stderr
+    assert both == pytest.approx(cosine_distance(d, fewer.value).stderr + cosine_distance(d.value, fewer).stderr)
+    assert cosine_distance(d, truth).stderr == pytest.approx(cosine_distance(truth, d).stderr)
+
+
+@pytest.mark.parametrize("count", [8, 16, 20, 32, 50])
+def test_the_error_of_a_mean_is_its_standard_error(count):
+    # for a linear statistic: exact for balanced groups, and on average for all
+    samples = torch.randn(400, count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for run in samples:
+        groups = Groups()
+        for x in run:
+            groups.add(x)
+        errors.append(half_sample_error(lambda x: x.sum().item(), groups.snapshot()))
+    expected = math.sqrt(3 / count)
+    assert torch.tensor(errors).square().mean().sqrt().item() == pytest.approx(expected, rel=0.06)
+    if count == 16:
+        assert errors[0] == pytest.approx(samples[0].sum(1).std().item() / 4, rel=1e-10)
+
+
+def test_groups_of_probes_are_bounded_and_keep_what_they_gave_out(monkeypatch):
+    groups = Groups()
+    samples = symmetric(50, 0)
+    early = None
+    for i, x in enumerate(samples):
+        groups.add(x)
+        early = groups.snapshot() if i == 9 else early
+    assert len(groups.sums) <= 16
+    assert sum(groups.counts) == 50
+    assert torch.allclose(sum(groups.sums), samples.sum(0))
+    assert torch.allclose(sum(early.sums), samples[:10].sum(0))
+    mask = [True, False] * 5
+    assert torch.allclose(early.then(torch.abs).of(mask), samples[:10:2].mean(0).abs())
+    with pytest.raises(ConfigError, match="even number"):
+        Groups(5)
+    monkeypatch.setattr("esgd.half_samples.GROUP_BYTES", 100)
+    assert diag(quadratic(symmetric(5)), 4).groups is None
 
 
 @pytest.mark.claim("C2")
@@ -94,6 +176,17 @@ def test_the_noise_floor_of_equilibration_is_a_quarter_of_one_over_k(k):
     assert cosine_distance(estimate, truth).value == pytest.approx(1 / (4 * k), rel=0.15)
     assert noise_floor(estimate)["cosine"] == pytest.approx(1 / (4 * k), rel=0.15)
     assert noise_floor(estimate)["log_dispersion"] == pytest.approx(1 / math.sqrt(2 * k), rel=0.15)
+
+
+@pytest.mark.claim("C2")
+@pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
+def test_the_noise_floor_is_the_mean_distance_from_the_truth_also_on_a_real_net(net, probe):
+    truth = net.to_dense().square().sum(1).sqrt()
+    runs = [diag_squared(net, 100, probe=probe, seed=s).sqrt() for s in range(60)]
+    for name, measure in (("cosine", cosine_distance), ("log_dispersion", log_dispersion)):
+        found = sum(measure(u, truth).value for u in runs) / 60
+        floor = sum(noise_floor(u)[name] for u in runs) / 60
+        assert floor == pytest.approx(found, rel=0.2)
 
 
 @pytest.mark.claim("C2")

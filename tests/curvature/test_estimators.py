@@ -23,6 +23,7 @@ from esgd.estimators import (
     frobenius_squared,
 )
 from esgd.hvp import HessianOperator
+from esgd.probes import draw
 
 H = symmetric(40, 11)
 ROW, DIAGONAL = (H**2).sum(1), H.diagonal()
@@ -173,12 +174,23 @@ class TestDominance:
     @pytest.mark.claim("E6")
     def test_all_pairs_of_probes_give_the_energy_of_the_diagonal(self):
         h = symmetric(4, 7)
-        z = torch.stack([v * (h @ v) for v in rademacher_table(4)])
-        # two independent probes: every ordered pair, equal ones included
-        assert (z @ z.T).mean().item() == pytest.approx((h.diagonal() ** 2).sum().item(), rel=1e-10)
-        # the plug-in squares one probe: it adds the energy off the diagonal, divided by k = 1
-        off = (h**2).sum() - (h.diagonal() ** 2).sum()
-        assert z.square().sum(1).mean().item() == pytest.approx(((h.diagonal() ** 2).sum() + off).item(), rel=1e-10)
+        own, all_of_it = (h.diagonal() ** 2).sum().item(), (h**2).sum().item()
+        table = rademacher_table(4)
+
+        def sums_of(*probes):
+            sums = DominanceSums()
+            for v in probes:
+                sums.add(v * (h @ v), (h @ v).square().sum().item())
+            return sums, sum(t[2] for t in sums.tallies) / sums.count  # and the mean of ‖Hv‖²
+
+        # two independent probes: every ordered pair, equal ones included; the numerator alone has the mean own
+        pairs = [sums_of(v, w) for v in table for w in table]
+        assert sum(s.squared().value * energy for s, energy in pairs) / len(pairs) == pytest.approx(own, rel=1e-10)
+        # the plug-in squares the mean of k probes: it adds the energy off the diagonal, divided by k
+        ones = [sums_of(v) for v in table]
+        plugin = [sum(s.plugin().value ** 2 * e for s, e in found) / len(found) for found in (ones, pairs)]
+        off = all_of_it - own
+        assert plugin == pytest.approx([own + off, own + off / 2], rel=1e-10)
 
     @pytest.mark.claim("E6")
     def test_a_zero_diagonal_reads_zero_where_the_plug_in_reads_ten_percent(self):
@@ -219,15 +231,14 @@ class TestDominance:
             DominanceSums(groups)
 
     @pytest.mark.claim("E6b")
-    def test_one_over_root_n_for_a_million_is_a_tenth_of_a_percent(self):
-        assert 100 / math.sqrt(1e6) == pytest.approx(0.1)
-        assert 100 / math.sqrt(1e8) == pytest.approx(0.01)
-        # and so for matrices: d² of N(0, 1) entries is 1/N
-        n = 400
-        a = torch.randn(n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        d2 = dominance_squared(quadratic((a + a.T) / 2 + 0), 400)
-        expected = (((a + a.T) / 2).diagonal() ** 2).sum() / (((a + a.T) / 2) ** 2).sum()
-        assert abs(d2.value - expected) < 4 * d2.stderr
+    def test_entries_of_one_size_have_dominance_one_over_root_n(self):
+        # symmetric matrices with all entries of one variance: d² = 1/N, so d is a tenth of a percent at a million
+        for n in (50, 200):
+            a = torch.randn(n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+            h = torch.triu(a) + torch.triu(a, 1).T
+            d2 = dominance_squared(quadratic(h), 400)
+            assert abs(d2.value - 1 / n) < 4 * d2.stderr
+            assert d2.stderr < 0.3 / n
 
 
 class TestCrossBatch:
@@ -279,6 +290,31 @@ class TestDiagAbs:
         exact = truth.diagonal()
         assert (dense.diagonal().abs() <= exact + 1e-12).all()
         assert (exact <= dense.square().sum(1).sqrt() + 1e-12).all()
+
+    @pytest.mark.parametrize("num_steps", [6, 12, 24])
+    def test_the_truncation_figure_is_about_the_error_of_the_krylov_space(self, num_steps):
+        dense = Net().dense()
+        values, vectors = torch.linalg.eigh(dense)
+        absolute = (vectors * values.abs()) @ vectors.T
+        operator = quadratic(dense)
+        estimate = diag_abs(operator, 200, num_steps=num_steps, probes_per_pass=50)
+        # the truth from the same probes: what is left is the Krylov space's doing
+        same = torch.stack([operator.space.flatten(draw("rademacher", operator.params, 0, i)) for i in range(200)])
+        left = (estimate.value - (same * (same @ absolute)).mean(0)).norm() / estimate.value.norm()
+        assert 0.5 < estimate.relative_truncation / left < 20
+        assert estimate.truncation.num_probes == estimate.num_probes == 200
+
+    def test_more_probes_lower_the_error_bar_and_not_the_truncation(self):
+        operator = quadratic(Net().dense())
+        few, many = (diag_abs(operator, k, num_steps=6, probes_per_pass=50) for k in (50, 800))
+        assert many.relative_error < few.relative_error / 2.5
+        assert many.relative_truncation > few.relative_truncation / 2.5
+        deep = diag_abs(operator, 50, num_steps=60, probes_per_pass=50)
+        assert deep.relative_truncation < few.relative_truncation / 3
+
+    def test_there_is_nothing_to_compare_one_step_with(self):
+        with pytest.raises(ConfigError, match="num_steps must be at least 2"):
+            diag_abs(quadratic(H), 4, num_steps=1)
 
 
 def test_a_real_net_s_diagonals_within_their_error_bars():
