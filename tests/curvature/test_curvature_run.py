@@ -95,18 +95,34 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(whole, tmp_path, after, mo
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_kill_9_costs_nothing_but_time(whole, tmp_path):
-    command = [sys.executable, "-m", "esgd.curvature_run", "mnist-10k", "--probes", "12", "--epochs", "1"]
-    command += ["--batch-size", "100", "--probes-per-pass", "4", "--sizes", "784,8,3", "--examples", "600"]
+    # the command, with a pause after each checkpoint, so that the kill comes while there is work left
+    program = """if True:
+        import sys, time
+        from esgd import curvature_run
+        keep = curvature_run.write_progress
+        def slow(*arguments):
+            line = keep(*arguments)
+            print(line, flush=True)
+            time.sleep(0.3)
+            return line
+        curvature_run.write_progress = slow
+        sys.exit(curvature_run.main())
+    """
+    command = [sys.executable, "-c", program, *SMALL.command().split()[3:]]
     command += ["--runs", str(tmp_path), "--checkpoint-every", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    assert "% done" in process.stdout.readline()
+    for _ in range(4):
+        assert "% done" in process.stdout.readline()
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     process.stdout.close()
-    checkpoint = tmp_path / SMALL.name() / "checkpoint.pt"
-    assert checkpoint.exists()
-    assert same(measure_curvature(SMALL, root=tmp_path), whole[0])
+    folder = tmp_path / SMALL.name()
+    assert 0 < json.loads((folder / "progress.json").read_text())["share"] < 1
+    assert (folder / "checkpoint.pt").exists()
+    resumed = measure_curvature(SMALL, root=tmp_path)
+    assert resumed.resumes == 1
+    assert same(resumed, whole[0])
 
 
 def test_two_at_a_time_are_refused(tmp_path):
