@@ -31,7 +31,7 @@ from esgd.runs import RunFolder
 from esgd.seeding import batch_order
 from esgd.workload import workload
 
-__all__ = ["CurvatureConfig", "main", "measure_curvature"]
+__all__ = ["CurvatureConfig", "main", "measure_curvature", "measured_net"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def measure_curvature(
     task = workload(config.workload)
     images = task.data(device=device, progress=False).images[: config.examples]
     with folder.locked():
-        net, loss = _weights(config, folder, images)
+        net, loss = measured_net(config, folder, images)
         operator = HessianOperator(
             lambda batch: task.loss(net(batch), batch),
             net.named_parameters(),
@@ -141,7 +141,7 @@ def measure_curvature(
     return tally
 
 
-def _weights(config: CurvatureConfig, folder: RunFolder, images: Tensor) -> tuple[Autoencoder, float]:
+def measured_net(config: CurvatureConfig, folder: RunFolder, images: Tensor) -> tuple[Autoencoder, float]:
     """The net to measure, trained once and kept beside the run, and its loss."""
     path = folder.path / "weights.pt"
     settings = {"workload": config.workload, "epochs": config.epochs, "lr": config.lr, "seed": config.seed}
