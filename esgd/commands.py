@@ -27,6 +27,9 @@ app = typer.Typer(
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1… or mps; auto takes the fastest there is.")]
 Runs = Annotated[Path | None, typer.Option(help="Folder of the runs (default: ESGD_RUNS, else the user's cache).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Snapshots = Annotated[
+    int | None, typer.Option(help="Keep weights and preconditioner every so many epochs, for esgd measure.")
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,6 +67,7 @@ def train(
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     eval_every: Annotated[int, typer.Option(help="Epochs between two evaluations.")] = 1,
     checkpoint_every: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 1,
+    snapshot_every: Snapshots = None,
     name: Annotated[str | None, typer.Option(help="Name of the run (default: made from the settings).")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
     device: Device = "auto",
@@ -105,6 +109,7 @@ def train(
             progress=not quiet,
             should_stop=lambda: signalled() or time.monotonic() > deadline,
             checkpoint_every=checkpoint_every,
+            snapshot_every=snapshot_every,
         )
     last = result.records[-1]
     summary = f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
@@ -164,6 +169,7 @@ def reproduce(
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Export what there is to this folder at the end.")] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
+    snapshot_every: Snapshots = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
     device: Device = "auto",
     runs: Runs = None,
@@ -187,6 +193,7 @@ def reproduce(
                 device=device,
                 progress=not quiet,
                 should_stop=lambda: signalled() or time.monotonic() > deadline,
+                snapshot_every=snapshot_every,
             )
         if results is not None:
             for path in export(plan, results, root=runs):
@@ -194,6 +201,37 @@ def reproduce(
     signalled.exit_if_received("stopped and saved; the same command goes on from here")
     if not (done or export_only):
         print("time is up; the same command goes on from here")
+
+
+@app.command()
+def defaults(
+    results: Annotated[Path | None, typer.Option(help="Export to this folder when all is done.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    device: Device = "auto",
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Tune every method by the same small budget: where the defaults come from. Resumable."""
+    from esgd.defaults import BUDGET, export_defaults, run_defaults
+    from esgd.paths import runs_dir
+
+    root = runs_dir() if runs is None else runs
+    deadline = _deadline(minutes)
+    with StopSignal() as signalled:
+        done = run_defaults(
+            BUDGET,
+            root,
+            device=device,
+            progress=not quiet,
+            should_stop=lambda: signalled() or time.monotonic() > deadline,
+            say=lambda line: print(line, flush=True),
+        )
+    signalled.exit_if_received("stopped; the same command goes on from here")
+    if not done:
+        print("time is up; the same command goes on from here")
+    elif results is not None:
+        for path in export_defaults(BUDGET, results, root):
+            print(f"wrote {path}")
 
 
 @app.command()

@@ -1,0 +1,92 @@
+"""The protocol that chooses the defaults."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from esgd.config import METHODS
+from esgd.defaults import (
+    BEFORE,
+    BUDGET,
+    Budget,
+    candidates,
+    chosen,
+    export_defaults,
+    newcomer,
+    run_defaults,
+    scores,
+)
+from esgd.errors import ConfigError
+from esgd.runs import RunFolder, read_csv
+from esgd.spaces import space
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gets_one_rate_in_each_twelfth_of_three_decades(method):
+    found = candidates(BUDGET, method)
+    low, high = space("wide", method).lr
+    assert math.log10(high / low) == pytest.approx(3)
+    strata = [math.floor(BUDGET.trials * math.log(c["lr"] / low) / math.log(high / low)) for c in found]
+    assert strata == list(range(12))
+    for name in ("damping", "decay"):
+        values = getattr(space("wide", method), name)
+        counts = [sum(c.get(name) == value for c in found) for value in values]
+        assert sum(counts) == (12 if values else 0)
+        assert not counts or max(counts) - min(counts) <= 1
+
+
+def rows(stage: str, losses: dict[str, list[float]], **changes) -> list[dict]:
+    return [
+        {"stage": stage, "method": "esgd", "workload": name, "trial": trial, "loss": loss, "seed": 0}
+        | {"lr": 0.0123 * 10**trial, "damping": 10.0**-trial, "decay": None}
+        | changes
+        for name, values in losses.items()
+        for trial, loss in enumerate(values)
+    ]
+
+
+def test_the_score_is_the_worst_relative_loss_over_the_workloads():
+    table = rows("search", {"a": [10.0, 11.0, math.inf], "b": [4.0, 2.0, 3.0]})
+    assert scores(table, "esgd", "search") == {0: 2.0, 1: 1.1, 2: math.inf}
+    assert newcomer(table, "esgd") == {"lr": 0.1, "damping": 0.1}
+    with pytest.raises(ConfigError, match="diverged"):
+        scores(rows("search", {"a": [math.inf]}), "esgd", "search")
+
+
+@pytest.mark.parametrize(("challenger", "wins"), [(98.5, True), (99.5, False), (101.0, False), (math.inf, False)])
+def test_the_newcomer_must_be_better_by_the_margin(challenger, wins):
+    table = rows("search", {"a": [1.0, 2.0]}) + rows("final", {"a": [100.0, challenger]})
+    assert chosen(table, "esgd") == ({"lr": 0.01, "damping": 1.0} if wins else BEFORE["esgd"])
+
+
+def test_seeds_of_the_final_are_averaged():
+    table = rows("final", {"a": [100.0, 90.0]}) + rows("final", {"a": [100.0, 130.0]}, seed=1)
+    assert scores(table, "esgd", "final") == {0: 1.0, 1: 1.1}
+
+
+def test_stopped_anywhere_it_goes_on_and_exports_only_when_it_is_done(tiny, tmp_path):
+    budget = Budget({"tiny": 1}, trials=2, seeds=(0,), methods=("sgd", "esgd"))
+    said = []
+    for _ in range(200):  # one step a session
+        steps = iter([False] * 2)
+        if run_defaults(
+            budget,
+            tmp_path / "stops",
+            device="cpu",
+            progress=False,
+            should_stop=lambda s=steps: next(s, True),
+            say=said.append,
+        ):
+            break
+        with pytest.raises(ConfigError, match="go on with"):
+            export_defaults(budget, tmp_path / "early", tmp_path / "stops")
+    assert len(said) == budget.runs == 8
+    assert run_defaults(budget, tmp_path / "straight", device="cpu", progress=False, say=said.append)
+    export_defaults(budget, tmp_path / "out", tmp_path / "stops")
+    table = read_csv(tmp_path / "out" / "runs.csv")
+    assert table == read_csv(RunFolder("defaults", tmp_path / "straight").records)
+    manifest = RunFolder("out", tmp_path).manifest()
+    assert manifest["chosen"] == {method: chosen(table, method) for method in budget.methods}
+    assert manifest["started"] <= manifest["ended"]
