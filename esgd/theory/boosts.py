@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from esgd.errors import ConfigError
-from esgd.theory.matrices import check_symmetric
+from esgd.theory.matrices import nonsingular_eigh
 
 __all__ = ["frobenius_condition", "hyperbolic_boost", "ideal_preconditioner"]
 
@@ -20,10 +20,16 @@ def frobenius_condition(X: ArrayLike) -> float:
 
     Args:
         X: nonsingular, shape (N, N), symmetric or not.
+
+    Raises:
+        ConfigError: X not square, or singular to rounding.
     """
-    sv = np.linalg.svd(np.asarray(X, dtype=np.float64), compute_uv=False)
-    if sv[-1] == 0:
-        raise ConfigError("a singular matrix has no condition number: its smallest singular value is 0")
+    X = np.asarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[0] != X.shape[1] or X.shape[0] == 0:
+        raise ConfigError(f"X must be a square matrix, but its shape is {X.shape}")
+    sv = np.linalg.svd(X, compute_uv=False)
+    if sv[-1] <= len(sv) * np.finfo(np.float64).eps * sv[0]:
+        raise ConfigError("a singular matrix has no κ_F: its smallest singular value is 0 to rounding")
     return float(np.sqrt((sv**2).sum() * (1 / sv**2).sum()))
 
 
@@ -51,9 +57,7 @@ def hyperbolic_boost(H: ArrayLike, X: ArrayLike | None) -> Array:
     Raises:
         ConfigError: H singular, or X of another shape.
     """
-    values, vectors = np.linalg.eigh(check_symmetric(H))
-    if np.abs(values).min() <= np.finfo(float).eps * np.abs(values).max():
-        raise ConfigError("H must be nonsingular: an eigenvalue is zero to rounding, so |H|⁻¹ does not exist")
+    values, vectors = nonsingular_eigh(H)
     order = np.concatenate([np.flatnonzero(values > 0)[::-1], np.flatnonzero(values < 0)])
     values, vectors = values[order], vectors[:, order]
     p, n = int((values > 0).sum()), len(values)

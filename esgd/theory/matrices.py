@@ -20,6 +20,7 @@ __all__ = [
     "equilibration_diagonal",
     "jacobi_diagonal",
     "left_scaled",
+    "nonsingular_eigh",
     "spectrum_condition",
     "two_sided",
 ]
@@ -36,8 +37,10 @@ def check_symmetric(matrix: ArrayLike, name: str = "H", *, rtol: float = 1e-10) 
         rtol: largest asymmetry allowed, relative to the largest entry.
 
     Raises:
-        ConfigError: not square, not finite or not symmetric.
+        ConfigError: not real, not square, not finite or not symmetric.
     """
+    if np.iscomplexobj(matrix):
+        raise ConfigError(f"{name} must be real, but it is complex: a Hessian of a real loss has real entries")
     out = np.asarray(matrix, dtype=np.float64)
     if out.ndim != 2 or out.shape[0] != out.shape[1] or out.shape[0] == 0:
         raise ConfigError(f"{name} must be a square matrix, but its shape is {out.shape}")
@@ -50,6 +53,20 @@ def check_symmetric(matrix: ArrayLike, name: str = "H", *, rtol: float = 1e-10) 
             f"use ({name} + {name}.T) / 2 if that is rounding only"
         )
     return out
+
+
+def nonsingular_eigh(H: ArrayLike, name: str = "H") -> tuple[Array, Array]:
+    """Eigenvalues (N,) in ascending order and eigenvectors (N, N) of a symmetric matrix that has an inverse.
+
+    Raises:
+        ConfigError: what :func:`check_symmetric` refuses, or an eigenvalue that is zero to rounding: below N
+            times the machine precision, relative to the largest.
+    """
+    values, vectors = np.linalg.eigh(check_symmetric(H, name))
+    sizes = np.abs(values)
+    if sizes.min() <= len(values) * np.finfo(np.float64).eps * sizes.max():
+        raise ConfigError(f"{name} must be nonsingular, but an eigenvalue is zero to rounding: it has no inverse")
+    return values, vectors
 
 
 def abs_matrix(H: ArrayLike) -> Array:

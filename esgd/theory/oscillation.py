@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from esgd.errors import ConfigError
-from esgd.theory.matrices import check_symmetric
+from esgd.theory.matrices import check_symmetric, nonsingular_eigh
 
 __all__ = ["Cycle", "Majorant", "run_rmsprop", "trace_minimal_majorant", "two_cycles"]
 
@@ -20,6 +20,8 @@ def run_rmsprop(
     H: ArrayLike, start: ArrayLike, lr: float, alpha: float, steps: int, *, v: ArrayLike | None = None
 ) -> tuple[Array, Array]:
     """RMSProp without damping or noise on ½ΔᵀHΔ: v ← αv + (1 − α)g², Δ ← Δ − ε g/√v (Eq. 2, sign corrected).
+
+    An entry whose gradient has been zero all along (v = g = 0) stays where it is.
 
     Args:
         H: symmetric, shape (N, N).
@@ -41,7 +43,7 @@ def run_rmsprop(
     for _ in range(steps):
         g = H @ delta
         average = alpha * average + (1 - alpha) * g**2
-        delta = delta - lr * g / np.sqrt(average)
+        delta = delta - lr * np.divide(g, np.sqrt(average), out=np.zeros_like(g), where=average > 0)
         path.append(delta)
         averages.append(average)
     return np.array(path), np.array(averages)
@@ -62,7 +64,7 @@ class Cycle:
     largest: float
 
     def is_stable(self, alpha: float) -> bool:
-        """Whether small disturbances die out: largest < 1 + 1/α (Theorem O, b)."""
+        """Whether small disturbances die out in the linearised method: largest < 1 + 1/α (Theorem O, b)."""
         return alpha * self.largest < alpha + 1
 
 
@@ -71,8 +73,21 @@ def two_cycles(H: ArrayLike, lr: float) -> list[Cycle]:
 
     Args:
         H: symmetric positive definite, shape (N, N), N ≤ 16.
-        lr: ε.
+        lr: ε > 0.
+
+    Returns:
+        At least one: the sign vector with the largest sᵀHs, and every other one with sign(Hs) = s.
+
+    Raises:
+        ConfigError: H not positive definite or too large, or a rate that is not positive.
     """
+    values, _ = nonsingular_eigh(H)
+    if values[0] < 0:
+        raise ConfigError(
+            f"H must be positive definite, but its smallest eigenvalue is {values[0]:.3g}: Theorem O asks for it"
+        )
+    if not lr > 0:
+        raise ConfigError(f"lr must be positive, but it is {lr}")
     H = check_symmetric(H)
     n = len(H)
     if n > 16:
@@ -123,6 +138,8 @@ def trace_minimal_majorant(
     """
     A = check_symmetric(A, "A")
     n = len(A)
+    if not A.any():
+        return Majorant(np.zeros(n), np.eye(n), 0.0)
     shift = max(0.0, -float(np.linalg.eigvalsh(A)[0])) + 1e-3 * float(np.abs(A).max())
     work = A + shift * np.eye(n)  # X has unit diagonal: the shift moves both optima by n · shift
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from esgd.errors import ConfigError
-from esgd.theory.matrices import check_symmetric
+from esgd.theory.matrices import nonsingular_eigh
 
 __all__ = ["StepPair", "newton_and_saddle_free"]
 
@@ -38,8 +38,11 @@ class StepPair:
         return 2 * self.step * self.negative_gain - lipschitz / 3 * (self.step * self.radius) ** 3
 
     def safe_step(self, lipschitz: float) -> float:
-        """Largest α at which the bound promises that the saddle-free step is no worse: α²Lr³ ≤ 6S."""
-        if lipschitz * self.radius == 0:
+        """Largest α at which the theorem promises that the saddle-free step is no worse: α²Lr³ ≤ 6S.
+
+        Infinite also for S = 0, where the two steps are one, and for L = 0, a quadratic.
+        """
+        if lipschitz * self.radius == 0 or self.negative_gain == 0:
             return np.inf
         return float(np.sqrt(6 * self.negative_gain / (lipschitz * self.radius**3)))
 
@@ -55,14 +58,12 @@ def newton_and_saddle_free(H: ArrayLike, g: ArrayLike, step: float = 1.0) -> Ste
     Raises:
         ConfigError: H singular, shapes that do not match, or a step that is not positive.
     """
-    H, g = check_symmetric(H), np.asarray(g, dtype=np.float64)
-    if g.shape != (len(H),):
-        raise ConfigError(f"g must have shape ({len(H)},), but its shape is {g.shape}")
+    values, vectors = nonsingular_eigh(H)
+    g = np.asarray(g, dtype=np.float64)
+    if g.shape != values.shape:
+        raise ConfigError(f"g must have shape ({len(values)},), but its shape is {g.shape}")
     if not step > 0:
         raise ConfigError(f"step must be positive, but it is {step}")
-    values, vectors = np.linalg.eigh(H)
-    if np.abs(values).min() == 0:
-        raise ConfigError("H must be nonsingular: the Newton step does not exist")
     part = vectors.T @ g
     newton, saddle_free = -vectors @ (part / values), -vectors @ (part / np.abs(values))
     gain = float((part[values < 0] ** 2 / -values[values < 0]).sum())
