@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from esgd.config import METHODS
 from esgd.errors import ConfigError
 from esgd.figures.palette import LABELS, colour
+from esgd.figures.step_cost import at_measured_cost, sgd_step_seconds
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -22,8 +23,9 @@ X_AXES = {
     "epoch": "epochs",
     "step": "updates",
     "gradient_equivalents": "gradient-equivalents",
-    "seconds": "seconds of training",
+    "seconds": "seconds of training by the clock",
 }
+MEASURED = "seconds at a step's measured cost"  # instead of the clock, where the costs are known
 Y_AXES = {"loss": "cross-entropy (nats an example)", "squared_error": "squared error an example"}
 
 
@@ -62,6 +64,7 @@ def learning_curves(
     x: str = "epoch",
     y: str = "loss",
     overlay: Iterable[Record] = (),
+    costs: Mapping[str, float] | None = None,
     title: str | None = None,
     dark: bool = False,
 ) -> Figure:
@@ -72,6 +75,8 @@ def learning_curves(
         x: the axis to begin with, a key of :data:`X_AXES`.
         y: ``"loss"`` or ``"squared_error"``.
         overlay: rows of the reader's own run, drawn dashed: is it inside the band?
+        costs: cost of a method's step in SGD steps (:func:`esgd.figures.step_cost.step_costs`); the seconds are
+            then those of :func:`esgd.figures.step_cost.at_measured_cost`, not the clock's.
         title: of the figure.
         dark: colours for a dark ground.
 
@@ -85,6 +90,11 @@ def learning_curves(
     records = list(records)
     if not records:
         raise ConfigError("there are no records to draw: train first, or export the runs")
+    overlay, labels = list(overlay), dict(X_AXES)
+    if costs is not None:
+        sgd_step = sgd_step_seconds(records)
+        records, overlay = (at_measured_cost(rows, costs, sgd_step) for rows in (records, overlay))
+        labels["seconds"] = MEASURED
     try:
         import plotly.graph_objects as go
     except ImportError as error:
@@ -118,7 +128,7 @@ def learning_curves(
             )
         )
         places.append({axis: band[axis] for axis in X_AXES})
-    for rows, dashed in ((records, False), (list(overlay), True)):
+    for rows, dashed in ((records, False), (overlay, True)):
         for name, run in _by_run(rows).items():
             traces.append(_single(go, name, run, y, dashed=dashed, dark=dark))
             places.append({axis: [row[axis] for row in run] for axis in X_AXES})
@@ -131,11 +141,11 @@ def learning_curves(
             "method": "update",
             "args": [{"x": [place[axis] for place in places]}, {"xaxis.title.text": label}],
         }
-        for axis, label in X_AXES.items()
+        for axis, label in labels.items()
     ]
     figure.update_layout(
         title=title,
-        xaxis_title=X_AXES[x],
+        xaxis_title=labels[x],
         yaxis={"title": Y_AXES[y], "type": "log"},
         hovermode="closest",
         height=460,

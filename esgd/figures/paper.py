@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from esgd.errors import ConfigError
 from esgd.figures import fig1, fig2, fig3
 from esgd.figures.learning_curves import learning_curves
+from esgd.figures.step_cost import step_costs
 from esgd.runs import read_csv
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ["NUMBERS", "RESULTS", "paper_figure"]
 
 RESULTS = Path("results")
 NUMBERS = (1, 2, 3, 5)
+STEP_COSTS = RESULTS / "benchmarks" / "step-cpu.json"
 RECORDED = {3: RESULTS / "fig3" / "conditions.csv", 5: RESULTS / "fig5" / "curves" / "records.csv"}
 
 
@@ -46,4 +48,11 @@ def paper_figure(number: int, records: Path | None = None, *, x: str = "epoch", 
         raise ConfigError(f"{source} is not there: run this in the checkout, or name the table by --records")
     if number == 3:
         return fig3.figure(fig3.read_rows(source))
-    return learning_curves(read_csv(source), x=x, y=y)
+    rows = read_csv(source)
+    net = next((row["run"].split("-")[0] for row in rows), "")
+    return learning_curves(rows, x=x, y=y, costs=step_costs(STEP_COSTS, net) if _costs_apply(rows) else None)
+
+
+def _costs_apply(rows: list) -> bool:
+    """Whether the seconds can be those of a measured cost: the costs are here, and SGD gave the unit."""
+    return STEP_COSTS.exists() and any(row["method"] == "sgd" and row["step"] for row in rows)
