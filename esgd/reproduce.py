@@ -98,6 +98,7 @@ def reproduce(
     progress: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = print,
+    snapshot_every: int | None = None,
 ) -> bool:
     """Go on with a protocol from wherever it is.
 
@@ -109,6 +110,7 @@ def reproduce(
         progress: show progress bars.
         should_stop: asked before each step; True stops, resumable.
         say: told of what is done, one line each.
+        snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the first seed's runs only.
 
     Returns:
         Whether everything is done; False when it was stopped.
@@ -131,6 +133,7 @@ def reproduce(
                 progress=progress,
                 should_stop=should_stop,
                 checkpoint_every=plan.eval_every,
+                snapshot_every=snapshot_every if config.seed == plan.seeds[0] else None,
             )
             if result.status == "stopped":
                 return False

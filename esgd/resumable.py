@@ -15,6 +15,7 @@ from esgd.errors import ConfigError
 from esgd.nets import count_parameters
 from esgd.provenance import now, pick_device, provenance
 from esgd.runs import RunFolder
+from esgd.snapshots import check_interval, save_snapshot
 from esgd.train import Training, TrainResult, train
 from esgd.workload import workload
 
@@ -29,6 +30,7 @@ def train_in_folder(
     progress: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_every: int = 1,
+    snapshot_every: int | None = None,
 ) -> TrainResult:
     """Train with everything kept in a folder; a folder that holds a part of this run is gone on with.
 
@@ -43,12 +45,15 @@ def train_in_folder(
         progress: show a progress bar.
         should_stop: asked before each step; True stops the run there, resumable.
         checkpoint_every: epochs between two checkpoints.
+        snapshot_every: keep weights and preconditioner before the first epoch and after every so many, for
+            ``esgd measure`` (:mod:`esgd.snapshots`); it changes nothing in the run. None keeps none.
 
     Raises:
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
         DataError: the data are missing or damaged.
         EsgdError: the folder cannot be written, or another process is working in it.
     """
+    check_interval(snapshot_every)
     place = pick_device(device)
     with folder.locked():
         saved = _saved(config, folder, place)
@@ -60,13 +65,20 @@ def train_in_folder(
             training.load_state_dict(saved)
         folder.write_manifest(manifest)
 
+        def snapshot() -> None:
+            if snapshot_every is not None and training.position == 0 and training.epoch % snapshot_every == 0:
+                save_snapshot(training, folder, manifest["data"])
+
         def keep(training: Training) -> None:
+            snapshot()  # before the checkpoint: a kill in between makes it again
             if training.position == 0 and training.epoch % checkpoint_every and training.epoch < config.epochs:
                 return
             state = {"settings": config.settings(), "data": manifest["data"], **training.state_dict()}
             save_checkpoint(folder.checkpoint, state)
             folder.write_records(training.records)
 
+        if training.step == 0:
+            snapshot()
         result = train(
             config, data, progress=progress, on_checkpoint=keep, should_stop=should_stop, training=training
         )

@@ -1,0 +1,136 @@
+"""Snapshots along a run: the weights and the run's own preconditioner, for what is measured afterwards.
+
+A run that is asked for them keeps ``snapshots/epoch00010.pt`` and so on in its folder. They hold what a
+measurement needs and no more: they take no part in resuming the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from esgd.checkpoint import load_checkpoint, save_checkpoint
+from esgd.config import RunConfig
+from esgd.errors import CheckpointError, ConfigError
+from esgd.nets import Autoencoder
+from esgd.runs import RunFolder
+from esgd.train import Training
+from esgd.workload import workload
+
+__all__ = ["Snapshot", "list_snapshots", "load_snapshot", "own_preconditioner", "save_snapshot"]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A run at one moment.
+
+    Attributes:
+        run: name of the run.
+        config: its settings; ``epochs`` is the snapshot's own.
+        data: name, number of examples, source and SHA-256 of its training set.
+        epoch: epochs trained so far.
+        step: updates so far.
+        net: the net with the weights of that moment.
+        preconditioner: the undamped diagonal that the optimizer would have divided by next, by parameter name;
+            None for SGD, which has none, and before the first step.
+    """
+
+    run: str
+    config: RunConfig
+    data: dict[str, Any]
+    epoch: int
+    step: int
+    net: Autoencoder
+    preconditioner: dict[str, Tensor] | None
+
+
+def own_preconditioner(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, Tensor] | None:
+    """The diagonal D of an optimizer's step ε g/(D + λ), undamped, by parameter name.
+
+    √(D/k) of ESGD (Algorithm 1), |S/k| of Jacobi (§6), √v of RMSProp (Eq. 2) and Adam's bias-corrected √v.
+
+    Returns:
+        One tensor a parameter, of its shape; None where the optimizer has no diagonal (yet).
+    """
+    found = {}
+    for name, p in net.named_parameters():
+        state = optimizer.state.get(p, {})
+        if "curvature" in state:
+            found[name] = optimizer.diagonal(p)
+        elif "square_avg" in state:
+            found[name] = state["square_avg"].sqrt()
+        elif "exp_avg_sq" in state:
+            beta = optimizer.param_groups[0]["betas"][1]
+            found[name] = (state["exp_avg_sq"] / (1 - beta ** float(state["step"]))).sqrt()
+    return found or None
+
+
+def _path(folder: RunFolder, epoch: int) -> Path:
+    return folder.path / "snapshots" / f"epoch{epoch:05d}.pt"
+
+
+def save_snapshot(training: Training, folder: RunFolder, data: dict[str, Any]) -> Path:
+    """Keep the run as it is now, atomically, and return the file.
+
+    Args:
+        training: the run, at the end of an epoch or before its first.
+        folder: the run's folder.
+        data: what the manifest says of the training set.
+
+    Raises:
+        CheckpointError: the disk is full, or the folder cannot be written.
+    """
+    path = _path(folder, training.epoch)
+    state = {
+        "kind": "snapshot",
+        "run": training.name,
+        "settings": training.config.settings(),
+        "data": data,
+        "epoch": training.epoch,
+        "step": training.step,
+        "weights": training.net.state_dict(),
+        "preconditioner": own_preconditioner(training.optimizer, training.net),
+    }
+    save_checkpoint(path, state)
+    return path
+
+
+def list_snapshots(folder: RunFolder) -> dict[int, Path]:
+    """The snapshots in a run's folder, by epoch, ascending."""
+    return {
+        int(path.stem.removeprefix("epoch")): path for path in sorted(_path(folder, 0).parent.glob("epoch*.pt"))
+    }
+
+
+def load_snapshot(path: Path, *, device: torch.device | str = "cpu") -> Snapshot:
+    """Read a snapshot, without running code from it.
+
+    Raises:
+        CheckpointError: it is absent, damaged or no snapshot, or its weights do not fit the workload's net.
+    """
+    state = load_checkpoint(path, device=device)
+    if state.get("kind") != "snapshot":
+        raise CheckpointError(f"{path} is not a snapshot: take one that `esgd train --snapshot-every N` wrote")
+    config = RunConfig(**state["settings"], epochs=max(state["epoch"], 1))
+    net = workload(config.workload).net(config.seed).to(device, getattr(torch, config.dtype))
+    try:
+        net.load_state_dict(state["weights"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} holds weights of another net than {config.workload}'s: {error}") from error
+    return Snapshot(
+        state["run"], config, state["data"], state["epoch"], state["step"], net, state["preconditioner"]
+    )
+
+
+def check_interval(snapshot_every: int | None) -> None:
+    """Refuse an interval that is no whole number of epochs.
+
+    Raises:
+        ConfigError: it is below 1.
+    """
+    if snapshot_every is not None and snapshot_every < 1:
+        raise ConfigError(f"snapshot-every must be at least 1 epoch, got {snapshot_every}")
