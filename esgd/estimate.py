@@ -36,7 +36,7 @@ class Estimate:
 
     @property
     def relative_error(self) -> float:
-        """‖stderr‖ / ‖value‖, what ``rtol=`` is compared with; infinite for a value of zero."""
+        """‖stderr‖ / ‖value‖, what ``rtol=`` is compared with; infinite for a value of zero that is not exact."""
         value, error = _norm(self.value), _norm(self.stderr)
         if error == 0:
             return 0.0

@@ -92,7 +92,7 @@ class VectorSpace:
             CurvatureError: shape, dtype or device do not match the parameters.
         """
         if isinstance(v, np.ndarray):
-            flat = torch.from_numpy(np.ascontiguousarray(v).reshape(-1)).to(self.device, self.dtype)
+            flat = self._from_numpy(v).reshape(-1)
             shape = v.shape if flat.numel() == self.num_params else None
             return self.unflatten(flat), lambda h: self.flatten(h).cpu().numpy().reshape(shape)
         if isinstance(v, Tensor):
@@ -103,10 +103,19 @@ class VectorSpace:
         check_vector(v, self.params)
         return list(v), list
 
+    def _from_numpy(self, array: np.ndarray) -> Tensor:
+        """An array of real numbers in this space's dtype, on its device."""
+        if array.dtype.kind not in "fiub":
+            raise CurvatureError(
+                f"expected an array of real numbers, got {array.dtype}: the matrix is real, so take the real and "
+                "the imaginary part of a complex vector one by one"
+            )
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
+
     def read_columns(self, vectors: Any) -> tuple[list[list[Tensor]], Back]:
         """The columns of an ``(N, k)`` tensor or NumPy array as lists of tensors, and the way back."""
         is_numpy = isinstance(vectors, np.ndarray)
-        matrix = torch.from_numpy(vectors).to(self.device, self.dtype) if is_numpy else vectors
+        matrix = self._from_numpy(vectors) if is_numpy else vectors
         if not isinstance(matrix, Tensor) or matrix.ndim != 2 or matrix.shape[0] != self.num_params:
             came = tuple(matrix.shape) if isinstance(matrix, Tensor) else type(matrix).__name__
             raise CurvatureError(f"expected vectors as columns, shape ({self.num_params}, k), got {came}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -24,10 +25,6 @@ GROUP_BYTES = 256e6  # memory of the sums of one estimate; a larger one carries 
 _LEAST = 4  # groups
 
 
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
 @dataclass(frozen=True, eq=False)
 class ProbeGroups:
     """The groups of samples behind a mean, and what was made of the mean.
@@ -35,17 +32,16 @@ class ProbeGroups:
     Attributes:
         sums: sum of the samples of each group, each of shape ``(N,)``.
         counts: samples of each group.
-        transform: the function of the mean that the estimate is, e.g. its root.
+        transforms: functions of the mean that lead to the estimate, e.g. its root, in their order.
     """
 
     sums: Sequence[Tensor]
     counts: Sequence[int]
-    transform: Callable[[Tensor], Tensor] = _same
+    transforms: tuple[Callable[[Tensor], Tensor], ...] = ()
 
     def then(self, function: Callable[[Tensor], Tensor]) -> ProbeGroups:
         """The groups behind ``function`` of the estimate."""
-        before = self.transform
-        return replace(self, transform=lambda x: function(before(x)))
+        return replace(self, transforms=(*self.transforms, function))
 
     def of(self, mask: Sequence[bool]) -> Tensor:
         """The estimate from some of the groups, shape ``(N,)``, float64 where the device has it."""
@@ -54,7 +50,8 @@ class ProbeGroups:
         for x, taken in zip(self.sums, mask, strict=True):
             if taken:
                 total += x
-        return self.transform(total / sum(n for n, taken in zip(self.counts, mask, strict=True) if taken))
+        mean = total / sum(n for n, taken in zip(self.counts, mask, strict=True) if taken)
+        return reduce(lambda x, function: function(x), self.transforms, mean)
 
     def splits(self) -> Iterator[tuple[list[bool], list[bool], float]]:
         """Balanced halves, their complements, and the share of the one times that of the other.

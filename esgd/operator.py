@@ -51,7 +51,7 @@ class HessianOperator(CurvatureOperator):
 
     def __init__(self, loss_fn: Callable[[Any], Tensor], params: Any, batches: Iterable[Any], **options: Any):
         super().__init__(params, batches, **options)
-        self.loss_fn = loss_fn
+        self.loss_fn = _callable(loss_fn, "loss_fn", "one batch and returns its loss")
 
     def _loss(self, batch: Any) -> Tensor:
         return self.loss_fn(batch)
@@ -103,8 +103,8 @@ class GaussNewtonOperator(CurvatureOperator):
         **options: Any,
     ):
         super().__init__(params, batches, **options)
-        self.model_fn = model_fn
-        self.loss_fn = loss_fn
+        self.model_fn = _callable(model_fn, "model_fn", "one batch and returns the outputs")
+        self.loss_fn = _callable(loss_fn, "loss_fn", "(outputs, batch) and returns the loss")
 
     def _loss(self, batch: Any) -> Tensor:
         return self.loss_fn(_outputs_checked(self.model_fn(batch)), batch)
@@ -149,6 +149,12 @@ class GaussNewtonOperator(CurvatureOperator):
             ]
 
         return Linearized(product, loss.detach(), any(g is not None for g in pullback))
+
+
+def _callable(function: Any, name: str, does: str) -> Any:
+    if not callable(function):
+        raise CurvatureError(f"{name} must be a function that takes {does}, got {type(function).__name__}")
+    return function
 
 
 def _outputs_checked(outputs: Any) -> Tensor:

@@ -278,7 +278,14 @@ class CurvatureOperator(ABC):
                 f"{self.num_params**2 * self.dtype.itemsize / 1e9:.3g} GB: use matvec, the estimators or "
                 "esgd.spectrum, or raise max_params="
             )
-        return self.matmat(torch.eye(self.num_params, dtype=self.dtype, device=self.device), probes_per_pass=256)
+        n = self.num_params
+        dense = torch.empty(n, n, dtype=self.dtype, device=self.device)
+        for first in range(0, n, 256):  # block by block: the whole identity would need as much again
+            block = torch.zeros(min(256, n - first), n, dtype=self.dtype, device=self.device)
+            block.diagonal(first).fill_(1)
+            for i, h in enumerate(self.products([self.space.unflatten(row) for row in block])):
+                dense[:, first + i] = self.space.flatten(h)
+        return dense
 
     def to_scipy(self) -> LinearOperator:
         """A ``scipy.sparse.linalg.LinearOperator`` of NumPy arrays, e.g. for ``eigsh``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 
+import numpy as np
 import pytest
 import torch
 from curvature_cases import Net, quadratic, symmetric
@@ -209,6 +210,14 @@ class TestVector:
         operator = HessianOperator(lambda b: (w**3).sum(), [w], [torch.ones(1)])
         assert operator.matvec(torch.ones_like(p) for p in [w])[0].tolist() == [6.0, 6.0]
 
+    def test_complex_arrays_and_arrays_of_other_things(self):
+        operator = quadratic(symmetric(5))
+        for array in (np.ones(5, dtype=complex), np.array(["a"] * 5)):
+            with refuses("real numbers", str(array.dtype), "one by one"):
+                operator.matvec(array)
+            with refuses("real numbers", str(array.dtype)):
+                operator.matmat(array[:, None])
+
     def test_flat_ones_of_the_operator(self):
         operator = quadratic(symmetric(5))
         with refuses("shape (5,)", "(4,)"):
@@ -327,6 +336,15 @@ class TestGaussNewton:
 
 
 class TestOperatorThatIsNotWhatWasMeant:
+    def test_functions_that_are_none(self):
+        w = weight()
+        with refuses("loss_fn must be a function", "one batch", "got Tensor"):
+            HessianOperator((w**2).sum(), [w], [torch.ones(1)])
+        with refuses("model_fn must be a function", "got NoneType"):
+            GaussNewtonOperator(None, lambda o, b: o.sum(), [w], [torch.ones(1)])
+        with refuses("loss_fn must be a function", "(outputs, batch)", "got float"):
+            GaussNewtonOperator(lambda b: w, 1.0, [w], [torch.ones(1)])
+
     def test_parameters_of_a_copy(self):
         case = Net()
         names = copy.deepcopy(case.net).named_parameters()

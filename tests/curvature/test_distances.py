@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 
 import pytest
 import torch
@@ -122,6 +123,14 @@ def test_an_error_bar_that_nothing_tells_is_infinite():
         assert measure(diag_squared(quadratic(symmetric(5)), 2).sqrt(), torch.ones(5)).stderr == math.inf
 
 
+def test_an_estimate_and_what_was_made_of_it_can_be_pickled(net):
+    d = diag_squared(net, 20)
+    for estimate in (d, d.sqrt(), d.sqrt().abs()):
+        again = pickle.loads(pickle.dumps(estimate))
+        assert torch.equal(again.value, estimate.value)
+        assert cosine_distance(again, estimate.value).stderr == cosine_distance(estimate, estimate.value).stderr > 0
+
+
 def test_one_estimate_against_itself_has_no_distance_and_no_error(net):
     d = diag_squared(net, 40).sqrt()
     assert cosine_distance(d, d).value == cosine_distance(d, d).stderr == 0
@@ -161,6 +170,7 @@ def test_groups_of_probes_are_bounded_and_keep_what_they_gave_out(monkeypatch):
     assert torch.allclose(sum(early.sums), samples[:10].sum(0))
     mask = [True, False] * 5
     assert torch.allclose(early.then(torch.abs).of(mask), samples[:10:2].mean(0).abs())
+    assert torch.allclose(early.then(torch.abs).then(torch.sqrt).of(mask), samples[:10:2].mean(0).abs().sqrt())
     with pytest.raises(ConfigError, match="even number"):
         Groups(5)
     monkeypatch.setattr("esgd.half_samples.GROUP_BYTES", 100)

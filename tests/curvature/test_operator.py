@@ -134,6 +134,9 @@ def test_forms_of_a_vector(case):
     assert relative(operator @ several, torch.stack([expected, 2 * expected, -expected], 1)) < 1e-13
     assert relative(operator.matmat(several, probes_per_pass=2), operator @ several) < 1e-14
     assert isinstance(operator.matmat(several.numpy()), np.ndarray)
+    backwards = operator.matmat(several.numpy()[:, ::-1])  # views with any strides
+    assert relative(torch.from_numpy(backwards).flip(1), operator @ several) < 1e-14
+    assert relative(torch.from_numpy(operator.matvec(flat.numpy().astype(int))), operator @ flat.trunc()) < 1e-14
     assert (operator @ several[:, :0]).shape == (operator.num_params, 0)
 
 
@@ -179,6 +182,14 @@ def test_as_a_scipy_linear_operator(case):
     assert failed == 0
     system = case.dense_gauss_newton().numpy() + 0.1 * np.eye(operator.num_params)
     assert np.allclose(system @ solution, 1, atol=1e-7)
+
+
+def test_a_dense_matrix_over_several_blocks_of_columns():
+    h = symmetric(300, 3) + torch.triu(torch.ones(300, 300, dtype=torch.float64))  # columns and rows differ
+    w = torch.zeros(300, dtype=torch.float64, requires_grad=True)
+    operator = HessianOperator(lambda b: w.sum(), [w], [torch.ones(1)], check=False)
+    operator.products = lambda vectors: [[h @ v[0]] for v in vectors]
+    assert relative(operator.to_dense(), h) < 1e-14
 
 
 def test_names_and_views(case):
