@@ -10,6 +10,7 @@ import typer
 
 from esgd.cli import StopSignal
 from esgd.errors import ConfigError
+from esgd.measure_command import measure
 
 __all__ = ["app"]
 
@@ -58,7 +59,7 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes through the training set, in all.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the initialisation, the data order and the probes.")] = 0,
     damping: Annotated[float | None, typer.Option(help="λ of the preconditioner (default: the method's).")] = None,
-    decay: Annotated[float | None, typer.Option(help="RMSProp's decay rate α (default: 0.95).")] = None,
+    decay: Annotated[float | None, typer.Option(help="RMSProp's decay rate α (default: 0.9).")] = None,
     momentum: Annotated[float, typer.Option(help="Heavy-ball momentum; the paper uses none.")] = 0.0,
     nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of the momentum.")] = False,
     update_every: Annotated[str, typer.Option(help="Steps between two curvature probes, or auto.")] = "20",
@@ -232,6 +233,9 @@ def defaults(
     elif results is not None:
         for path in export_defaults(BUDGET, results, root):
             print(f"wrote {path}")
+
+
+app.command()(measure)
 
 
 @app.command()

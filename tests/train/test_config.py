@@ -15,7 +15,7 @@ def test_every_method_has_working_defaults():
         assert config.lr > 0
         assert config.batch_size == 200  # the paper's protocol
         assert config.momentum == 0
-    assert RunConfig("curves", "rmsprop").decay == 0.95
+    assert RunConfig("curves", "rmsprop").decay == METHODS["rmsprop"]["decay"]
     assert RunConfig("curves", "esgd").decay is None
 
 

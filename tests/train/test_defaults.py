@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from esgd.defaults import (
     scores,
 )
 from esgd.errors import ConfigError
+from esgd.optim import ESGD, JacobiSGD
 from esgd.runs import RunFolder, read_csv
 from esgd.spaces import space
 
@@ -90,3 +93,28 @@ def test_stopped_anywhere_it_goes_on_and_exports_only_when_it_is_done(tiny, tmp_
     manifest = RunFolder("out", tmp_path).manifest()
     assert manifest["chosen"] == {method: chosen(table, method) for method in budget.methods}
     assert manifest["started"] <= manifest["ended"]
+
+
+RECORDED = Path(__file__).parents[2] / "results" / "defaults"
+
+
+def test_the_defaults_are_those_that_the_recorded_runs_recommend():
+    table = read_csv(RECORDED / "runs.csv")
+    assert len(table) == BUDGET.runs
+    manifest = RunFolder("defaults", RECORDED.parent).manifest()
+    assert manifest["chosen"] == {method: chosen(table, method) for method in BUDGET.methods}
+    for method, cls in {"esgd": ESGD, "jacobi": JacobiSGD}.items():
+        defaults = inspect.signature(cls).parameters
+        assert {name: defaults[name].default for name in ("lr", "damping")} == chosen(table, method)
+    assert f"ESGD(model.parameters(), lr={chosen(table, 'esgd')['lr']:g})" in ESGD.__doc__
+    for method, settings in METHODS.items():
+        assert {k: v for k, v in settings.items() if (method, k) != ("sgd", "damping")} == chosen(table, method)
+
+
+def test_the_recorded_runs_are_those_of_the_protocol():
+    table = read_csv(RECORDED / "runs.csv")
+    for method in BUDGET.methods:
+        for trial, setting in enumerate(candidates(BUDGET, method)):
+            mine = [r for r in table if (r["method"], r["stage"], r["trial"]) == (method, "search", trial)]
+            assert {r["workload"]: r["epochs"] for r in mine} == BUDGET.epochs
+            assert all(r[name] == setting.get(name) for r in mine for name in ("lr", "damping", "decay"))
