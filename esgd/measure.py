@@ -1,0 +1,271 @@
+"""What is measured at one snapshot of a run: the paper's §8.1 and §8.3, and what they leave out.
+
+All vectors belong to the same weights: D_E = √diag(H²), D_J = |diag H|, √v as the second moment of minibatch
+gradients, and the run's own D. H is the Hessian of the mean loss over a fixed sample of the training set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from esgd.data import Dataset
+from esgd.distances import compare, cosine_distance, noise_floor
+from esgd.errors import ConfigError, EsgdError
+from esgd.estimate import RunningMoments
+from esgd.estimators import diag_abs, diagonals
+from esgd.nets import Autoencoder
+from esgd.operator import HessianOperator
+from esgd.seeding import batch_order, named_generator
+from esgd.snapshots import Snapshot
+from esgd.spectrum import spectral_density
+from esgd.workload import workload
+
+__all__ = ["COLUMNS", "MeasureConfig", "MeasurementStopped", "measure_snapshot", "sample_indices", "saturation"]
+
+COLUMNS = ("run", "seed", "method", "epoch", "step", "quantity", "a", "b", "value", "stderr")
+# λ in the steps that are compared: what the searches on CURVES in the paper's ranges chose
+DAMPING = {"equilibration": 1e-4, "jacobi": 1e-4, "rmsprop": 1e-5, "absolute": 1e-4}
+NEAR_ZERO = 1e-3  # eigenvalues within this share of the largest in magnitude count as neither sign
+SATURATED = 0.01  # a sigmoid whose slope a(1 − a) is below that; it is at most 0.25
+STEPS_COMPARED = 8  # minibatches whose steps are compared
+
+
+class MeasurementStopped(EsgdError):
+    """The measurement was asked to stop; what was finished is kept."""
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """What decides the numbers of a measurement.
+
+    Attributes:
+        examples: size of the fixed sample; None takes the whole training set.
+        probes: Hessian-vector products for the diagonals and the dominance.
+        batch_size: examples that share a graph; it changes rounding only.
+        gradient_batches: minibatches at most, of the run's own size, behind √v: those that the run sees next.
+        spaces: Krylov spaces of the spectrum; 0 leaves it out.
+        steps: dimension of each.
+        abs_probes: probes for diag|H|, each ``steps`` products; 0 leaves it out.
+        seed: of the sample and the probes.
+
+    Raises:
+        ConfigError: a count is too small.
+    """
+
+    examples: int | None = 2000
+    probes: int = 100
+    batch_size: int = 1000
+    gradient_batches: int = 100
+    spaces: int = 2
+    steps: int = 30
+    abs_probes: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        least = {"examples": 1, "probes": 4, "batch_size": 1, "gradient_batches": 1, "spaces": 0, "steps": 2}
+        for name, low in (least | {"abs_probes": 0, "seed": 0}).items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ConfigError(f"{name.replace('_', '-')} must be at least {low}, got {value}")
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as a dict."""
+        return asdict(self)
+
+    def command(self, runs: str) -> str:
+        """The command line that measures these runs."""
+        words = [f"esgd measure {runs}"]
+        for key, value in asdict(self).items():
+            if value != getattr(MeasureConfig(), key):
+                flag = f"--{key.replace('_', '-')}"
+                words.append("--full-data" if value is None else f"{flag} {value}")
+        return " ".join(words)
+
+
+def sample_indices(data: Dataset, config: MeasureConfig) -> tuple[Tensor, str]:
+    """The examples of the fixed sample, ascending, and the SHA-256 of their numbers.
+
+    Raises:
+        ConfigError: the training set is smaller.
+    """
+    count = len(data) if config.examples is None else config.examples
+    if count > len(data):
+        raise ConfigError(f"examples is {count:,}, but {data.name} has {len(data):,}: ask for fewer")
+    order = torch.randperm(len(data), generator=named_generator("measure", config.seed))
+    index = order[:count].sort().values
+    return index, hashlib.sha256(index.numpy().astype("<i8").tobytes()).hexdigest()
+
+
+def measure_snapshot(
+    snapshot: Snapshot,
+    data: Dataset,
+    config: MeasureConfig,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[dict[str, Any]]:
+    """All measures at one snapshot, as rows with the columns :data:`COLUMNS`.
+
+    ``quantity`` is ``loss``; ``cosine`` and ``log_dispersion`` of the vector ``a`` from ``b``, with ``constant``
+    as a baseline; ``floor``, what the probes' noise alone makes of the cosine distance from the truth; ``step``,
+    the cosine (not the distance) between the steps that a and b take; ``rms`` of a vector; ``dominance``
+    (Eq. 6 debiased, its square) and ``dominance_plugin``; ``largest`` and ``smallest`` Ritz values;
+    ``negative`` and ``positive``, shares of the eigenvalues beyond ∓ a thousandth of the largest;
+    ``negative_energy``, the share of Σλ² on negative λ; ``saturated`` and ``saturated_units``.
+
+    Args:
+        snapshot: from :func:`esgd.snapshots.load_snapshot`.
+        data: the run's training set, on the snapshot's device.
+        config: what to measure.
+        should_stop: asked before each batch.
+
+    Raises:
+        MeasurementStopped: it was asked to stop.
+    """
+    task, net = workload(snapshot.config.workload), snapshot.net
+    index, _ = sample_indices(data, config)
+    images = data.images[index.to(data.images.device)]
+
+    def loss(batch: Tensor) -> Tensor:
+        if should_stop():
+            raise MeasurementStopped("stopped")
+        return task.loss(net(batch), batch)
+
+    operator = HessianOperator(loss, net.named_parameters(), images.split(config.batch_size))
+    identity = {
+        "run": snapshot.run,
+        "seed": snapshot.config.seed,
+        "method": snapshot.config.method,
+        "epoch": snapshot.epoch,
+        "step": snapshot.step,
+    }
+    rows = []
+
+    def add(quantity: str, value: float, stderr: float = 0.0, a: str = "", b: str = "") -> None:
+        rows.append({**identity, "quantity": quantity, "a": a, "b": b, "value": value, "stderr": stderr})
+
+    with torch.no_grad():
+        total = sum(loss(batch).item() * len(batch) for batch in operator.batches)
+    add("loss", total / len(images))
+    found = diagonals(operator, config.probes, seed=config.seed)
+    add("dominance", found.dominance_squared.value, found.dominance_squared.stderr)
+    add("dominance_plugin", found.dominance_plugin.value, found.dominance_plugin.stderr)
+    add("frobenius_squared", found.frobenius_squared.value, found.frobenius_squared.stderr)
+    root_v, gradients = _second_moment(snapshot, data, config, loss, operator.space)
+    vectors: dict[str, Any] = {
+        "equilibration": found.diag_squared.sqrt(),
+        "jacobi": found.diag.abs(),
+        "rmsprop": root_v,
+    }
+    if config.abs_probes:
+        estimate = diag_abs(operator, config.abs_probes, num_steps=config.steps, seed=config.seed)
+        vectors["absolute"] = estimate.abs()
+    if snapshot.preconditioner is not None:
+        vectors["own"] = operator.space.flatten([snapshot.preconditioner[n] for n in operator.space.names])
+    _distances(vectors, add)
+    _steps(vectors, snapshot, gradients, add)
+    if config.spaces:
+        _spectrum(operator, config, add)
+    for quantity, value in saturation(net, images).items():
+        add(quantity, value)
+    return rows
+
+
+def _second_moment(
+    snapshot: Snapshot, data: Dataset, config: MeasureConfig, loss: Callable[[Tensor], Tensor], space: Any
+) -> tuple[Tensor, list[Tensor]]:
+    """√E g_b² over the minibatches that the run sees next, and the first few gradients; flat, shape (N,)."""
+    order = batch_order(len(data), snapshot.config.seed, snapshot.epoch).to(data.images.device)
+    moment, first = RunningMoments((space.num_params,), space.device), []
+    for index in order.split(snapshot.config.batch_size)[: config.gradient_batches]:
+        g = space.flatten(torch.autograd.grad(loss(data.images[index]), space.params))
+        moment.add(g.square())
+        if len(first) < STEPS_COMPARED:
+            first.append(g)
+    return moment.mean.sqrt(), first
+
+
+def _distances(vectors: Mapping[str, Any], add: Callable[..., None]) -> None:
+    """Pairwise distances, a constant vector's, the noise floors, and the size of each."""
+    reference = vectors["equilibration"]
+    for a, u in vectors.items():
+        value = getattr(u, "value", u)
+        add("rms", value.double().square().mean().sqrt().item(), a=a)
+        if a == "equilibration":
+            continue
+        found = compare(u, reference)
+        add("cosine", found.cosine.value, found.cosine.stderr, a, "equilibration")
+        add("log_dispersion", found.log_dispersion.value, found.log_dispersion.stderr, a, "equilibration")
+    add("cosine", found.constant_cosine.value, found.constant_cosine.stderr, "constant", "equilibration")
+    spread = found.constant_log_dispersion
+    add("log_dispersion", spread.value, spread.stderr, "constant", "equilibration")
+    between = cosine_distance(vectors["rmsprop"], vectors["jacobi"])
+    add("cosine", between.value, between.stderr, "rmsprop", "jacobi")
+    for name in ("equilibration", "jacobi"):
+        add("floor", noise_floor(vectors[name])["cosine"], a=name)
+
+
+def _steps(
+    vectors: Mapping[str, Any], snapshot: Snapshot, gradients: list[Tensor], add: Callable[..., None]
+) -> None:
+    """Cosine between the steps g/(D_a + λ_a) of each pair, mean over minibatches; SGD's D is constant."""
+    scales: dict[str, Tensor | float] = {"sgd": 1.0}
+    for name, u in vectors.items():
+        damping = snapshot.config.damping if name == "own" else DAMPING[name]
+        scales[name] = getattr(u, "value", u) + damping
+    for a, b in combinations(scales, 2):
+        cosines = RunningMoments()
+        for g in gradients:
+            one, other = g.double() / scales[a], g.double() / scales[b]
+            norms = torch.linalg.vector_norm(one) * torch.linalg.vector_norm(other)
+            cosines.add(torch.dot(one, other) / norms)
+        estimate = cosines.estimate()
+        add("step", estimate.value, estimate.stderr, a, b)
+
+
+def _spectrum(operator: HessianOperator, config: MeasureConfig, add: Callable[..., None]) -> None:
+    """The ends of the spectrum, and how much of it is negative."""
+    density = spectral_density(
+        operator, config.spaces, num_steps=config.steps, seed=config.seed, probes_per_pass=config.spaces
+    )
+    nodes, residuals = density.nodes.flatten(), density.residuals.flatten()
+    for quantity, at in (("largest", nodes.argmax()), ("smallest", nodes.argmin())):
+        add(quantity, nodes[at].item(), residuals[at].item())
+    edge, n = NEAR_ZERO * nodes.abs().max().item(), density.num_params
+    for quantity, function in (
+        ("negative", lambda x: (x < -edge).double() / n),
+        ("positive", lambda x: (x > edge).double() / n),
+    ):
+        estimate = density.trace(function)
+        add(quantity, estimate.value, estimate.stderr)
+    energy = density.trace(lambda x: x.square())
+    negative = density.trace(lambda x: x.clamp(max=0).square())
+    add("negative_energy", negative.value / energy.value, negative.stderr / energy.value)
+
+
+def _sigmoids(net: Autoencoder, images: Tensor) -> Iterator[Tensor]:
+    """The outputs of the hidden sigmoid layers, each of shape (examples, units)."""
+    x = images
+    for part in (net.encoder, net.decoder):
+        for layer in part:
+            x = layer(x)
+            if isinstance(layer, nn.Sigmoid):
+                yield x
+
+
+@torch.no_grad()
+def saturation(net: Autoencoder, images: Tensor) -> dict[str, float]:
+    """How many hidden sigmoids are saturated: slope a(1 − a) below 0.01, a twenty-fifth of the largest.
+
+    Returns:
+        ``saturated``: share of all (unit, example) pairs; ``saturated_units``: share of the units that are
+        saturated on 95 % of the examples or more.
+    """
+    flat = torch.cat([(a * (1 - a) < SATURATED).float().mean(0) for a in _sigmoids(net, images)])  # (units,)
+    return {"saturated": flat.mean().item(), "saturated_units": (flat >= 0.95).float().mean().item()}

@@ -1,0 +1,174 @@
+"""Measurements along recorded runs: resumable snapshot by snapshot, exported as tidy tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from esgd.checkpoint import require_same
+from esgd.errors import ConfigError, DataError
+from esgd.files import atomic_write
+from esgd.measure import COLUMNS, MeasureConfig, MeasurementStopped, measure_snapshot, sample_indices
+from esgd.progress import progress_bar
+from esgd.provenance import now, pick_device, provenance
+from esgd.runs import RunFolder, write_csv
+from esgd.snapshots import list_snapshots, load_snapshot
+from esgd.workload import workload
+
+__all__ = ["FIGURES", "export_measures", "measure_run"]
+
+# which figure shows which quantity
+FIGURES = {
+    "fig4": ("loss", "cosine", "log_dispersion", "floor", "step", "rms"),
+    "fig6": (
+        *("loss", "dominance", "dominance_plugin", "frobenius_squared", "largest", "smallest", "negative"),
+        *("positive", "negative_energy", "saturated", "saturated_units"),
+    ),
+}
+
+
+def _place(folder: RunFolder, config: MeasureConfig, epoch: int) -> Path:
+    size = "all" if config.examples is None else config.examples
+    return folder.path / f"measures-{size}x{config.probes}-seed{config.seed}" / f"epoch{epoch:05d}.json"
+
+
+def measure_run(
+    folder: RunFolder,
+    config: MeasureConfig,
+    *,
+    epochs: Sequence[int] | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Measure a run's snapshots; those that are measured already are left as they are.
+
+    Args:
+        folder: the run's folder, with the snapshots of ``esgd train --snapshot-every N``.
+        config: what to measure.
+        epochs: only these; default: every snapshot.
+        device: as for :func:`esgd.resumable.train_in_folder`.
+        progress: show a progress bar over the snapshots.
+        should_stop: asked before each batch; a stop loses the snapshot under way only.
+
+    Returns:
+        Whether all are measured; False when it was stopped.
+
+    Raises:
+        ConfigError: the run has no snapshots, or not those asked for.
+        CheckpointError: a snapshot is damaged, or older measures are of other settings.
+        DataError: the training set is not the one of the run.
+    """
+    found = list_snapshots(folder)
+    if not found:
+        raise ConfigError(
+            f"the run {folder.name} has no snapshots in {folder.path}: train it with --snapshot-every N"
+        )
+    if missing := sorted(set(epochs or ()) - set(found)):
+        raise ConfigError(f"the run {folder.name} has no snapshot of epoch {missing[0]}: it has {list(found)}")
+    place = pick_device(device)
+    todo = [epoch for epoch in found if epochs is None or epoch in epochs]
+    data = None
+    bar = progress_bar(show=progress, total=len(todo), unit="snapshot", desc=folder.name)
+    for epoch in todo:
+        path = _place(folder, config, epoch)
+        if path.exists():
+            require_same(_read(path)["settings"], config.settings(), where=path)
+            bar.update(1)
+            continue
+        snapshot = load_snapshot(found[epoch], device=place)
+        if data is None:
+            task, dtype = workload(snapshot.config.workload), getattr(torch, snapshot.config.dtype)
+            data = task.data(device=place, dtype=dtype, progress=progress)
+            if data.digest != snapshot.data["sha256"]:
+                raise DataError(
+                    f"{folder.name} was trained on {snapshot.data['source']}, but {data.name} here is "
+                    f"{data.source}: measure it where its data are"
+                )
+        started = now()
+        try:
+            rows = measure_snapshot(snapshot, data, config, should_stop=should_stop)
+        except MeasurementStopped:
+            bar.close()
+            return False
+        record = {
+            "settings": config.settings(),
+            "sample_sha256": sample_indices(data, config)[1],
+            **provenance(place),
+            "started": started,
+            "ended": now(),
+            "rows": rows,
+        }
+        atomic_write(path, json.dumps(record) + "\n")
+        bar.update(1)
+    bar.close()
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read ({error}): delete it, and it is measured again") from error
+
+
+def export_measures(
+    folders: Sequence[RunFolder], config: MeasureConfig, results: Path, *, full: MeasureConfig | None = None
+) -> list[Path]:
+    """Write what is measured to ``results/fig4/<workload>`` and ``results/fig6/<workload>``.
+
+    Each holds ``measures.csv`` (the columns of :data:`esgd.measure.COLUMNS`, one row a measure) up to the last
+    epoch at which all the runs are measured, and ``manifest.json``.
+
+    Args:
+        folders: runs of one workload.
+        config: the measurement's settings.
+        results: the folder of all recorded results.
+        full: settings of a check on the whole training set, exported as ``full.csv`` where it was made.
+
+    Raises:
+        ConfigError: runs of several workloads, or nothing is measured yet.
+    """
+    names = {folder.manifest().get("config", {}).get("workload") for folder in folders}
+    if len(names) != 1:
+        raise ConfigError(f"export runs of one workload at a time, got {', '.join(sorted(map(str, names)))}")
+    measured = {folder: _measured(folder, config) for folder in folders}
+    if not all(measured.values()):
+        empty = next(folder.name for folder, records in measured.items() if not records)
+        raise ConfigError(f"nothing is measured of {empty} with these settings yet: run esgd measure first")
+    common = min(max(records) for records in measured.values())
+    records = [r for kept in measured.values() for epoch, r in kept.items() if epoch <= common]
+    whole = [r for folder in folders for r in _measured(folder, full).values()] if full else []
+    written = []
+    for figure, quantities in FIGURES.items():
+        out = RunFolder(names.copy().pop(), results / figure)
+        out.path.mkdir(parents=True, exist_ok=True)
+        for name, chosen in (("measures.csv", records), ("full.csv", whole)):
+            rows = [row for r in chosen for row in r["rows"] if row["quantity"] in quantities]
+            if rows:
+                write_csv(out.path / name, rows, COLUMNS)
+                written.append(out.path / name)
+        first = {key: value for key, value in records[0].items() if key not in ("rows", "started", "ended")}
+        manifest = {
+            "workload": out.name,
+            "command": config.command(" ".join(folder.name for folder in folders)),
+            "epochs": common,
+            **first,
+            "started": min(r["started"] for r in records),
+            "ended": max(r["ended"] for r in records),
+            "runs": [folder.manifest() for folder in folders],
+        }
+        out.write_manifest(manifest)
+        written.append(out.path / "manifest.json")
+    return written
+
+
+def _measured(folder: RunFolder, config: MeasureConfig) -> dict[int, dict[str, Any]]:
+    """The measures of a run with these settings, by epoch."""
+    paths = sorted(_place(folder, config, 0).parent.glob("epoch*.json"))
+    found = {int(path.stem.removeprefix("epoch")): _read(path) for path in paths}
+    return {epoch: record for epoch, record in found.items() if record["settings"] == config.settings()}

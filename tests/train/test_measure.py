@@ -1,0 +1,115 @@
+"""Measures along a run: against the dense Hessian of a tiny net, stopped and gone on with, exported."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from esgd.errors import ConfigError
+from esgd.measure import MeasureConfig, MeasurementStopped, measure_snapshot, saturation
+from esgd.measure_run import export_measures, measure_run
+from esgd.operator import HessianOperator
+from esgd.resumable import train_in_folder
+from esgd.runs import RunFolder, read_csv
+from esgd.snapshots import list_snapshots, load_snapshot
+from esgd.workload import WORKLOADS, workload
+
+from .conftest import TinyWorkload
+from .test_checkpoint import config
+
+SMALL = MeasureConfig(examples=50, probes=8, spaces=1, steps=4, gradient_batches=2)
+
+
+@pytest.fixture
+def run(tiny, tmp_path) -> RunFolder:
+    folder = RunFolder("run", tmp_path)
+    settings = config(method="rmsprop", epochs=2, dtype="float64")
+    train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
+    return folder
+
+
+def value(rows, quantity, a="", b="") -> float:
+    (row,) = [r for r in rows if (r["quantity"], r["a"], r["b"]) == (quantity, a, b)]
+    return row["value"]
+
+
+def test_measures_are_those_of_the_dense_hessian(monkeypatch, tmp_path):
+    class Pixels(TinyWorkload):  # few pixels, so that H can be formed
+        def data(self, *args, **options):
+            from dataclasses import replace
+
+            full = super().data(*args, **options)
+            return replace(full, images=full.images[:, 300:312].contiguous())
+
+    monkeypatch.setitem(WORKLOADS, "tiny", Pixels("tiny", "tiny", (12, 6, 3)))
+    folder = RunFolder("run", tmp_path)
+    settings = config(method="rmsprop", epochs=2, dtype="float64")
+    train_in_folder(settings, folder, snapshot_every=2, device="cpu", progress=False)
+    snapshot = load_snapshot(list_snapshots(folder)[2])
+    data = workload("tiny").data(dtype=torch.float64)
+    wide = MeasureConfig(examples=50, probes=4000, spaces=4, steps=40, gradient_batches=9)
+    rows = measure_snapshot(snapshot, data, wide)
+    task, net = workload("tiny"), snapshot.net
+    H = HessianOperator(lambda x: task.loss(net(x), x), net.parameters(), [data.images]).to_dense()
+    d_e, d_j = H.square().sum(1).sqrt(), H.diagonal().abs()
+    cosine = 1 - torch.dot(d_e, d_j) / (d_e.norm() * d_j.norm())
+    assert value(rows, "cosine", "jacobi", "equilibration") == pytest.approx(cosine.item(), abs=0.02)
+    one = torch.ones_like(d_e)
+    constant = 1 - torch.dot(d_e, one) / (d_e.norm() * one.norm())
+    assert value(rows, "cosine", "constant", "equilibration") == pytest.approx(constant.item(), abs=0.02)
+    assert value(rows, "dominance") == pytest.approx((d_j.square().sum() / H.square().sum()).item(), abs=0.03)
+    eigenvalues = torch.linalg.eigvalsh(H)
+    assert value(rows, "largest") == pytest.approx(eigenvalues[-1].item(), rel=1e-6)
+    assert value(rows, "smallest") == pytest.approx(eigenvalues[0].item(), abs=1e-6 * eigenvalues[-1].item())
+    own = torch.cat([snapshot.preconditioner[n].flatten() for n, _ in net.named_parameters()])
+    mine = 1 - torch.dot(d_e, own) / (d_e.norm() * own.norm())
+    assert value(rows, "cosine", "own", "equilibration") == pytest.approx(mine.item(), abs=0.02)
+    assert value(rows, "step", "sgd", "rmsprop") < 1
+
+
+def test_saturated_units_are_counted(tiny):
+    net = tiny.net(0)
+    with torch.no_grad():
+        for layer in net.linear_layers():
+            layer.weight.zero_()
+            layer.bias.zero_()
+        net.encoder[0].bias[:6] = 9.0  # 6 of the 12 + 8 + 8 + 12 hidden sigmoids
+    found = saturation(net, torch.rand(10, 784))
+    assert found == {"saturated": pytest.approx(6 / 40), "saturated_units": pytest.approx(6 / 40)}
+
+
+def test_a_stop_keeps_what_is_measured_and_the_rest_has_the_same_bits(run, tmp_path):
+    data = workload("tiny").data(dtype=torch.float64)
+    straight = [r for p in list_snapshots(run).values() for r in measure_snapshot(load_snapshot(p), data, SMALL)]
+    with pytest.raises(MeasurementStopped):
+        measure_snapshot(load_snapshot(list_snapshots(run)[1]), data, SMALL, should_stop=lambda: True)
+    calls = iter([False] * 15 + [True] * 10_000)
+    assert not measure_run(run, SMALL, device="cpu", progress=False, should_stop=lambda: next(calls))
+    assert measure_run(run, SMALL, device="cpu", progress=False)
+    results = tmp_path / "results"
+    written = export_measures([run], SMALL, results)
+    assert [p.relative_to(results).parts[0] for p in written] == ["fig4", "fig4", "fig6", "fig6"]
+    rows = [r for figure in ("fig4", "fig6") for r in read_csv(results / figure / "tiny" / "measures.csv")]
+    exported = {(r["epoch"], r["quantity"], r["a"] or "", r["b"] or ""): r["value"] for r in rows}
+    for row in straight:
+        key = (row["epoch"], row["quantity"], row["a"], row["b"])
+        assert exported[key] == row["value"] or (math.isnan(exported[key]) and math.isnan(row["value"])), key
+    manifest = RunFolder("tiny", results / "fig6").manifest()
+    assert manifest["epochs"] == 2
+    assert manifest["settings"]["probes"] == 8
+    assert len(manifest["sample_sha256"]) == 64
+
+
+def test_errors_say_what_to_do(run, tiny, tmp_path):
+    with pytest.raises(ConfigError, match="no snapshots.*--snapshot-every"):
+        measure_run(RunFolder("none", tmp_path), SMALL, device="cpu", progress=False)
+    with pytest.raises(ConfigError, match=r"no snapshot of epoch 7: it has \[0, 1, 2\]"):
+        measure_run(run, SMALL, epochs=[7], device="cpu", progress=False)
+    with pytest.raises(ConfigError, match="examples is 5,000, but tiny has 50"):
+        measure_run(run, MeasureConfig(examples=5000), device="cpu", progress=False)
+    with pytest.raises(ConfigError, match="probes must be at least 4, got 3"):
+        MeasureConfig(probes=3)
+    with pytest.raises(ConfigError, match="nothing is measured"):
+        export_measures([run], SMALL, tmp_path / "results")
