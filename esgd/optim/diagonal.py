@@ -20,6 +20,7 @@ __all__ = ["DiagonalOptimizer"]
 # update_every="auto": the interval grows by GROW after each product that agrees with the estimate, and falls by
 # SHRINK after one that does not: where the mean log-ratio of energies leaves its band
 GROW, SHRINK, BAND = 1.25, 0.5, (-1.6, 1.2)
+AUTO_SHARE = 20  # the interval stays below this part of the steps so far, so that no product outweighs the others
 
 
 class DiagonalOptimizer(CurvatureOptimizer):
@@ -160,13 +161,13 @@ class DiagonalOptimizer(CurvatureOptimizer):
         lagged = self._lagged.read()  # of the products before: on a device this costs no wait
         if lagged is not None:
             self._note(*lagged)
-        bad, ratios = [], []
+        bad, ratios, count = [], [], self._stands_for(len(products))
         for i, product in enumerate(products):
             product = [h.float() if h.dtype in (torch.float16, torch.bfloat16) else h for h in product]
             states = [self._state_of(p, h) for p, h in zip(params, product, strict=True)]
-            good, ratio = self._judge(states, product)
+            good, ratio = self._judge(states, product, count)
             v = self._draw(params, first_index + i) if self.needs_probe else []
-            self._add(states, self._factor(v, product), product, good, self._factors(params))
+            self._add(states, self._factor(v, product), product, good, self._factors(params), count)
             bad.append((~good).sum())
             ratios.append(ratio)
         self._scale_key = None
@@ -185,7 +186,18 @@ class DiagonalOptimizer(CurvatureOptimizer):
         beta = {p: g["beta"] for g in self.param_groups for p in g["params"]}
         return [1.0 if beta[p] is None else beta[p] for p in params]
 
-    def _judge(self, states: list[dict[str, Any]], product: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _stands_for(self, products: int) -> float:
+        """How often a product counts: once, and under ``"auto"`` in proportion to the steps since the last one.
+
+        So the mean runs over the same stretch of training as that of a constant interval of ``AUTO_START`` steps.
+        Where products grow rare, each counting once would leave D to the few steps at the start.
+        """
+        clock = self.param_groups[0]
+        if clock["update_every"] != "auto" or products > 1 or not clock["interval"]:
+            return 1.0
+        return (clock["step"] - clock["next_probe"] + clock["interval"]) / AUTO_START
+
+    def _judge(self, states: list[dict[str, Any]], product: list[Tensor], count: float) -> tuple[Tensor, Tensor]:
         """Whether a product can be summed, shape () or (members,), and how its energy compares with the past.
 
         The second is the mean over the parameters of log(‖Hv‖² / mean of ‖Hv‖² so far), NaN where nothing is
@@ -208,7 +220,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         alive = (past > 0) & (energy > 0) & good
         mean = torch.where(alive, ratio, 0.0).sum() / alive.sum()
         for s, e in zip(states, torch.where(good, energy, 0.0).unbind(), strict=True):
-            s["energy"].add_(e.to(s["energy"]))
+            s["energy"].add_(e.to(s["energy"]), alpha=count)
         return good, mean
 
     def _add(
@@ -218,21 +230,22 @@ class DiagonalOptimizer(CurvatureOptimizer):
         product: list[Tensor],
         good: Tensor,
         factors: list[float],
+        count: float,
     ) -> None:
-        """Discount the sums and add ``left`` ∘ ``product``, unless the product is rejected."""
+        """Discount the sums and add ``left`` ∘ ``product`` ``count`` times, unless the product is rejected."""
         sums, weights = [s["curvature"] for s in states], [s["weight"] for s in states]
         if good.device.type != "cuda" and bool(good.all()):  # nothing to mask, known without waiting
             for factor in {f for f in factors if f != 1.0}:
                 torch._foreach_mul_([s for s, f in zip(sums, factors, strict=True) if f == factor], factor)
                 torch._foreach_mul_([w for w, f in zip(weights, factors, strict=True) if f == factor], factor)
-            torch._foreach_addcmul_(sums, left, product)
-            torch._foreach_add_(weights, 1.0)
+            torch._foreach_addcmul_(sums, left, product, count)
+            torch._foreach_add_(weights, count)
             return
         for total, weight, a, h, factor in zip(sums, weights, left, product, factors, strict=True):
             mask = good.to(h.device).view(weight.shape)
             keep = torch.where(mask, factor, 1.0)
-            total.mul_(keep.to(total.dtype)).add_(torch.where(mask, a * h, 0.0))
-            weight.mul_(keep).add_(mask)
+            total.mul_(keep.to(total.dtype)).add_(torch.where(mask, a * h, 0.0), alpha=count)
+            weight.mul_(keep).add_(mask, alpha=count)
 
     def _state_of(self, p: Tensor, like: Tensor) -> dict[str, Any]:
         state = self.state[p]
@@ -257,7 +270,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
         if self._log_ratio is None:
             return interval
         agrees = BAND[0] <= self._log_ratio <= BAND[1]
-        return min(AUTO_LIMIT, math.ceil(interval * GROW)) if agrees else max(2, int(interval * SHRINK))
+        limit = min(AUTO_LIMIT, max(AUTO_START, self.param_groups[0]["step"] // AUTO_SHARE))
+        return min(limit, math.ceil(interval * GROW)) if agrees else max(2, int(interval * SHRINK))
 
     # -- what a user may look at ---------------------------------------------------------------------------
 

@@ -331,9 +331,33 @@ def test_auto_interval_grows_on_a_quadratic_and_shrinks_when_the_curvature_jumps
     n = 200
     H, theta = saddle(3, n), leaf(3, n)
     optimizer = ESGD([theta], 0.0, update_every="auto")
-    take(optimizer, quadratic(H), theta, 3000)
+    take(optimizer, quadratic(H), theta, 1000)
+    assert 40 <= optimizer.param_groups[0]["interval"] <= 50  # a twentieth of the steps
+    take(optimizer, quadratic(H), theta, 4200)
     settled = optimizer.param_groups[0]["interval"]
     assert settled == 200  # the limit: nothing changes
     take(optimizer, quadratic(30 * H), theta, 401)
     assert optimizer.param_groups[0]["interval"] < settled
-    assert optimizer.num_products < 10 + 3000 // 20
+    assert optimizer.num_products < 10 + 5200 // 30
+
+
+@pytest.mark.parametrize("cls", [ESGD, JacobiSGD])
+def test_under_auto_a_product_counts_in_proportion_to_the_steps_it_stands_for(cls):
+    """So the weights add up to those of a constant interval of 20, whatever the intervals were."""
+    H, theta = saddle(3, 200), leaf(3, 200)
+    optimizer = cls([theta], 0.0, update_every="auto", warmup_probes=4)
+    probed, weights = [], []
+    for step in range(1500):
+        if optimizer.curvature_due:
+            probed.append(step)
+        take(optimizer, quadratic(H), theta, 1)
+        weights.append(optimizer.state[theta]["weight"].item())
+    gaps = [b - a for a, b in zip(probed, probed[1:], strict=False)]
+    assert max(gaps) > 2 * min(gaps)
+    for i, step in enumerate(probed):
+        assert weights[step] == pytest.approx(4 + step / 20), i
+    # H v has the same law throughout: however its products are weighed, the mean stays an unbiased one
+    if cls is ESGD:
+        expected = H.square().sum(1).to(theta)
+        ratio = optimizer.mean_curvature(theta) / expected
+        assert ratio.mean().item() == pytest.approx(1, abs=0.1)
