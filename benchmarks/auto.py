@@ -3,9 +3,10 @@
     python benchmarks/auto.py [--seeds 5]
 
 A deep autoencoder of the packaged digits (784-250-100-30, mirrored) is trained for 1,000 steps at batch 200 with
-ESGD's defaults, once with a product every 20 steps, once with ``"auto"``, and once at a constant interval that takes as
-many products as ``"auto"`` did. At marked steps the true D_E is measured anew with many products, each of its own
-batch and its own v: √E[(H v)²] at that very point, which is what the optimizer's running mean stands for. Recorded are
+ESGD's defaults, once with a product every 20 steps, once with ``"auto"``, and once at a constant interval that
+takes as many products as ``"auto"`` did. At marked steps the true D_E is measured anew with many products, each of
+its own batch and its own v: √E[(H v)²] at that very point, which is what the optimizer's running mean stands for.
+Recorded are
 
 * the log-dispersion of √(D/k) + λ, by which the step divides, to D_E + λ, and how much of it is the noise of the
   reference alone (from its two halves);

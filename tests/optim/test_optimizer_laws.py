@@ -352,7 +352,7 @@ def test_under_auto_a_product_counts_in_proportion_to_the_steps_it_stands_for(cl
             probed.append(step)
         take(optimizer, quadratic(H), theta, 1)
         weights.append(optimizer.state[theta]["weight"].item())
-    gaps = [b - a for a, b in zip(probed, probed[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(probed)]
     assert max(gaps) > 2 * min(gaps)
     for i, step in enumerate(probed):
         assert weights[step] == pytest.approx(4 + step / 20), i
