@@ -37,3 +37,32 @@ def test_figure_5_on_generated_curves_so_far():
         assert max(losses[method]) < min(losses["sgd"])
     assert max(losses["esgd"] + losses["rmsprop"]) < min(losses["jacobi"])
     assert min(losses["esgd"]) < min(losses["rmsprop"]) < max(losses["rmsprop"]) < max(losses["esgd"])
+
+
+@pytest.mark.claim("F5")
+def test_on_generated_curves_esgd_is_about_three_times_sooner_at_sgds_best_loss():
+    """In epochs and in gradient-equivalents, median seed of ESGD against the SGD run that set the target."""
+    from esgd.comparison import best_losses, first_reached, median_reached
+    from esgd.runs import read_csv
+
+    records = read_csv(RESULTS / "fig5" / "curves" / "records.csv")
+    hits = first_reached(records, best_losses(records)["sgd"])
+    assert all(hit is not None for hit in hits["esgd"])
+    own = next(hit for hit in hits["sgd"] if hit is not None)
+    assert 2.5 < own["epoch"] / median_reached(hits["esgd"]) < 4
+    assert 2.5 < own["gradient_equivalents"] / median_reached(hits["esgd"], "gradient_equivalents") < 4
+    assert not any(hit for hit in first_reached(records, best_losses(records)["rmsprop"])["sgd"])
+
+
+@pytest.mark.claim("F5")
+def test_rmsprops_best_rate_on_generated_curves_is_at_the_wall_of_the_papers_range():
+    from esgd.comparison import edge_position
+    from esgd.runs import read_csv
+    from esgd.spaces import SPACES
+
+    trials = [t for t in read_csv(RESULTS / "fig5" / "curves" / "trials.csv") if t["method"] == "rmsprop"]
+    places = [
+        edge_position(t["lr"], *SPACES["paper"]["rmsprop"].lr) for t in sorted(trials, key=lambda t: t["loss"])
+    ]
+    assert places[0] > 0.98
+    assert min(places[:3]) > 0.9 > 0.2 > max(places[-3:])  # not one lucky trial: the loss falls towards the wall

@@ -1,0 +1,92 @@
+"""What recorded runs say when methods are compared: who reached which loss when, which run is in the band."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any
+
+from esgd.errors import ConfigError
+
+__all__ = ["best_losses", "edge_position", "first_reached", "last_common", "median_reached", "within_range"]
+
+Record = Mapping[str, Any]
+
+
+def _runs(records: Iterable[Record]) -> dict[str, dict[str, list[Record]]]:
+    """Method, then run, then its rows in order of the epochs."""
+    found: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        found[record["method"]][record["run"]].append(record)
+    return {
+        method: {name: sorted(rows, key=lambda row: row["epoch"]) for name, rows in runs.items()}
+        for method, runs in found.items()
+    }
+
+
+def last_common(records: Iterable[Record], y: str = "loss") -> tuple[int, dict[str, list[float]]]:
+    """The last epoch that every run has, and there ``y`` of each method's runs, in ascending order.
+
+    Raises:
+        ConfigError: there are no records, or no epoch that all runs have.
+    """
+    runs = _runs(records)
+    epochs = [{row["epoch"] for row in rows} for members in runs.values() for rows in members.values()]
+    if not epochs or not (common := set.intersection(*epochs)):
+        raise ConfigError("the runs have no epoch in common: nothing to compare")
+    last = max(common)
+    return last, {
+        method: sorted(row[y] for rows in members.values() for row in rows if row["epoch"] == last)
+        for method, members in runs.items()
+    }
+
+
+def best_losses(records: Iterable[Record], y: str = "loss") -> dict[str, float]:
+    """The lowest ``y`` that any run of each method reached."""
+    return {
+        method: min(row[y] for rows in members.values() for row in rows)
+        for method, members in _runs(records).items()
+    }
+
+
+def first_reached(records: Iterable[Record], target: float, y: str = "loss") -> dict[str, list[Record | None]]:
+    """For each method, a run at a time, its first evaluation with ``y`` at or below the target; None if none is."""
+    return {
+        method: [next((row for row in rows if row[y] <= target), None) for rows in members.values()]
+        for method, members in _runs(records).items()
+    }
+
+
+def median_reached(hits: Iterable[Record | None], x: str = "epoch") -> float:
+    """The median of ``x`` over runs, where a run that never got there counts as infinite."""
+    return median(math.inf if hit is None else hit[x] for hit in hits)
+
+
+def within_range(run: Iterable[Record], records: Iterable[Record], y: str = "loss") -> list[dict[str, Any]]:
+    """Whether a run lies in the range of the recorded runs of its method, at each epoch that both have.
+
+    Args:
+        run: rows of one run.
+        records: rows of the recorded runs; other methods' are not looked at.
+        y: the column to compare.
+
+    Returns:
+        One dict an epoch: ``epoch``, ``value``, ``low``, ``high``, ``inside``.
+    """
+    recorded: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for row in records:
+        recorded[row["method"], row["epoch"]].append(row[y])
+    result = []
+    for row in run:
+        if seen := recorded.get((row["method"], row["epoch"])):
+            low, high = min(seen), max(seen)
+            inside = low <= row[y] <= high
+            result.append({"epoch": row["epoch"], "value": row[y], "low": low, "high": high, "inside": inside})
+    return result
+
+
+def edge_position(value: float, low: float, high: float) -> float:
+    """Where a value lies in a logarithmic range: 0 at its lower edge, 1 at its upper one."""
+    return math.log(value / low) / math.log(high / low)

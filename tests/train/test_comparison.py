@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from esgd.comparison import (
+    best_losses,
+    edge_position,
+    first_reached,
+    last_common,
+    median_reached,
+    within_range,
+)
+from esgd.errors import ConfigError
+
+from .test_learning_curves import RECORDS, rows
+
+
+def test_the_first_evaluation_below_the_target_and_the_median_over_seeds():
+    assert best_losses(RECORDS) == {"esgd": 1, "sgd": 8}
+    hits = first_reached(RECORDS, 6)
+    assert [hit and hit["epoch"] for hit in hits["esgd"]] == [1, 2, 1]
+    assert hits["sgd"] == [None]
+    assert median_reached(hits["esgd"]) == 1
+    assert median_reached(hits["esgd"], "gradient_equivalents") == 109
+    assert median_reached(hits["sgd"]) == math.inf
+    assert median_reached(first_reached(RECORDS, 1)["esgd"]) == math.inf  # one seed of three is not the median
+
+
+def test_methods_are_compared_at_the_last_epoch_of_all():
+    assert last_common(RECORDS) == (1, {"esgd": [5, 6, 7], "sgd": [8]})
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        last_common([])
+
+
+def test_a_run_is_held_against_the_range_of_its_own_method():
+    mine = rows("esgd", 9, [8, 4, 2, 9])
+    found = within_range(mine, [*RECORDS, *rows("sgd", 1, [1, 1, 1, 1])])
+    assert [(f["epoch"], f["low"], f["high"], f["inside"]) for f in found] == [
+        (0, 7, 9, True), (1, 5, 7, False), (2, 1, 3, True), (3, 2, 2, False),
+    ]  # fmt: skip
+    assert within_range(rows("adam", 0, [1]), RECORDS) == []
+
+
+def test_the_position_in_a_range_is_logarithmic():
+    assert edge_position(0.01, 0.01, 0.1) == 0
+    assert edge_position(0.1, 0.01, 0.1) == 1
+    assert edge_position(1e-3 * 10**-0.5, 1e-4, 1e-3) == pytest.approx(0.5)
