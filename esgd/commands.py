@@ -58,6 +58,9 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate (default: the method's own).")] = None,
     epochs: Annotated[int, typer.Option(help="Passes through the training set, in all.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the initialisation, the data order and the probes.")] = 0,
+    seeds: Annotated[
+        str | None, typer.Option(help="Several seeds, as 0,1,2: one vectorised run of all of them.")
+    ] = None,
     damping: Annotated[float | None, typer.Option(help="λ of the preconditioner (default: the method's).")] = None,
     decay: Annotated[float | None, typer.Option(help="RMSProp's decay rate α (default: 0.9).")] = None,
     momentum: Annotated[float, typer.Option(help="Heavy-ball momentum; the paper uses none.")] = 0.0,
@@ -100,6 +103,9 @@ def train(
     )
     if checkpoint_every < 1:
         raise ConfigError(f"checkpoint-every must be at least 1, got {checkpoint_every}")
+    if seeds is not None:
+        _train_ensemble(config, _seeds(seeds), name, runs, device, quiet, minutes, checkpoint_every)
+        return
     folder = RunFolder(config.name() if name is None else name, runs)
     deadline = _deadline(minutes)
     with StopSignal() as signalled:
@@ -118,6 +124,37 @@ def train(
     print(f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
     if result.status == "diverged":
         raise typer.Exit(3)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"seeds must be whole numbers with commas between them, as 0,1,2; got {text!r}") from None
+
+
+def _train_ensemble(config, seeds, name, runs, device, quiet, minutes, checkpoint_every) -> None:
+    """All seeds of a configuration in one run."""
+    from dataclasses import replace
+
+    from esgd.ensemble_run import train_ensemble_in_folder
+    from esgd.runs import RunFolder
+
+    configs = [replace(config, seed=seed) for seed in seeds]
+    own = f"{config.name().removesuffix(f'seed{config.seed}')}seeds{'-'.join(map(str, seeds))}"
+    folder, deadline = RunFolder(own if name is None else name, runs), _deadline(minutes)
+    with StopSignal() as signalled:
+        status, training = train_ensemble_in_folder(
+            configs,
+            folder,
+            device=device,
+            progress=not quiet,
+            should_stop=lambda: signalled() or time.monotonic() > deadline,
+            checkpoint_every=checkpoint_every,
+        )
+    signalled.exit_if_received("stopped and saved; the same command goes on from here")
+    losses = ", ".join(f"{row['loss']:.4f}" for row in training.records[-len(configs) :])
+    print(f"{status}: {folder.name}: losses {losses} after {training.epoch} epochs; records in {folder.records}")
 
 
 @app.command()
@@ -201,7 +238,7 @@ def reproduce(
                 print(f"wrote {path}")
     signalled.exit_if_received("stopped and saved; the same command goes on from here")
     if not (done or export_only):
-        print("time is up; the same command goes on from here")
+        print("not done: time is up, or other processes are at the rest; the same command goes on from here")
 
 
 @app.command()
@@ -229,7 +266,7 @@ def defaults(
         )
     signalled.exit_if_received("stopped; the same command goes on from here")
     if not done:
-        print("time is up; the same command goes on from here")
+        print("not done: time is up, or other processes are at the rest; the same command goes on from here")
     elif results is not None:
         for path in export_defaults(BUDGET, results, root):
             print(f"wrote {path}")
@@ -240,7 +277,7 @@ app.command()(measure)
 
 @app.command()
 def figure(
-    number: Annotated[str, typer.Argument(help="Number of the paper's figure: 1, 2, 3 or 5; or all.")],
+    number: Annotated[str, typer.Argument(help="Number of the paper's figure, 1 to 6; or all.")],
     records: Annotated[Path | None, typer.Option(help="Recorded table; default: the one in results/.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-O", help="The page to write; default: figureN.html.")

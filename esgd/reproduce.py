@@ -16,7 +16,7 @@ from esgd.errors import ConfigError
 from esgd.paths import runs_dir
 from esgd.provenance import now
 from esgd.resumable import train_in_folder
-from esgd.runs import RunFolder, read_csv, write_csv
+from esgd.runs import RunBusyError, RunFolder, read_csv, write_csv
 from esgd.search import SearchSettings, Trials, search, trial_rows
 
 __all__ = ["PROTOCOLS", "Protocol", "export", "protocol", "reproduce"]
@@ -100,7 +100,7 @@ def reproduce(
     say: Callable[[str], None] = print,
     snapshot_every: int | None = None,
 ) -> bool:
-    """Go on with a protocol from wherever it is.
+    """Go on with a protocol from wherever it is; several processes may share it, each run is one's at a time.
 
     Args:
         plan: the protocol.
@@ -113,7 +113,7 @@ def reproduce(
         snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the first seed's runs only.
 
     Returns:
-        Whether everything is done; False when it was stopped.
+        Whether everything is done; False when it was stopped, or when other processes are at the rest.
     """
     root = runs_dir() if root is None else root
     for method in plan.methods:
@@ -124,21 +124,30 @@ def reproduce(
     last = plan.rounds[-1] if epochs is None else epochs
     for goal in [*(r for r in plan.rounds if r < last), last]:
         for config, folder in recorded:
-            if _epochs_done(folder) >= goal or folder.manifest().get("status") == "diverged":
+            if _at_goal(folder, goal):
                 continue
-            result = train_in_folder(
-                replace(config, epochs=goal),
-                folder,
-                device=device,
-                progress=progress,
-                should_stop=should_stop,
-                checkpoint_every=plan.eval_every,
-                snapshot_every=snapshot_every if config.seed == plan.seeds[0] else None,
-            )
+            try:
+                result = train_in_folder(
+                    replace(config, epochs=goal),
+                    folder,
+                    device=device,
+                    progress=progress,
+                    should_stop=should_stop,
+                    checkpoint_every=plan.eval_every,
+                    snapshot_every=snapshot_every if config.seed == plan.seeds[0] else None,
+                )
+            except RunBusyError:  # another process works on it
+                continue
             if result.status == "stopped":
                 return False
-        say(f"{plan.workload}: all {len(recorded)} recorded runs have {goal} epochs")
-    return True
+        if all(_at_goal(folder, goal) for _, folder in recorded):
+            say(f"{plan.workload}: all {len(recorded)} recorded runs have {goal} epochs")
+    expected = len(plan.methods) * len(plan.seeds)  # fewer while another process is at the searches
+    return len(recorded) == expected and all(_at_goal(folder, last) for _, folder in recorded)
+
+
+def _at_goal(folder: RunFolder, epochs: int) -> bool:
+    return _epochs_done(folder) >= epochs or folder.manifest().get("status") == "diverged"
 
 
 def _epochs_done(folder: RunFolder) -> int:

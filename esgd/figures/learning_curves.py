@@ -154,11 +154,11 @@ def learning_curves(
             {
                 "buttons": buttons,
                 "active": list(X_AXES).index(x),
-                "direction": "up",
+                "direction": "down",  # at the top right no falling curve lies beneath it
                 "x": 1.0,
                 "xanchor": "right",
-                "y": 0.02,
-                "yanchor": "bottom",
+                "y": 0.98,
+                "yanchor": "top",
             }
         ],
     )

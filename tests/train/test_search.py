@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from esgd.errors import ConfigError
 from esgd.reproduce import Protocol, best_config, export, protocol, reproduce
-from esgd.runs import read_csv
+from esgd.runs import RunFolder, read_csv
 from esgd.search import SearchSettings, Trials, search, trial_rows
 from esgd.spaces import SPACES
 
@@ -92,3 +93,15 @@ def test_reproduce_stops_goes_on_and_exports_what_all_runs_have(tiny, tmp_path):
     assert best_config(plan, "esgd", tmp_path).lr == best["lr"]
     with pytest.raises(ConfigError, match=r"choose one of curves, mnist"):
         protocol("cifar")
+
+
+def test_a_recorded_run_that_another_process_works_on_is_left_to_it(tiny, tmp_path):
+    plan = Protocol("tiny", trials=1, search_epochs=1, seeds=(0, 1), rounds=(2,), methods=("sgd",), eval_every=1)
+    options = {"root": tmp_path, "device": "cpu", "progress": False, "say": lambda line: None}
+    search(plan.study("sgd"), root=tmp_path, device="cpu", progress=False)
+    busy = replace(best_config(plan, "sgd", tmp_path), seed=0)
+    with RunFolder(busy.name(), tmp_path).locked():
+        assert not reproduce(plan, **options)
+    assert not RunFolder(busy.name(), tmp_path).records.exists()
+    assert read_csv(RunFolder(replace(busy, seed=1).name(), tmp_path).records)[-1]["epoch"] == 2
+    assert reproduce(plan, **options)
