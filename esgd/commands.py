@@ -80,6 +80,7 @@ def train(
 ) -> None:
     """Train an autoencoder. The same command again goes on where the run stopped."""
     from esgd.config import RunConfig
+    from esgd.parallel import launched
     from esgd.resumable import train_in_folder
     from esgd.runs import RunFolder
     from esgd.workload import workload as find_workload
@@ -104,9 +105,14 @@ def train(
     if checkpoint_every < 1:
         raise ConfigError(f"checkpoint-every must be at least 1, got {checkpoint_every}")
     if seeds is not None:
+        if launched():
+            raise ConfigError("an ensemble is one process: leave out torchrun or --seeds")
         _train_ensemble(config, _seeds(seeds), name, runs, device, quiet, minutes, checkpoint_every)
         return
     folder = RunFolder(config.name() if name is None else name, runs)
+    if launched():
+        _train_parallel(config, folder, device, quiet, minutes)
+        return
     deadline = _deadline(minutes)
     with StopSignal() as signalled:
         result = train_in_folder(
@@ -124,6 +130,22 @@ def train(
     print(f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
     if result.status == "diverged":
         raise typer.Exit(3)
+
+
+def _train_parallel(config, folder, device, quiet, minutes) -> None:
+    """One run by all the processes that torchrun has started."""
+    import os
+
+    from esgd.parallel import train_parallel
+
+    if minutes is not None or folder.checkpoint.exists():
+        raise ConfigError(
+            "a run under torchrun is not resumable: leave --minutes out, and give it a --name that is not taken"
+        )
+    result = train_parallel(config, folder, device=device, progress=not quiet)
+    if os.environ.get("RANK") == "0":
+        last = result.records[-1]
+        print(f"{result.status}: {folder.name}: loss {last['loss']:.4f} after {last['epoch']} epochs on all ranks")
 
 
 def _seeds(text: str) -> list[int]:
