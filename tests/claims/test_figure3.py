@@ -11,7 +11,7 @@ import torch
 
 from esgd.errors import ConfigError, DataError
 from esgd.figures import fig1, fig2, fig3
-from esgd.figures.fig3_measure import PAPER, Setting, measure, plan, run
+from esgd.figures.fig3_measure import FIELDS, PAPER, SENSITIVITY, Setting, measure, plan, run
 from esgd.theory.softmax_hessians import binary_hessian, network_hessian, random_problem, regression_hessian
 
 RECORDED = Path(__file__).resolve().parents[2] / "results" / "fig3"
@@ -116,13 +116,55 @@ def test_the_null_directions_stand_far_below_the_rest(rows):
     assert all(r["commit"] and r["command"] and r["ended"] for r in record["runs"])
 
 
-@pytest.mark.claim("F3")
-def test_a_recorded_row_is_measured_again(rows):
-    """One recorded problem of each regression family, and a network small enough to run here, twice."""
-    for setting in PAPER[1:]:
-        again = measure(setting, 7)
-        old = [r for r in rows if tuple(r[k] for k in list(r)[:6]) == setting.key(7)]
-        assert [float(r["kappa"]) for r in old] == pytest.approx([float(r["kappa"]) for r in again], rel=1e-6)
+@pytest.mark.claim("F3", "F3c")
+@pytest.mark.parametrize(
+    ("setting", "seed"),
+    [
+        pytest.param(PAPER[0], 41, id="network"),  # one at full size, 1605 weights: seconds
+        pytest.param(PAPER[0], 87, id="another network", marks=pytest.mark.slow),
+        pytest.param(PAPER[1], 7, id="softmax"),
+        pytest.param(PAPER[2], 7, id="binary"),
+        *(pytest.param(s, 11, id=f"hidden {s.hidden}") for s in SENSITIVITY[:2]),
+    ],
+)
+def test_a_recorded_problem_is_measured_again(rows, setting, seed):
+    """Every number of one problem, on the spot: the Hessian, its null directions and all condition numbers."""
+    again = {tuple(str(r[k]) for k in FIELDS[8:11]): r for r in measure(setting, seed, controls=False)}
+    old = [r for r in rows if tuple(r[k] for k in FIELDS[:6]) == setting.key(seed) and r["hessian"] == "H"]
+    assert len(old) == len(again) >= 6
+    for row in old:
+        new = again[tuple(row[k] for k in FIELDS[8:11])]
+        assert float(row["kappa"]) == pytest.approx(float(str(new["kappa"])), rel=1e-5)
+        assert (int(row["parameters"]), int(row["null"])) == (new["parameters"], new["null"])
+        assert row["negative"] == new["negative"]
+
+
+# medians of 100 other draws of each family, made with another implementation before these were recorded
+EARLIER = {
+    "network": {
+        ("jacobi", "eig"): 0.80, ("equilibration", "eig"): 0.158, ("absolute", "eig"): 0.228,
+        ("jacobi", "sv"): 44, ("equilibration", "sv"): 0.302, ("absolute", "sv"): 0.323,
+    },
+    "softmax": {
+        ("jacobi", "eig"): 0.784, ("jacobi", "sv"): 0.792,
+        ("equilibration", "eig"): 0.832, ("equilibration", "sv"): 0.842,
+    },
+    "binary": {
+        ("jacobi", "eig"): 0.943, ("jacobi", "sv"): 0.953,
+        ("equilibration", "eig"): 0.943, ("equilibration", "sv"): 0.946,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.claim("F3", "F3c")
+@pytest.mark.parametrize("setting", PAPER, ids=lambda s: s.family)
+def test_the_medians_are_those_of_another_hundred_draws(rows, setting):
+    """Within the sampling error of a difference of two medians of 100, which is computed by a bootstrap of logs."""
+    found, rng = fig3.reductions(rows, setting), np.random.default_rng(0)
+    for (name, definition), earlier in EARLIER[setting.family].items():
+        logs = np.log(found["H", name, definition].ratio)
+        error = np.median(logs[rng.integers(100, size=(2000, 100))], axis=1).std()
+        assert abs(np.median(logs) - np.log(earlier)) < 2.6 * np.sqrt(2) * error  # 99 %
 
 
 @pytest.mark.claim("F3")
