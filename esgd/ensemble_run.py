@@ -2,6 +2,9 @@
 
 The members share workload, method and schedule, and differ in seed, rate, damping and decay. Each follows the
 trajectory of the same run trained alone. A member that diverges goes on alone with numbers that are not finite.
+
+On one CPU core an ensemble of three takes nearly as long as its three runs one after the other (measured once, with
+SGD on the CURVES net); the gain is on a GPU, where nets of this size wait for their launches.
 """
 
 from __future__ import annotations
