@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esgd.errors import ConfigError
-from esgd.figures import fig1, fig2, fig3
+from esgd.figures import fig1, fig2, fig3, fig4, fig6
 from esgd.figures.learning_curves import learning_curves
 from esgd.figures.step_cost import step_costs
+from esgd.figures.trajectory import read_measures
 from esgd.runs import read_csv
 
 if TYPE_CHECKING:
@@ -17,28 +18,31 @@ if TYPE_CHECKING:
 __all__ = ["NUMBERS", "RESULTS", "paper_figure"]
 
 RESULTS = Path("results")
-NUMBERS = (1, 2, 3, 5)
+NUMBERS = (1, 2, 3, 4, 5, 6)
 STEP_COSTS = RESULTS / "benchmarks" / "step-cpu.json"
-RECORDED = {3: RESULTS / "fig3" / "conditions.csv", 5: RESULTS / "fig5" / "curves" / "records.csv"}
+RECORDED = {
+    3: RESULTS / "fig3" / "conditions.csv",
+    4: RESULTS / "fig4" / "curves" / "measures.csv",
+    5: RESULTS / "fig5" / "curves" / "records.csv",
+    6: RESULTS / "fig6" / "curves" / "measures.csv",
+}
 
 
 def paper_figure(number: int, records: Path | None = None, *, x: str = "epoch", y: str = "loss") -> Figure:
     """A figure of the paper.
 
     Args:
-        number: 1 and 2 are computed; 3 and 5 are drawn from recorded runs. 4 and 6 wait for theirs.
+        number: 1 and 2 are computed; 3 to 6 are drawn from recorded runs.
         records: the recorded table, or the folder that holds it; default: the checkout's own.
-        x: of Figure 5: ``"epoch"``, ``"step"``, ``"gradient_equivalents"`` or ``"seconds"``.
+        x: of Figure 5: ``"epoch"``, ``"step"``, ``"gradient_equivalents"`` or ``"seconds"``; of Figures 4 and 6:
+            ``"epoch"``, ``"step"`` or ``"loss"``.
         y: of Figure 5: ``"loss"`` or ``"squared_error"``.
 
     Raises:
         ConfigError: no such figure, or its records are not there.
     """
     if number not in NUMBERS:
-        raise ConfigError(
-            f"figure {number} cannot be drawn: choose one of {', '.join(map(str, NUMBERS))} or all"
-            + (" (its runs are not recorded yet)" if number in (4, 6) else "")
-        )
+        raise ConfigError(f"figure {number} cannot be drawn: choose one of {', '.join(map(str, NUMBERS))} or all")
     if number in (1, 2):
         return (fig1 if number == 1 else fig2).figure()
     source = RECORDED[number] if records is None else records
@@ -48,6 +52,8 @@ def paper_figure(number: int, records: Path | None = None, *, x: str = "epoch", 
         raise ConfigError(f"{source} is not there: run this in the checkout, or name the table by --records")
     if number == 3:
         return fig3.figure(fig3.read_rows(source))
+    if number in (4, 6):
+        return (fig4 if number == 4 else fig6).figure(read_measures(source), x=x)
     rows = read_csv(source)
     net = next((row["run"].split("-")[0] for row in rows), "")
     return learning_curves(rows, x=x, y=y, costs=step_costs(STEP_COSTS, net) if _costs_apply(rows) else None)

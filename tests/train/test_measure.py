@@ -103,7 +103,7 @@ def test_a_stop_keeps_what_is_measured_and_the_rest_has_the_same_bits(run, tmp_p
 
 
 def test_errors_say_what_to_do(run, tiny, tmp_path):
-    with pytest.raises(ConfigError, match="no snapshots.*--snapshot-every"):
+    with pytest.raises(ConfigError, match=r"no snapshots.*--snapshot-every"):
         measure_run(RunFolder("none", tmp_path), SMALL, device="cpu", progress=False)
     with pytest.raises(ConfigError, match=r"no snapshot of epoch 7: it has \[0, 1, 2\]"):
         measure_run(run, SMALL, epochs=[7], device="cpu", progress=False)

@@ -1,0 +1,77 @@
+"""What the ledger says of the measures along recorded runs, computed again from the records."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from esgd.figures.trajectory import Measures, read_measures
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def recorded(claim: str) -> Measures:
+    """The measures behind a row, which must reach as far as the row says."""
+    import ledger
+
+    row = next(c for c in ledger.load(ROOT / "book" / "claims.yml") if c.id == claim)
+    measures = read_measures(ROOT / row.run / "measures.csv")
+    assert measures.last >= row.epochs > 0
+    return measures
+
+
+def values(measures: Measures, method: str, *what: str) -> dict[int, float]:
+    return {row["epoch"]: row["value"] for row in measures.line(method, *what)}
+
+
+def test_noise_alone_is_at_a_distance_of_its_own():
+    """A half-normal vector from a constant: 1 − √(2/π), and log-dispersion π/(2√2), whatever the probes."""
+    noise = np.abs(np.random.default_rng(1).standard_normal(400_000))
+    assert 1 - noise.mean() / np.sqrt((noise**2).mean()) == pytest.approx(1 - math.sqrt(2 / math.pi), abs=2e-3)
+    assert np.log(noise).std() == pytest.approx(math.pi / math.sqrt(8), abs=1e-2)
+
+
+@pytest.mark.claim("F4")
+def test_figure_4_on_generated_curves_so_far():
+    measures = recorded("F4")
+    for method in measures.methods:
+        jacobi = values(measures, method, "cosine", "jacobi", "equilibration")
+        constant = values(measures, method, "cosine", "constant", "equilibration")
+        mine = values(measures, method, "cosine", "rmsprop", "equilibration")
+        assert jacobi[0] == pytest.approx(1 - math.sqrt(2 / math.pi), abs=0.01)  # noise, nothing else
+        assert all(mine[e] < constant[e] for e in mine)
+        assert min(mine.values()) > 0.06  # nowhere the 0.05 of the paper's right panel
+
+
+@pytest.mark.claim("DIR")
+def test_steps_of_rmsprop_and_equilibration_so_far():
+    measures = recorded("DIR")
+    for method in measures.methods:
+        cosine = values(measures, method, "step", "equilibration", "rmsprop")
+        assert max(cosine.values()) < 0.9  # related, and nowhere "very similar"
+        jacobi = values(measures, method, "step", "equilibration", "jacobi")
+        assert all(cosine[e] > jacobi[e] for e in cosine)
+
+
+@pytest.mark.claim("NEG")
+def test_negative_curvature_so_far():
+    measures = recorded("NEG")
+    for method in measures.methods:
+        energy, smallest = (values(measures, method, q) for q in ("negative_energy", "smallest"))
+        assert energy[0] > 0.2
+        assert max(e for epoch, e in energy.items() if epoch) < 0.05
+        assert max(smallest.values()) < 0
+
+
+@pytest.mark.claim("F6")
+def test_figure_6_on_generated_curves_so_far():
+    """At the start the plug-in reads 15 % where the debiased estimate says 5 %."""
+    measures = recorded("F6")
+    for method in measures.methods:
+        assert math.sqrt(measures.at(method, 0, "dominance")) < 0.06
+        assert measures.at(method, 0, "dominance_plugin") == pytest.approx(0.15, abs=0.005)
+        debiased, plugin = (values(measures, method, q) for q in ("dominance", "dominance_plugin"))
+        assert all(debiased[e] < plugin[e] ** 2 for e in debiased)
