@@ -9,14 +9,15 @@ drawn 64 entries at a time: one random 64-bit word gives 64 sign bits, which are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from esgd.errors import ConfigError
 
-__all__ = ["PROBES", "draw", "gaussian", "probe_generator", "rademacher"]
+__all__ = ["PROBES", "Signs", "count_signs", "draw", "draw_lazily", "gaussian", "probe_generator", "rademacher"]
 
 _MASK = (1 << 64) - 1
 
@@ -45,57 +46,131 @@ def probe_generator(seed: int, index: int, device: torch.device | str = "cpu") -
     return torch.Generator(device=device).manual_seed(_mix(seed, index))
 
 
-def _rademacher_flat(n: int, generator: torch.Generator, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
-    """``n`` independent signs ±1, shape (n,), in ``out`` if that is given."""
-    device = generator.device
-    words = torch.empty((n + 63) // 64, dtype=torch.int64, device=device)
-    words.random_(-(2**63), None, generator=generator)
-    halves = words.view(torch.int32)  # (2·words,), 32 bits each
-    shifts = torch.arange(32, dtype=torch.int32, device=device)
-    in_place = out is not None and dtype == torch.float32
-    bits = out[: 64 * len(words)].view(torch.int32).view(32, -1) if in_place else None
-    bits = torch.bitwise_left_shift(halves[None, :], shifts[:, None], out=bits)  # (32, 2·words): bit s on top
+def _halves(n: int, generator: torch.Generator) -> Tensor:
+    """``n`` random bits or a few more, packed in 32-bit numbers, an even number of them."""
+    words = torch.empty((n + 63) // 64, dtype=torch.int64, device=generator.device)
+    return words.random_(-(2**63), None, generator=generator).view(torch.int32)
+
+
+def _signs(halves: Tensor, start: int, stop: int) -> Tensor:
+    """Entries ``start`` to ``stop`` of the vector of signs ±1 that lies in ``halves``, float32.
+
+    Entry s·w + c of the vector, w = len(halves), is bit 31 - s of number c: a shift puts it where a float has its
+    sign, and whole rows of w entries take one operation.
+    """
+    width = len(halves)
+    bits = torch.empty(stop - start, dtype=torch.int32, device=halves.device)
+    at = start
+    while at < stop:
+        row, column = divmod(at, width)
+        if rows := 0 if column else (stop - at) // width:
+            shifts = torch.arange(row, row + rows, dtype=torch.int32, device=halves.device)
+            end = at + rows * width
+            place = bits[at - start : end - start].view(rows, width)
+            torch.bitwise_left_shift(halves[None, :], shifts[:, None], out=place)
+        else:
+            end = min(stop, (row + 1) * width)
+            place = bits[at - start : end - start]
+            torch.bitwise_left_shift(halves[column : column + end - at], row, out=place)
+        at = end
     bits.bitwise_and_(-(2**31)).bitwise_or_(0x3F800000)  # keep the sign bit, set the rest to 1.0
-    signs = bits.view(torch.float32).view(-1)[:n]
-    if out is None or in_place:
-        return signs.to(dtype)
-    return out[:n].copy_(signs)
+    return bits.view(torch.float32)
 
 
-def _gaussian_flat(n: int, generator: torch.Generator, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
-    """``n`` independent N(0, 1) numbers, shape (n,), in ``out`` if that is given."""
-    if out is not None:
-        return out[:n].normal_(generator=generator)
+class Signs(Sequence[Tensor]):
+    """A Rademacher vector whose tensors are made when they are asked for, a part of the vector at a time.
+
+    Until then an entry takes one bit, so that the whole vector is never in memory. Neighbours are made together up
+    to an eighth of the vector, and let go as they are handed out; what is asked for again is made again. The
+    numbers are those of :func:`draw`.
+    """
+
+    def __init__(self, params: Sequence[Tensor], seed: int, index: int) -> None:
+        self._like = [(p.shape, p.dtype) for p in params]
+        self._part_of: list[_Part] = [None] * len(params)  # type: ignore[list-item]
+        self._made: dict[int, Tensor] = {}
+        for places, generator in _streams(params, seed, index):
+            for members in _by_dtype(params, places):
+                sizes = [params[i].numel() for i in members]
+                halves, start, part = _halves(sum(sizes), generator), 0, None
+                for i, size in zip(members, sizes, strict=True):
+                    if part is None or start + size - part.start > sum(sizes) // 8:
+                        part = _Part(halves, start, [], [])
+                    part.members.append(i)
+                    part.sizes.append(size)
+                    self._part_of[i], start = part, start + size
+
+    def __len__(self) -> int:
+        return len(self._like)
+
+    def __getitem__(self, i):  # an index or a slice, as of a list
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        i = range(len(self))[i]
+        if i not in self._made:
+            part = self._part_of[i]
+            flat = _signs(part.halves, part.start, part.start + sum(part.sizes)).to(self._like[i][1])
+            for j, piece in zip(part.members, flat.split(part.sizes), strict=True):
+                self._made[j] = piece.view(self._like[j][0])
+        return self._made.pop(i)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Neighbours in a flat vector of signs."""
+
+    halves: Tensor
+    start: int
+    members: list[int]
+    sizes: list[int]
+
+
+def _rademacher_flat(n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """``n`` independent signs ±1, shape (n,)."""
+    return _signs(_halves(n, generator), 0, n).to(dtype)
+
+
+def _gaussian_flat(n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """``n`` independent N(0, 1) numbers, shape (n,)."""
     return torch.randn(n, generator=generator, device=generator.device, dtype=dtype)
+
+
+def _by_dtype(params: Sequence[Tensor], places: Sequence[int]) -> Iterator[list[int]]:
+    """The places of each dtype, in order of first appearance: one flat draw serves them."""
+    for dtype in dict.fromkeys(params[i].dtype for i in places):
+        if not dtype.is_floating_point:
+            raise ConfigError(f"probes are real vectors, but a parameter has dtype {dtype}: leave it out")
+        yield [i for i in places if params[i].dtype == dtype]
+
+
+def _streams(params: Sequence[Tensor], seed: int, index: int) -> Iterator[tuple[list[int], torch.Generator]]:
+    """The places of each device with its generator."""
+    for number, device in enumerate(dict.fromkeys(p.device for p in params)):
+        # a stream of its own for each further device: the same seed would repeat the same signs
+        yield [i for i, p in enumerate(params) if p.device == device], probe_generator(seed + number, index, device)
 
 
 def _split(
     params: Sequence[Tensor],
     generator: torch.Generator,
-    flat: Callable[..., Tensor],
-    out: Tensor | None = None,
+    flat: Callable[[int, torch.Generator, torch.dtype], Tensor],
 ) -> list[Tensor]:
-    """One flat draw for each dtype among ``params`` (in order of first appearance), cut into their shapes."""
+    """One flat draw for each dtype among ``params``, cut into their shapes."""
     result: list[Tensor | None] = [None] * len(params)
-    for dtype in dict.fromkeys(p.dtype for p in params):
-        if not dtype.is_floating_point:
-            raise ConfigError(f"probes are real vectors, but a parameter has dtype {dtype}: leave it out")
-        places = [i for i, p in enumerate(params) if p.dtype == dtype]
-        pieces = flat(sum(params[i].numel() for i in places), generator, dtype, out).split(
-            [params[i].numel() for i in places]
-        )
-        for i, piece in zip(places, pieces, strict=True):
+    for members in _by_dtype(params, range(len(params))):
+        sizes = [params[i].numel() for i in members]
+        pieces = flat(sum(sizes), generator, params[members[0]].dtype).split(sizes)
+        for i, piece in zip(members, pieces, strict=True):
             result[i] = piece.view(params[i].shape)
     return result  # type: ignore[return-value]
 
 
-def rademacher(params: Sequence[Tensor], generator: torch.Generator, out: Tensor | None = None) -> list[Tensor]:
+def rademacher(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
     """Independent entries ±1, each with probability ½.
 
     Args:
         params: tensors that give shapes and dtypes; on the generator's device.
         generator: the source of randomness; it is advanced.
-        out: as for :func:`draw`.
 
     Returns:
         One tensor a parameter, of its shape and dtype.
@@ -104,16 +179,15 @@ def rademacher(params: Sequence[Tensor], generator: torch.Generator, out: Tensor
         >>> rademacher([torch.zeros(4)], probe_generator(seed=0, index=0))
         [tensor([-1.,  1.,  1., -1.])]
     """
-    return _split(params, generator, _rademacher_flat, out)
+    return _split(params, generator, _rademacher_flat)
 
 
-def gaussian(params: Sequence[Tensor], generator: torch.Generator, out: Tensor | None = None) -> list[Tensor]:
+def gaussian(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
     """Independent N(0, 1) entries: Algorithm 1 of the paper to the letter.
 
     Args:
         params: tensors that give shapes and dtypes; on the generator's device.
         generator: the source of randomness; it is advanced.
-        out: as for :func:`draw`.
 
     Returns:
         One tensor a parameter, of its shape and dtype.
@@ -123,7 +197,7 @@ def gaussian(params: Sequence[Tensor], generator: torch.Generator, out: Tensor |
         >>> bool(abs(v.square().mean() - 1) < 0.06)
         True
     """
-    return _split(params, generator, _gaussian_flat, out)
+    return _split(params, generator, _gaussian_flat)
 
 
 PROBES: dict[str, Callable[..., list[Tensor]]] = {
@@ -132,7 +206,7 @@ PROBES: dict[str, Callable[..., list[Tensor]]] = {
 }
 
 
-def draw(kind: str, params: Sequence[Tensor], seed: int, index: int, out: Tensor | None = None) -> list[Tensor]:
+def draw(kind: str, params: Sequence[Tensor], seed: int, index: int) -> list[Tensor]:
     """Probe number ``index`` under ``seed``, on the parameters' own devices.
 
     Args:
@@ -140,8 +214,6 @@ def draw(kind: str, params: Sequence[Tensor], seed: int, index: int, out: Tensor
         params: the parameters; several devices are allowed, each then has its own stream.
         seed: which family of probes.
         index: which probe of the family, counted from 0.
-        out: a flat tensor to draw into, of at least the parameters' size rounded up to a multiple of 64, for
-            parameters that all have its dtype and device; views into it come back. The numbers are the same.
 
     Returns:
         One tensor a parameter, of its shape, dtype and device.
@@ -155,12 +227,63 @@ def draw(kind: str, params: Sequence[Tensor], seed: int, index: int, out: Tensor
     """
     if kind not in PROBES:
         raise ConfigError(f"probe must be one of {sorted(PROBES)}, got {kind!r}")
-    devices = list(dict.fromkeys(p.device for p in params))
     result: list[Tensor | None] = [None] * len(params)
-    for number, device in enumerate(devices):
-        places = [i for i, p in enumerate(params) if p.device == device]
-        # a stream of its own for each further device: the same seed would repeat the same signs
-        generator = probe_generator(seed + number, index, device)
-        for i, v in zip(places, PROBES[kind]([params[i] for i in places], generator, out), strict=True):
+    for places, generator in _streams(params, seed, index):
+        for i, v in zip(places, PROBES[kind]([params[i] for i in places], generator), strict=True):
             result[i] = v
     return result  # type: ignore[return-value]
+
+
+def draw_lazily(kind: str, params: Sequence[Tensor], seed: int, index: int) -> Sequence[Tensor]:
+    """The vector of :func:`draw`, made tensor by tensor as it is used where that is cheap: signs on a CPU.
+
+    On a GPU, where each operation costs a launch, and for Gaussian vectors the whole is drawn at once.
+    """
+    if kind == "rademacher" and all(p.device.type == "cpu" for p in params):
+        return Signs(params, seed, index)
+    return draw(kind, params, seed, index)
+
+
+def count_signs(params: Sequence[Tensor], seed: int, index: Tensor) -> list[Tensor]:
+    """Rademacher vector number ``index``, where that number is known to the device alone.
+
+    Each 64 signs are the splitmix64 hash (Steele et al. 2014) of their place, of ``seed`` and of ``index``: there
+    is no generator, so that a captured CUDA graph draws another vector at each replay, and every kind of device
+    the same one. The stream differs from that of :func:`draw`.
+
+    Args:
+        params: tensors that give shapes, dtypes and devices.
+        seed: which family of probes.
+        index: whole number, shape ().
+
+    Returns:
+        One tensor a parameter, of its shape, dtype and device.
+
+    Example:
+        >>> count_signs([torch.zeros(4)], seed=0, index=torch.tensor(3))
+        [tensor([-1., -1.,  1.,  1.])]
+    """
+    result: list[Tensor | None] = [None] * len(params)
+    devices = dict.fromkeys(p.device for p in params)
+    groups = [[i for i, p in enumerate(params) if p.device == d] for d in devices]
+    for number, members in enumerate(m for places in groups for m in _by_dtype(params, places)):
+        sizes = [params[i].numel() for i in members]
+        first = params[members[0]]
+        word = torch.arange((sum(sizes) + 63) // 64, dtype=torch.int64, device=first.device)
+        z = word.add_(index.to(first.device) << 32).mul_(_signed(0x9E3779B97F4A7C15)).add_(_mix(seed, number))
+        z = (z ^ _logical_shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
+        z = (z ^ _logical_shift(z, 27)) * _signed(0x94D049BB133111EB)
+        z = z ^ _logical_shift(z, 31)
+        flat = _signs(z.view(torch.int32), 0, sum(sizes)).to(first.dtype)
+        for i, piece in zip(members, flat.split(sizes), strict=True):
+            result[i] = piece.view(params[i].shape)
+    return result  # type: ignore[return-value]
+
+
+def _signed(number: int) -> int:
+    """The 64-bit pattern of ``number`` as torch's int64 reads it."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _logical_shift(z: Tensor, places: int) -> Tensor:
+    return (z >> places) & ((1 << (64 - places)) - 1)

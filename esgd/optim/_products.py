@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from esgd.double_backward import REENTRANT
+from esgd.double_backward import REENTRANT, translated
 from esgd.errors import CurvatureError
 from esgd.hvp import check_loss, check_vector, gradient_with_graph, product_from_gradient
 from esgd.optim._graph import inspect_graph, owned
+from esgd.optim._saved import SavedOnce
+from esgd.probes import Signs
 
 __all__ = ["check_dense", "difference_products", "exact_products"]
 
@@ -39,18 +44,63 @@ def exact_products(
         params: parameters of any shapes.
         probes: ``count`` vectors, each a list of tensors like ``params``; drawn one at a time.
         count: how many there are.
-        keep_graph: leave the graph intact behind the last product.
+        keep_graph: leave the graph of ``loss`` intact behind the last product.
 
     Returns:
         The gradient (without a graph; ``None`` where the loss does not depend on a parameter) and the products.
     """
-    gradient = gradient_with_graph(loss, params)
+    saved = SavedOnce()
+    with saved.hooks() if keep_graph else nullcontext():
+        gradient = gradient_with_graph(loss, params)
     check_dense(gradient)
     products = []
-    for i, v in enumerate(probes):
-        product = product_from_gradient(gradient, params, v, retain_graph=keep_graph or i + 1 < count)
-        products.append(owned(product, [*params, *v]))
+    try:
+        for i, v in enumerate(probes):
+            saved.last = i + 1 == count
+            product = _product(gradient, params, v, retain_graph=keep_graph or not saved.last)
+            given = () if isinstance(v, Signs) else v
+            products.append(owned(product, [*params, *given]))
+    finally:
+        saved.close()
     return [None if g is None else g.detach() for g in gradient], products
+
+
+def _product(
+    gradient: Sequence[Tensor | None], params: Sequence[Tensor], v: Sequence[Tensor], *, retain_graph: bool
+) -> list[Tensor]:
+    """H v; the parts of a lazy ``v`` are drawn as the sweep comes to them, and freed when it has passed."""
+    if not isinstance(v, Signs):
+        return product_from_gradient(gradient, params, v, retain_graph=retain_graph)
+    rows: dict[tuple[Any, int], list[int]] = {}  # several parameters may have one gradient
+    for i, g in enumerate(gradient):
+        if g is not None and g.grad_fn is not None:
+            rows.setdefault((g.grad_fn, g.output_nr), []).append(i)
+    outputs = [gradient[members[0]] for members in rows.values()]
+    zeros = {key: torch.zeros((), dtype=key[0], device=key[1]) for key in {(g.dtype, g.device) for g in outputs}}
+    places = {zero.data_ptr() for zero in zeros.values()}
+
+    def arrive(total: Tensor, members: list[int]) -> Tensor:
+        piece = v[members[0]]
+        for i in members[1:]:
+            piece = piece + v[i]
+        return piece if total.data_ptr() in places else piece + total  # others differentiate through this one
+
+    live = [p for p in params if p.requires_grad]
+    if not outputs or not live:
+        return [torch.zeros_like(p, requires_grad=False) for p in params]
+    hooks = [g.register_hook(partial(arrive, members=m)) for g, m in zip(outputs, rows.values(), strict=True)]
+    starts = [zeros[g.dtype, g.device].expand(g.shape) for g in outputs]
+    try:
+        with translated():
+            found = torch.autograd.grad(outputs, live, starts, retain_graph=retain_graph, allow_unused=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    products = iter(found)
+    columns = [next(products) if p.requires_grad else None for p in params]
+    return [
+        torch.zeros_like(p, requires_grad=False) if h is None else h for h, p in zip(columns, params, strict=True)
+    ]
 
 
 def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[Tensor]:
@@ -106,7 +156,8 @@ def difference_products(
         with torch.random.fork_rng(devices=[d for d in devices if d is not None]):
             try:
                 if v is not None:
-                    torch._foreach_add_(data, list(v), alpha=shift)
+                    for d, x in zip(data, v, strict=True):
+                        d.add_(x, alpha=shift)
                 return _gradient(closure, params)
             finally:
                 if v is not None:
@@ -115,7 +166,8 @@ def difference_products(
     base = None if central else at(0.0, None)
     products = []
     for v in probes:
-        check_vector(v, params)
+        if not isinstance(v, Signs):
+            check_vector(v, params)
         ahead = at(h, v)
         behind = at(-h, v) if central else base
         torch._foreach_sub_(ahead, behind)

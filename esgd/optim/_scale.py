@@ -1,28 +1,22 @@
-"""The cached preconditioner M, in one flat buffer that serves as the probe vector's place while M is stale."""
+"""The cached preconditioner M: one tensor a parameter, which may take over the memory of a product."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 __all__ = ["Scales"]
 
-WORD = 64  # signs are drawn 64 at a time, so the buffer is padded to a multiple
-
 
 class Scales:
-    """M for each parameter, as views into one buffer where all parameters share dtype and device.
+    """M for each parameter.
 
-    A product changes D, so M has to be rebuilt after it in any case; until then its memory holds v. That saves one
-    copy of the parameters at the peak of a probe step.
+    A product changes D, so that M has to be rebuilt after it in any case. It is let go before the product is
+    taken, and rebuilt in the memory of the product once that is in D: at the peak of a probe step M takes none.
     """
 
     def __init__(self) -> None:
         self._of: dict[Tensor, Tensor] = {}
-        self._flat: Tensor | None = None
-        self._holds: list[int] = []
 
     def __contains__(self, p: Tensor) -> bool:
         return p in self._of
@@ -32,9 +26,8 @@ class Scales:
 
     @property
     def nbytes(self) -> int:
-        """Memory held, in bytes; views into the buffer count once."""
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in self._of.values()}
-        return sum(storages.values())
+        """Memory held, in bytes."""
+        return sum(t.untyped_storage().nbytes() for t in self._of.values())
 
     def place(self, p: Tensor) -> Tensor:
         """The memory of M for ``p``, made if there is none."""
@@ -42,21 +35,12 @@ class Scales:
             self._of[p] = torch.empty_like(p, requires_grad=False)
         return self._of[p]
 
-    def scratch(self, params: Sequence[Tensor]) -> Tensor | None:
-        """The flat buffer of the parameters' M, to be overwritten; ``None`` where they differ in dtype or device.
+    def adopt(self, p: Tensor, memory: Tensor) -> None:
+        """Let M for ``p`` live in ``memory``, which nobody else uses, if that is laid out like ``p``."""
+        alike = memory.dtype == p.dtype and memory.device == p.device and memory.stride() == p.stride()
+        if alike and memory.untyped_storage().nbytes() == memory.numel() * memory.element_size():
+            self._of[p] = memory
 
-        Its views are M for ``params``, in order. Whoever writes to it has to rebuild M.
-        """
-        first = params[0]
-        if any(p.dtype != first.dtype or p.device != first.device for p in params):
-            return None
-        if self._holds != [id(p) for p in params]:
-            sizes = [p.numel() for p in params]
-            total = -(-sum(sizes) // WORD) * WORD
-            self._flat = None  # freed before its successor is made
-            self._of = {}
-            self._flat = torch.empty(total, dtype=first.dtype, device=first.device)
-            pieces = self._flat[: sum(sizes)].split(sizes)
-            self._of = {p: piece.view(p.shape) for p, piece in zip(params, pieces, strict=True)}
-            self._holds = [id(p) for p in params]
-        return self._flat
+    def clear(self) -> None:
+        """Free the memory."""
+        self._of = {}

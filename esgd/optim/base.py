@@ -162,10 +162,10 @@ class CurvatureOptimizer(Optimizer):
         """The parameters that the products cover, in the order of the groups."""
         return [p for g in self.param_groups for p in g["params"] if p.requires_grad]
 
-    def _draw(self, params: Sequence[Tensor], index: int) -> list[Tensor]:
+    def _draw(self, params: Sequence[Tensor], index: int) -> Sequence[Tensor]:
         clock = self.param_groups[0]
         if clock["probe"] != "custom":
-            return probes.draw(clock["probe"], params, clock["seed"], index)
+            return probes.draw_lazily(clock["probe"], params, clock["seed"], index)
         if self._draw_custom is None:
             raise ConfigError(
                 "this optimizer's probe was a callable, which a state_dict cannot carry: construct the optimizer "
@@ -352,13 +352,14 @@ class CurvatureOptimizer(Optimizer):
         group = resolve_group(self._process_group)
         if group is not None:
             average_over_ranks(pending.sums, pending.weight, group)
+        count = len(pending.sums)
         accepted = self._absorb(pending.params, pending.sums, pending.first_index)
         clock = self.param_groups[0]
         every = clock["update_every"]
         interval = self._auto_interval() if every == "auto" else every
         if accepted:
             self._set_clock(interval=interval, next_probe=clock["step"] + interval)
-        self._set_clock(probe_index=pending.first_index + len(pending.sums))
+        self._set_clock(probe_index=pending.first_index + count)
         self._cleared = False
 
     def _absorb(self, params: list[Tensor], products: list[list[Tensor]], first_index: int) -> bool:

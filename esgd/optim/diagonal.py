@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esgd import probes
 from esgd.errors import ConfigError, CurvatureError
 from esgd.optim._lagged import LaggedScalars
 from esgd.optim._scale import Scales
@@ -137,12 +136,10 @@ class DiagonalOptimizer(CurvatureOptimizer):
             before.remove()
             after.remove()
 
-    def _draw(self, params: Sequence[Tensor], index: int) -> list[Tensor]:
-        clock = self.param_groups[0]
-        if clock["probe"] == "custom":
-            return super()._draw(params, index)
-        self._scale_key = None  # v is drawn into the memory of M, which has to be rebuilt after the product
-        return probes.draw(clock["probe"], params, clock["seed"], index, out=self._scales.scratch(params))
+    def _draw(self, params: Sequence[Tensor], index: int) -> Sequence[Tensor]:
+        self._scale_key = None  # M is rebuilt after the product, in the memory of the product
+        self._scales.clear()
+        return super()._draw(params, index)
 
     # -- curvature -----------------------------------------------------------------------------------------
 
@@ -171,6 +168,9 @@ class DiagonalOptimizer(CurvatureOptimizer):
             bad.append((~good).sum())
             ratios.append(ratio)
         self._scale_key = None
+        for p, h in zip(params, products[-1], strict=True):
+            self._scales.adopt(p, h)
+        products.clear()
         self._lagged.push(torch.stack([torch.stack(bad).sum().float(), torch.stack(ratios).mean().float()]))
         if bad[0].device.type == "cuda":
             return True
