@@ -100,7 +100,7 @@ def test_a_probe_step_stays_within_its_bound(cls, bound):
 
 
 def test_the_last_product_frees_what_the_gradient_saved():
-    """Large activations: at the peak two copies of them fewer than with all of the graph retained."""
+    """Large activations: most of a copy of them less at the peak than with all of the graph retained."""
     torch.manual_seed(0)
     width, batch, depth = 32, 2000, 5
     layers = [m for _ in range(depth) for m in (nn.Linear(width, width), nn.Sigmoid())]
@@ -117,7 +117,7 @@ def test_the_last_product_frees_what_the_gradient_saved():
         loss.backward()  # the caller's graph is whole
 
     activations = depth * 4 * batch * width
-    assert peak_of(released) < peak_of(retained) - 1.5 * activations
+    assert peak_of(released) < peak_of(retained) - 0.5 * activations
 
 
 @over([c for c in CASES if not c.difference])
