@@ -120,7 +120,7 @@ def test_the_null_directions_stand_far_below_the_rest(rows):
 @pytest.mark.parametrize(
     ("setting", "seed"),
     [
-        pytest.param(PAPER[0], 41, id="network"),  # one at full size, 1605 weights: seconds
+        pytest.param(PAPER[0], 41, id="network", marks=pytest.mark.slow),  # at full size, 1605 weights
         pytest.param(PAPER[0], 87, id="another network", marks=pytest.mark.slow),
         pytest.param(PAPER[1], 7, id="softmax"),
         pytest.param(PAPER[2], 7, id="binary"),
