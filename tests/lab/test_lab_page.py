@@ -182,6 +182,16 @@ def test_shared_address_opens_the_same_state(open_lab) -> None:
     assert reader.state()["steps"] == 33
 
 
+def test_a_whole_state_keeps_its_methods(open_lab) -> None:
+    reader = open_lab("rmsprop-faces")
+    reader.page.locator("[data-face=oscillation]").click()
+    reader.settle()
+    assert reader.state()["methods"] == ["sgd", "rmsprop"]
+    reader.page.evaluate("location.hash = '#lab=rmsprop-faces&methods=esgd+newton'")
+    reader.settle()
+    assert reader.state()["methods"] == ["newton", "esgd"]
+
+
 def test_link_and_python_are_offered_as_text(open_lab) -> None:
     reader = open_lab("descent")
     page = reader.page

@@ -103,7 +103,7 @@ export function mount(el, options = {}) {
     const before = lab.S;
     const onlyTime = Object.keys(change).join() === "at";
     const atEnd = before.at >= before.steps;
-    const next = { ...before, ...change, ...follow(change) };
+    const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
     lab.at = lab.S.at;
