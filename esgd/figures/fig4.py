@@ -67,10 +67,10 @@ def figure(measures: Measures, *, x: str = "epoch", method: str = "rmsprop", dar
     }
     axes = axis_menu(places, 2, x, x=1, xanchor="right", y=1.02, yanchor="bottom")
     fig.update_layout(
-        height=620,
+        height=690,
         hovermode="closest",
-        margin={"l": 60, "r": 15, "t": 60, "b": 50},
-        legend={"orientation": "h", "x": 0, "y": -0.12, "yanchor": "top"},
+        margin={"l": 60, "r": 15, "t": 60, "b": 120},
+        legend={"orientation": "h", "x": 0, "y": -0.19, "yanchor": "top"},
         updatemenus=[runs, axes],
     )
     for row, title in enumerate(QUANTITIES.values(), 1):

@@ -57,10 +57,10 @@ def figure(measures: Measures, *, x: str = "epoch", dark: bool = False) -> Figur
                     places.append(place)
     fig.add_hline(y=0.15**2, line={"color": colour("newton", dark=dark), "dash": "dash", "width": 1}, row=1, col=1)
     fig.update_layout(
-        height=760,
+        height=810,
         hovermode="closest",
-        margin={"l": 60, "r": 15, "t": 60, "b": 50},
-        legend={"orientation": "h", "x": 0, "y": -0.08, "yanchor": "top"},
+        margin={"l": 60, "r": 15, "t": 60, "b": 100},
+        legend={"orientation": "h", "x": 0, "y": -0.12, "yanchor": "top"},
         updatemenus=[axis_menu(places, 3, x, x=1, xanchor="right", y=1.02, yanchor="bottom")],
     )
     for row, title in enumerate(ROWS.values(), 1):

@@ -148,17 +148,18 @@ def learning_curves(
         xaxis_title=labels[x],
         yaxis={"title": Y_AXES[y], "type": "log"},
         hovermode="closest",
-        height=460,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        height=520,
+        margin={"t": 100, "b": 110},
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
         updatemenus=[
             {
                 "buttons": buttons,
                 "active": list(X_AXES).index(x),
-                "direction": "down",  # at the top right no falling curve lies beneath it
+                "direction": "down",
                 "x": 1.0,
                 "xanchor": "right",
-                "y": 0.98,
-                "yanchor": "top",
+                "y": 1.02,  # above the plot: on a phone it is as wide as the curves
+                "yanchor": "bottom",
             }
         ],
     )
