@@ -17,7 +17,7 @@ from torch import Tensor
 
 from esgd.errors import ConfigError
 
-__all__ = ["PROBES", "Signs", "count_signs", "draw", "draw_lazily", "gaussian", "probe_generator", "rademacher"]
+__all__ = ["PROBES", "draw", "gaussian", "probe_generator", "rademacher"]
 
 _MASK = (1 << 64) - 1
 
@@ -242,48 +242,3 @@ def draw_lazily(kind: str, params: Sequence[Tensor], seed: int, index: int) -> S
     if kind == "rademacher" and all(p.device.type == "cpu" for p in params):
         return Signs(params, seed, index)
     return draw(kind, params, seed, index)
-
-
-def count_signs(params: Sequence[Tensor], seed: int, index: Tensor) -> list[Tensor]:
-    """Rademacher vector number ``index``, where that number is known to the device alone.
-
-    Each 64 signs are the splitmix64 hash (Steele et al. 2014) of their place, of ``seed`` and of ``index``: there
-    is no generator, so that a captured CUDA graph draws another vector at each replay, and every kind of device
-    the same one. The stream differs from that of :func:`draw`.
-
-    Args:
-        params: tensors that give shapes, dtypes and devices.
-        seed: which family of probes.
-        index: whole number, shape ().
-
-    Returns:
-        One tensor a parameter, of its shape, dtype and device.
-
-    Example:
-        >>> count_signs([torch.zeros(4)], seed=0, index=torch.tensor(3))
-        [tensor([-1., -1.,  1.,  1.])]
-    """
-    result: list[Tensor | None] = [None] * len(params)
-    devices = dict.fromkeys(p.device for p in params)
-    groups = [[i for i, p in enumerate(params) if p.device == d] for d in devices]
-    for number, members in enumerate(m for places in groups for m in _by_dtype(params, places)):
-        sizes = [params[i].numel() for i in members]
-        first = params[members[0]]
-        word = torch.arange((sum(sizes) + 63) // 64, dtype=torch.int64, device=first.device)
-        z = word.add_(index.to(first.device) << 32).mul_(_signed(0x9E3779B97F4A7C15)).add_(_mix(seed, number))
-        z = (z ^ _logical_shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
-        z = (z ^ _logical_shift(z, 27)) * _signed(0x94D049BB133111EB)
-        z = z ^ _logical_shift(z, 31)
-        flat = _signs(z.view(torch.int32), 0, sum(sizes)).to(first.dtype)
-        for i, piece in zip(members, flat.split(sizes), strict=True):
-            result[i] = piece.view(params[i].shape)
-    return result  # type: ignore[return-value]
-
-
-def _signed(number: int) -> int:
-    """The 64-bit pattern of ``number`` as torch's int64 reads it."""
-    return number - (1 << 64) if number >> 63 else number
-
-
-def _logical_shift(z: Tensor, places: int) -> Tensor:
-    return (z >> places) & ((1 << (64 - places)) - 1)

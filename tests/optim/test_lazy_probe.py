@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from cases import flatten
 from torch import nn
 
 from esgd.hvp import gradient_with_graph, product_from_gradient
 from esgd.optim._products import exact_products
-from esgd.probes import Signs, count_signs, draw
+from esgd.probes import Signs, draw
 
 
 def params_of(*shapes, dtype=torch.float32):
@@ -103,25 +102,3 @@ def test_a_function_may_look_at_what_it_saved_as_often_as_it_likes():
     _, products = exact_products(value, [w], (Signs([w], 0, i) for i in range(2)), 2, keep_graph=True)
     for i, (product,) in enumerate(products):
         torch.testing.assert_close(product, 6 * w.detach() * draw("rademacher", [w], 0, i)[0])
-
-
-def test_signs_from_a_count_on_the_device():
-    """Fair, uncorrelated between places and between counts, and no function of the host's numbers."""
-    params = params_of((100, 100), (37,), dtype=torch.float64)
-    table = torch.stack(
-        [torch.cat([t.flatten() for t in count_signs(params, 5, torch.tensor(k))]) for k in range(200)]
-    )
-    assert bool((table.abs() == 1).all())
-    count, size = table.shape
-    assert abs(float(table.mean())) < 4 / (count * size) ** 0.5
-    assert float((table.mean(1) * size**0.5).abs().max()) < 4.5  # each vector
-    assert float((table.mean(0) * count**0.5).abs().max()) < 5.5  # each place
-    between = table[1:] @ table[0] / size**0.5  # other counts
-    assert float(between.abs().max()) < 4.5
-    for lag in (1, 2, 64, 314):  # neighbours, words, rows
-        correlation = (table[:, lag:] * table[:, :-lag]).mean() * (count * (size - lag)) ** 0.5
-        assert abs(float(correlation)) < 4
-    again = count_signs(params, 5, torch.tensor(7))
-    assert torch.equal(flatten(again), table[7])
-    other = count_signs(params, 6, torch.tensor(7))
-    assert abs(float(flatten(other) @ table[7])) < 4.5 * size**0.5

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from esgd.config import RunConfig
+from esgd.config import METHODS, RunConfig
 from esgd.ensemble import (
     Ensemble,
     EnsembleRMSprop,
@@ -42,7 +42,7 @@ def run(method: str, seeds, rates, dampings, steps: int = STEPS, poison: int | N
     if method == "sgd":
         optimizer = EnsembleSGD(params, lr)
     elif method == "rmsprop":
-        optimizer = EnsembleRMSprop(params, lr, alpha=0.95, eps=damping)
+        optimizer = EnsembleRMSprop(params, lr, alpha=METHODS["rmsprop"]["decay"], eps=damping)
     else:
         kind = {"esgd": ESGD, "jacobi": JacobiSGD}[method]
         optimizer = kind(
