@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from typing import NoReturn
 
 try:
@@ -11,7 +12,7 @@ try:
 except ImportError:  # said in one line by main()
     typer = None  # type: ignore[assignment]
 
-from esgd.errors import EsgdError
+from esgd.errors import ConfigError, EsgdError
 
 __all__ = ["main"]
 
@@ -67,10 +68,22 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 
 class StopSignal:
-    """Turns Ctrl-C and SIGTERM into a request that the loop asks for; a second Ctrl-C stops at once."""
+    """Turns Ctrl-C, SIGTERM and a time limit into a request that the loop asks for: itself a ``should_stop``.
 
-    def __init__(self) -> None:
+    A second Ctrl-C stops at once.
+
+    Args:
+        minutes: the time limit, from now; None sets none.
+
+    Raises:
+        ConfigError: the limit is not above 0.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
+        if minutes is not None and not minutes > 0:
+            raise ConfigError(f"minutes must be above 0, got {minutes:g}")
         self.received = 0
+        self._deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
 
     def __enter__(self) -> StopSignal:
         self._old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -86,7 +99,7 @@ class StopSignal:
         self.received = number
 
     def __call__(self) -> bool:
-        return self.received != 0
+        return self.received != 0 or time.monotonic() > self._deadline
 
     def exit_if_received(self, line: str) -> None:
         """Exit as the signal asks for, after one line on stderr."""

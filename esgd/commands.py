@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -80,7 +79,7 @@ def train(
 ) -> None:
     """Train an autoencoder. The same command again goes on where the run stopped."""
     from esgd.config import RunConfig
-    from esgd.parallel import launched
+    from esgd.parallel import launched, speaks, train_parallel
     from esgd.resumable import train_in_folder
     from esgd.runs import RunFolder
     from esgd.workload import workload as find_workload
@@ -105,76 +104,56 @@ def train(
     if checkpoint_every < 1:
         raise ConfigError(f"checkpoint-every must be at least 1, got {checkpoint_every}")
     if seeds is not None:
-        if launched():
-            raise ConfigError("an ensemble is one process: leave out torchrun or --seeds")
-        _train_ensemble(config, _seeds(seeds), name, runs, device, quiet, minutes, checkpoint_every)
+        _train_ensemble(config, seeds, name, runs, device, quiet, minutes, checkpoint_every)
         return
     folder = RunFolder(config.name() if name is None else name, runs)
-    if launched():
-        _train_parallel(config, folder, device, quiet, minutes)
-        return
-    deadline = _deadline(minutes)
-    with StopSignal() as signalled:
-        result = train_in_folder(
+    with StopSignal(minutes) as stop:
+        result = (train_parallel if launched() else train_in_folder)(
             config,
             folder,
             device=device,
             progress=not quiet,
-            should_stop=lambda: signalled() or time.monotonic() > deadline,
+            should_stop=stop,
             checkpoint_every=checkpoint_every,
             snapshot_every=snapshot_every,
         )
+    if not speaks():
+        return
     last = result.records[-1]
     summary = f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
-    signalled.exit_if_received(f"stopped and saved ({summary}); the same command goes on from here")
+    stop.exit_if_received(f"stopped and saved ({summary}); the same command goes on from here")
     print(f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
     if result.status == "diverged":
         raise typer.Exit(3)
 
 
-def _train_parallel(config, folder, device, quiet, minutes) -> None:
-    """One run by all the processes that torchrun has started."""
-    import os
-
-    from esgd.parallel import train_parallel
-
-    if minutes is not None or folder.checkpoint.exists():
-        raise ConfigError(
-            "a run under torchrun is not resumable: leave --minutes out, and give it a --name that is not taken"
-        )
-    result = train_parallel(config, folder, device=device, progress=not quiet)
-    if os.environ.get("RANK") == "0":
-        last = result.records[-1]
-        print(f"{result.status}: {folder.name}: loss {last['loss']:.4f} after {last['epoch']} epochs on all ranks")
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"seeds must be whole numbers with commas between them, as 0,1,2; got {text!r}") from None
-
-
-def _train_ensemble(config, seeds, name, runs, device, quiet, minutes, checkpoint_every) -> None:
+def _train_ensemble(config, text, name, runs, device, quiet, minutes, checkpoint_every) -> None:
     """All seeds of a configuration in one run."""
     from dataclasses import replace
 
     from esgd.ensemble_run import train_ensemble_in_folder
+    from esgd.parallel import launched
     from esgd.runs import RunFolder
 
+    if launched():
+        raise ConfigError("an ensemble is one process: leave out torchrun or --seeds")
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"seeds must be whole numbers with commas between them, as 0,1,2; got {text!r}") from None
     configs = [replace(config, seed=seed) for seed in seeds]
     own = f"{config.name().removesuffix(f'seed{config.seed}')}seeds{'-'.join(map(str, seeds))}"
-    folder, deadline = RunFolder(own if name is None else name, runs), _deadline(minutes)
-    with StopSignal() as signalled:
+    folder = RunFolder(own if name is None else name, runs)
+    with StopSignal(minutes) as stop:
         status, training = train_ensemble_in_folder(
             configs,
             folder,
             device=device,
             progress=not quiet,
-            should_stop=lambda: signalled() or time.monotonic() > deadline,
+            should_stop=stop,
             checkpoint_every=checkpoint_every,
         )
-    signalled.exit_if_received("stopped and saved; the same command goes on from here")
+    stop.exit_if_received("stopped and saved; the same command goes on from here")
     losses = ", ".join(f"{row['loss']:.4f}" for row in training.records[-len(configs) :])
     print(f"{status}: {folder.name}: losses {losses} after {training.epoch} epochs; records in {folder.records}")
 
@@ -202,18 +181,17 @@ def search(
     studies = [
         SearchSettings(workload, method, space, trials, epochs, seed, momentum, nesterov) for method in methods
     ]
-    deadline = _deadline(minutes)
-    with StopSignal() as signalled:
+    with StopSignal(minutes) as stop:
         for settings in studies:
             done = run_search(
                 settings,
                 root=runs,
                 device=device,
                 progress=not quiet,
-                should_stop=lambda: signalled() or time.monotonic() > deadline,
+                should_stop=stop,
                 on_trial=lambda number, loss, name=settings.name: print(f"{name} trial {number}: loss {loss:.4f}"),
             )
-            signalled.exit_if_received("stopped and saved; the same command goes on from here")
+            stop.exit_if_received("stopped and saved; the same command goes on from here")
             told = done.frozen("COMPLETE")
             if told:
                 best = min(told, key=lambda trial: trial.value)
@@ -242,9 +220,8 @@ def reproduce(
     plan = protocol(workload)
     if export_only and results is None:
         raise ConfigError("--export-only needs --results, the folder to export to")
-    deadline = _deadline(minutes)
     done = False
-    with StopSignal() as signalled:
+    with StopSignal(minutes) as stop:
         if not export_only:
             done = run_protocol(
                 plan,
@@ -252,13 +229,13 @@ def reproduce(
                 epochs=epochs,
                 device=device,
                 progress=not quiet,
-                should_stop=lambda: signalled() or time.monotonic() > deadline,
+                should_stop=stop,
                 snapshot_every=snapshot_every,
             )
         if results is not None:
             for path in export(plan, results, root=runs):
                 print(f"wrote {path}")
-    signalled.exit_if_received("stopped and saved; the same command goes on from here")
+    stop.exit_if_received("stopped and saved; the same command goes on from here")
     if not (done or export_only):
         print("not done: time is up, or other processes are at the rest; the same command goes on from here")
 
@@ -276,17 +253,16 @@ def defaults(
     from esgd.paths import runs_dir
 
     root = runs_dir() if runs is None else runs
-    deadline = _deadline(minutes)
-    with StopSignal() as signalled:
+    with StopSignal(minutes) as stop:
         done = run_defaults(
             BUDGET,
             root,
             device=device,
             progress=not quiet,
-            should_stop=lambda: signalled() or time.monotonic() > deadline,
+            should_stop=stop,
             say=lambda line: print(line, flush=True),
         )
-    signalled.exit_if_received("stopped; the same command goes on from here")
+    stop.exit_if_received("stopped; the same command goes on from here")
     if not done:
         print("not done: time is up, or other processes are at the rest; the same command goes on from here")
     elif results is not None:
@@ -343,11 +319,3 @@ def list_(runs: Runs = None) -> None:
 def _interval(text: str) -> int | str:
     """The interval as RunConfig wants it; what is no number is left for it to refuse."""
     return int(text) if text.lstrip("-").isdigit() else text
-
-
-def _deadline(minutes: float | None) -> float:
-    if minutes is None:
-        return float("inf")
-    if not minutes > 0:
-        raise ConfigError(f"minutes must be above 0, got {minutes:g}")
-    return time.monotonic() + 60 * minutes

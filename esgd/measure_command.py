@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -51,16 +50,13 @@ def measure(
     )
     if export_only and results is None:
         raise ConfigError("--export-only needs --results, the folder to export to")
-    if minutes is not None and not minutes > 0:
-        raise ConfigError(f"minutes must be above 0, got {minutes:g}")
-    deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     root = runs_dir() if runs is None else runs
     folders = [RunFolder(name, root) for name in runs_named or ()]
     folders = folders or [folder for folder in list_runs(root) if list_snapshots(folder)]
     if not folders:
         raise ConfigError(f"no runs with snapshots in {root}: train one with --snapshot-every N")
     done = True
-    with StopSignal() as signalled:
+    with StopSignal(minutes) as stop:
         for folder in () if export_only else folders:
             done = measure_run(
                 folder,
@@ -68,12 +64,12 @@ def measure(
                 epochs=epoch,
                 device=device,
                 progress=not quiet,
-                should_stop=lambda: signalled() or time.monotonic() > deadline,
+                should_stop=stop,
             )
             if not done:
                 break
             print(f"measured: {folder.name}")
-    signalled.exit_if_received("stopped; snapshots already measured are kept, the same command goes on from here")
+    stop.exit_if_received("stopped; snapshots already measured are kept, the same command goes on from here")
     if not done:
         print("time is up; the same command goes on from here")
     elif results is not None:

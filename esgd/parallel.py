@@ -2,12 +2,15 @@
 
 The batches are those of the run on one process, in the same order; the gradient is the mean over the batch, and
 the curvature optimizers average the products over the ranks before they square. So the run equals that of one
-process up to the order of sums. A batch that the ranks cannot share evenly is refused: the mean of means differs.
+process up to the order of sums, and either can go on where the other stopped. A batch that the ranks cannot share
+evenly is refused: the mean of means differs.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,10 +20,11 @@ from esgd.config import RunConfig
 from esgd.data import Dataset
 from esgd.errors import ConfigError
 from esgd.provenance import pick_device
-from esgd.seeding import batch_order
-from esgd.train import Training
+from esgd.resumable import train_in_folder
+from esgd.runs import RunFolder
+from esgd.train import Training, TrainResult
 
-__all__ = ["ParallelTraining", "end_group", "launched", "start_group", "train_parallel"]
+__all__ = ["ParallelTraining", "launched", "speaks", "train_parallel"]
 
 
 def launched() -> bool:
@@ -28,20 +32,9 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def start_group(device: str) -> torch.device:
-    """Join the other ranks, gloo on CPUs and nccl on CUDA; the device of this one."""
-    place = pick_device(device)
-    if place.type == "cuda":
-        place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
-    return place
-
-
-def end_group() -> None:
-    """Leave the group."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def speaks() -> bool:
+    """Whether this process tells what happens: it is alone, or rank 0."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class ParallelTraining(Training):
@@ -70,71 +63,52 @@ class ParallelTraining(Training):
             )
         super().__init__(config, data, name=name)
 
-    def _rest_of_epoch(self):
-        order = batch_order(len(self.data), self.config.seed, self.epoch).to(self.data.images.device)
-        for index in order.split(self.config.batch_size)[self.position :]:
-            yield self.data.images[index.chunk(self.world)[self.rank]]
+    def train_epoch(
+        self, *, should_stop: Callable[[], bool] = lambda: False, on_step: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Go on to the end of the epoch; False when it was stopped before, by any rank and on all at one step."""
 
-    def _step(self, images: Tensor) -> Tensor:
-        self.optimizer.zero_grad()
-        loss = self.task.loss(self.net(images), images)
-        if self.config.uses_curvature:
-            loss = self.optimizer.probe(loss)
-        loss.backward()
+        def anybody() -> bool:
+            flag = torch.tensor(int(should_stop()))  # on the CPU: no wait for the GPU
+            dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+            return bool(flag)
+
+        return super().train_epoch(should_stop=anybody, on_step=on_step)
+
+    def _share(self, index: Tensor) -> Tensor:
+        return index.chunk(self.world)[self.rank]
+
+    def _averaged(self, loss: Tensor) -> Tensor:
         grads = [p.grad for p in self.net.parameters()]
-        flat = torch.cat([*(g.reshape(-1) for g in grads), loss.detach().reshape(1).to(grads[0])])
+        flat = torch.cat([*(g.reshape(-1) for g in grads), loss.reshape(1).to(grads[0])])
         dist.all_reduce(flat)
         flat /= self.world
         for grad, mean in zip(grads, flat[:-1].split([g.numel() for g in grads]), strict=True):
             grad.copy_(mean.view_as(grad))
-        self.optimizer.step()
         return flat[-1].clone()
 
 
-def train_parallel(config: RunConfig, folder, *, device: str = "auto", progress: bool = True):
-    """Train on all ranks; rank 0 alone writes records and manifest. It writes no checkpoint: a rerun starts afresh.
+def train_parallel(config: RunConfig, folder: RunFolder, *, device: str = "auto", **options: Any) -> TrainResult:
+    """Train on all ranks, resumable as :func:`esgd.resumable.train_in_folder` is; rank 0 alone writes.
 
     Args:
         config: the settings.
-        folder: the :class:`~esgd.runs.RunFolder` to write.
+        folder: the run's folder, which all ranks can read.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``; on CUDA each rank takes the GPU of its local rank.
-        progress: show a progress bar, on rank 0.
+        options: as for :func:`esgd.resumable.train_in_folder`.
 
     Returns:
-        The :class:`~esgd.train.TrainResult`, the same on every rank.
+        The result, the same on every rank.
     """
-    from dataclasses import asdict
-
-    from esgd.provenance import now, provenance
-    from esgd.train import train
-    from esgd.workload import workload
-
-    place = start_group(device)
+    place = pick_device(device)
+    if place.type == "cuda":
+        place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(place)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
     try:
-        writes = dist.get_rank() == 0
-        data = workload(config.workload).data(
-            device=place, dtype=getattr(torch, config.dtype), progress=progress and writes
+        options["progress"] = options.get("progress", True) and speaks()
+        return train_in_folder(
+            config, folder, device=str(place), training_type=ParallelTraining, writes=speaks(), **options
         )
-        training = ParallelTraining(config, data, name=folder.name)
-        started = now()
-        result = train(config, data, progress=progress and writes, training=training)
-        if writes:
-            with folder.locked():
-                folder.write_records(result.records)
-                folder.write_manifest(
-                    {
-                        "run": folder.name,
-                        "config": asdict(config),
-                        "processes": dist.get_world_size(),
-                        "data": {"name": data.name, "source": data.source, "sha256": data.digest},
-                        **provenance(place),
-                        "started": started,
-                        "ended": now(),
-                        "status": result.status,
-                        "epochs_done": result.records[-1]["epoch"],
-                    }
-                )
-        dist.barrier()
     finally:
-        end_group()
-    return result
+        dist.destroy_process_group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -31,6 +32,8 @@ def train_in_folder(
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_every: int = 1,
     snapshot_every: int | None = None,
+    training_type: type[Training] = Training,
+    writes: bool = True,
 ) -> TrainResult:
     """Train with everything kept in a folder; a folder that holds a part of this run is gone on with.
 
@@ -47,6 +50,8 @@ def train_in_folder(
         checkpoint_every: epochs between two checkpoints.
         snapshot_every: keep weights and preconditioner before the first epoch and after every so many, for
             ``esgd measure`` (:mod:`esgd.snapshots`); it changes nothing in the run. None keeps none.
+        training_type: what trains, for several processes at one run (:mod:`esgd.parallel`).
+        writes: whether this process keeps the folder; of several exactly one does.
 
     Raises:
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
@@ -55,21 +60,24 @@ def train_in_folder(
     """
     check_interval(snapshot_every)
     place = pick_device(device)
-    with folder.locked():
+    with folder.locked() if writes else nullcontext():
         saved = _saved(config, folder, place)
         data = workload(config.workload).data(device=place, dtype=getattr(torch, config.dtype), progress=progress)
-        training = Training(config, data, name=folder.name)
+        training = training_type(config, data, name=folder.name)
         manifest = _manifest(config, folder, data, training, place)
         if saved is not None:
             require_same(saved["data"], manifest["data"], where=folder.checkpoint)
             training.load_state_dict(saved)
-        folder.write_manifest(manifest)
+        if writes:
+            folder.write_manifest(manifest)
 
         def snapshot() -> None:
             if snapshot_every is not None and training.position == 0 and training.epoch % snapshot_every == 0:
                 save_snapshot(training, folder, manifest["data"])
 
         def keep(training: Training) -> None:
+            if not writes:
+                return
             snapshot()  # before the checkpoint: a kill in between makes it again
             if training.position == 0 and training.epoch % checkpoint_every and training.epoch < config.epochs:
                 return
@@ -77,13 +85,14 @@ def train_in_folder(
             save_checkpoint(folder.checkpoint, state)
             folder.write_records(training.records)
 
-        if training.step == 0:
+        if writes and training.step == 0:
             snapshot()
         result = train(
             config, data, progress=progress, on_checkpoint=keep, should_stop=should_stop, training=training
         )
-        folder.write_records(result.records)
-        folder.write_manifest({**manifest, "ended": now(), "status": result.status, **_last(result)})
+        if writes:
+            folder.write_records(result.records)
+            folder.write_manifest({**manifest, "ended": now(), "status": result.status, **_last(result)})
     return result
 
 
@@ -115,6 +124,7 @@ def _manifest(
             "sizes": list(training.task.sizes),
             "parameters": count_parameters(training.net),
         },
+        **({"processes": training.world} if training.world > 1 else {}),
         **provenance(device),
         "started": old.get("started", now()),
         "status": "running",

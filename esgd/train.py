@@ -74,6 +74,8 @@ class Training:
         name: the run's name in the records; default: the settings' own.
     """
 
+    world = 1  # processes that share each batch
+
     def __init__(self, config: RunConfig, data: Dataset, *, name: str | None = None):
         self.config, self.data = config, data
         self.name = config.name() if name is None else name
@@ -117,7 +119,15 @@ class Training:
         """The batches of this epoch that are still to come."""
         order = batch_order(len(self.data), self.config.seed, self.epoch).to(self.data.images.device)
         for index in order.split(self.config.batch_size)[self.position :]:
-            yield self.data.images[index]
+            yield self.data.images[self._share(index)]
+
+    def _share(self, index: Tensor) -> Tensor:
+        """What this process takes of a batch: all of it, where it is alone."""
+        return index
+
+    def _averaged(self, loss: Tensor) -> Tensor:
+        """The loss of the whole batch; gradients are made those of the whole batch on the way."""
+        return loss
 
     def train_epoch(
         self, *, should_stop: Callable[[], bool] = lambda: False, on_step: Callable[[], None] = lambda: None
@@ -146,8 +156,9 @@ class Training:
         if self.config.uses_curvature:
             loss = self.optimizer.probe(loss)
         loss.backward()
+        loss = self._averaged(loss.detach())
         self.optimizer.step()
-        return loss.detach()
+        return loss
 
     def record(self) -> Record:
         """Evaluate on the whole training set, off the clock, and append the record."""
