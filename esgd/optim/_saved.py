@@ -10,6 +10,9 @@ from torch import Tensor
 
 __all__ = ["SavedOnce"]
 
+# not public in torch; without it nothing is freed before the last sweep ends, and all results are the same
+_current_node = getattr(torch._C, "_current_autograd_node", None)
+
 
 class SavedOnce:
     """Keeps what autograd saves for the second derivative, and frees it as the last product uses it.
@@ -29,8 +32,8 @@ class SavedOnce:
 
     def _open(self, box: list[Tensor]) -> Tensor:
         tensor = box[0]
-        if self.last:
-            node, thread = torch._C._current_autograd_node(), threading.get_ident()
+        if self.last and _current_node is not None:
+            node, thread = _current_node(), threading.get_ident()
             previous, boxes = self._opened.get(thread, (None, []))
             if node is not previous:
                 _empty(boxes)

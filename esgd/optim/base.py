@@ -17,6 +17,7 @@ from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
 from esgd.optim._pending import Arrivals, Pending
 from esgd.optim._products import difference_products, exact_products
+from esgd.optim._settings import check_shared
 
 __all__ = ["CurvatureOptimizer"]
 
@@ -24,7 +25,6 @@ __all__ = ["CurvatureOptimizer"]
 SHARED = ("update_every", "warmup_probes", "probe", "curvature", "seed")
 # where the schedule stands; kept in the groups, since only groups and state survive a state_dict
 CLOCK = {"step": 0, "next_probe": 0, "interval": 0, "probe_index": 0}
-AUTO_START, AUTO_LIMIT = 20, 200  # steps between products at first and at most, for update_every="auto"
 
 _NEVER_PROBED = (
     "curvature is due at this step, but {name} has seen no loss: between the forward pass and backward() add\n"
@@ -118,27 +118,7 @@ class CurvatureOptimizer(Optimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         """Check one group's settings; subclasses add theirs."""
-        lr = group["lr"]
-        if isinstance(lr, Tensor) and lr.numel() == 1 and lr.device.type != "cpu":
-            pass  # looking at it would wait for the device
-        elif not (torch.as_tensor(lr) >= 0).all():
-            raise ConfigError(f"Invalid learning rate: expected lr >= 0, got {lr}")
-        if isinstance(lr, Tensor) and lr.numel() != 1 and self._members is None:
-            raise ConfigError(f"a Tensor lr must have one element, got shape {tuple(lr.shape)}")
-        every = group["update_every"]
-        if every != "auto" and not _is_count(every):
-            raise ConfigError(f"update_every must be a whole number of steps >= 1 or 'auto', got {every!r}")
-        if not _is_count(group["warmup_probes"]):
-            raise ConfigError(f"warmup_probes must be a whole number >= 1, got {group['warmup_probes']!r}")
-        if group["probe"] not in (*probes.PROBES, "custom"):
-            raise ConfigError(
-                f"probe must be one of {sorted(probes.PROBES)} or a callable (params, index) -> list of "
-                f"tensors, got {group['probe']!r}"
-            )
-        if group["curvature"] not in ("exact", "difference"):
-            raise ConfigError(f"curvature must be 'exact' or 'difference', got {group['curvature']!r}")
-        if not isinstance(group["seed"], int):
-            raise ConfigError(f"seed must be a whole number, got {group['seed']!r}")
+        check_shared(group, self._members)
 
     def _set_clock(self, **values: int) -> None:
         for group in self.param_groups:
@@ -278,9 +258,6 @@ class CurvatureOptimizer(Optimizer):
             return pending
         return Pending(self.param_groups[0]["probe_index"], self._probed(), [], 1.0)
 
-    def _any_gradient(self) -> bool:
-        return any(p.grad is not None and bool(p.grad.any()) for p in self._probed())
-
     def _drop_pending(self) -> None:
         if self._pending is not None:
             self._pending.arrivals.forget()
@@ -383,10 +360,6 @@ class CurvatureOptimizer(Optimizer):
                 stacklevel=4,
             )
         self._rejected += count
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _divide(vectors: Sequence[list[Tensor]], scale: float | Tensor) -> None:

@@ -10,16 +10,13 @@ import torch
 from torch import Tensor
 
 from esgd.errors import ConfigError, CurvatureError
+from esgd.optim._auto import next_interval, stands_for
 from esgd.optim._lagged import LaggedScalars
 from esgd.optim._scale import Scales
-from esgd.optim.base import AUTO_LIMIT, AUTO_START, CurvatureOptimizer
+from esgd.optim._settings import check_diagonal
+from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["DiagonalOptimizer"]
-
-# update_every="auto": the interval grows by GROW after each product that agrees with the estimate, and falls by
-# SHRINK after one that does not: where the mean log-ratio of energies leaves its band
-GROW, SHRINK, BAND = 1.25, 0.5, (-1.6, 1.2)
-AUTO_SHARE = 20  # the interval stays below this part of the steps so far, so that no product outweighs the others
 
 
 class DiagonalOptimizer(CurvatureOptimizer):
@@ -87,25 +84,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
-        if not (torch.as_tensor(group["damping"]) >= 0).all():
-            raise ConfigError(f"Invalid damping: expected damping >= 0, got {group['damping']}")
-        if isinstance(group["damping"], Tensor) and group["damping"].numel() != 1 and self._members is None:
-            raise ConfigError(f"a Tensor damping must have one element, got shape {tuple(group['damping'].shape)}")
-        if group["damping_mode"] not in ("outside", "inside"):
-            raise ConfigError(
-                "damping_mode must be 'outside', 1/(√(D/k) + damping), or 'inside', 1/√(D/k + damping), got "
-                f"{group['damping_mode']!r}"
-            )
-        if group["beta"] is not None and not 0.0 <= group["beta"] < 1.0:
-            raise ConfigError(
-                f"beta must be None, for the uniform mean of Algorithm 1, or in [0, 1), got {group['beta']}"
-            )
-        if not 0.0 <= group["momentum"] < 1.0:
-            raise ConfigError(f"Invalid momentum: expected 0 <= momentum < 1, got {group['momentum']}")
-        if group["nesterov"] and group["momentum"] == 0:
-            raise ConfigError("Nesterov momentum requires a momentum: set momentum=0.9, or nesterov=False")
-        if group["weight_decay"] < 0:
-            raise ConfigError(f"Invalid weight_decay: expected >= 0, got {group['weight_decay']}")
+        check_diagonal(group, self._members)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict()`` returned, onto the parameters' devices.
@@ -158,7 +137,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         lagged = self._lagged.read()  # of the products before: on a device this costs no wait
         if lagged is not None:
             self._note(*lagged)
-        bad, ratios, count = [], [], self._stands_for(len(products))
+        bad, ratios, count = [], [], stands_for(self.param_groups[0], len(products))
         for i, product in enumerate(products):
             product = [h.float() if h.dtype in (torch.float16, torch.bfloat16) else h for h in product]
             states = [self._state_of(p, h) for p, h in zip(params, product, strict=True)]
@@ -185,17 +164,6 @@ class DiagonalOptimizer(CurvatureOptimizer):
     def _factors(self, params: list[Tensor]) -> list[float]:
         beta = {p: g["beta"] for g in self.param_groups for p in g["params"]}
         return [1.0 if beta[p] is None else beta[p] for p in params]
-
-    def _stands_for(self, products: int) -> float:
-        """How often a product counts: once, and under ``"auto"`` in proportion to the steps since the last one.
-
-        So the mean runs over the same stretch of training as that of a constant interval of ``AUTO_START`` steps.
-        Where products grow rare, each counting once would leave D to the few steps at the start.
-        """
-        clock = self.param_groups[0]
-        if clock["update_every"] != "auto" or products > 1 or not clock["interval"]:
-            return 1.0
-        return (clock["step"] - clock["next_probe"] + clock["interval"]) / AUTO_START
 
     def _judge(self, states: list[dict[str, Any]], product: list[Tensor], count: float) -> tuple[Tensor, Tensor]:
         """Whether a product can be summed, shape () or (members,), and how its energy compares with the past.
@@ -266,12 +234,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
                         self._momentum_buffer(p)
 
     def _auto_interval(self) -> int:
-        interval = self.param_groups[0]["interval"] or AUTO_START
-        if self._log_ratio is None:
-            return interval
-        agrees = BAND[0] <= self._log_ratio <= BAND[1]
-        limit = min(AUTO_LIMIT, max(AUTO_START, self.param_groups[0]["step"] // AUTO_SHARE))
-        return min(limit, math.ceil(interval * GROW)) if agrees else max(2, int(interval * SHRINK))
+        return next_interval(self.param_groups[0], self._log_ratio)
 
     # -- what a user may look at ---------------------------------------------------------------------------
 

@@ -208,6 +208,9 @@ class SaddleFreeNewton(CurvatureOptimizer):
             self._direction, self._cleared = None, True
         super().zero_grad(set_to_none)
 
+    def _any_gradient(self) -> bool:
+        return any(p.grad is not None and bool(p.grad.any()) for p in self._probed())
+
     def _has_pending(self) -> bool:
         return self._direction is not None
 

@@ -1,0 +1,73 @@
+"""What the settings of a parameter group may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from esgd.errors import ConfigError
+from esgd.probes import PROBES
+
+__all__ = ["check_diagonal", "check_shared"]
+
+
+def check_shared(group: dict[str, Any], members: int | None) -> None:
+    """The settings of every curvature-based optimizer.
+
+    Args:
+        group: the parameter group.
+        members: the number of nets, where the parameters hold an ensemble.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+    lr = group["lr"]
+    if isinstance(lr, Tensor) and lr.numel() == 1 and lr.device.type != "cpu":
+        pass  # looking at it would wait for the device
+    elif not (torch.as_tensor(lr) >= 0).all():
+        raise ConfigError(f"Invalid learning rate: expected lr >= 0, got {lr}")
+    if isinstance(lr, Tensor) and lr.numel() != 1 and members is None:
+        raise ConfigError(f"a Tensor lr must have one element, got shape {tuple(lr.shape)}")
+    every = group["update_every"]
+    if every != "auto" and not _is_count(every):
+        raise ConfigError(f"update_every must be a whole number of steps >= 1 or 'auto', got {every!r}")
+    if not _is_count(group["warmup_probes"]):
+        raise ConfigError(f"warmup_probes must be a whole number >= 1, got {group['warmup_probes']!r}")
+    if group["probe"] not in (*PROBES, "custom"):
+        raise ConfigError(
+            f"probe must be one of {sorted(PROBES)} or a callable (params, index) -> list of "
+            f"tensors, got {group['probe']!r}"
+        )
+    if group["curvature"] not in ("exact", "difference"):
+        raise ConfigError(f"curvature must be 'exact' or 'difference', got {group['curvature']!r}")
+    if not isinstance(group["seed"], int):
+        raise ConfigError(f"seed must be a whole number, got {group['seed']!r}")
+
+
+def check_diagonal(group: dict[str, Any], members: int | None) -> None:
+    """The settings that a diagonal preconditioner adds; arguments and errors as for :func:`check_shared`."""
+    if not (torch.as_tensor(group["damping"]) >= 0).all():
+        raise ConfigError(f"Invalid damping: expected damping >= 0, got {group['damping']}")
+    if isinstance(group["damping"], Tensor) and group["damping"].numel() != 1 and members is None:
+        raise ConfigError(f"a Tensor damping must have one element, got shape {tuple(group['damping'].shape)}")
+    if group["damping_mode"] not in ("outside", "inside"):
+        raise ConfigError(
+            "damping_mode must be 'outside', 1/(√(D/k) + damping), or 'inside', 1/√(D/k + damping), got "
+            f"{group['damping_mode']!r}"
+        )
+    if group["beta"] is not None and not 0.0 <= group["beta"] < 1.0:
+        raise ConfigError(
+            f"beta must be None, for the uniform mean of Algorithm 1, or in [0, 1), got {group['beta']}"
+        )
+    if not 0.0 <= group["momentum"] < 1.0:
+        raise ConfigError(f"Invalid momentum: expected 0 <= momentum < 1, got {group['momentum']}")
+    if group["nesterov"] and group["momentum"] == 0:
+        raise ConfigError("Nesterov momentum requires a momentum: set momentum=0.9, or nesterov=False")
+    if group["weight_decay"] < 0:
+        raise ConfigError(f"Invalid weight_decay: expected >= 0, got {group['weight_decay']}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
