@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from scipy.stats import t
 from torch import Tensor
 from tqdm import tqdm
 
@@ -40,6 +41,7 @@ SIZES = (784, 250, 100, 30)
 BATCH = 200
 MARKS = (100, 300, 600, 1000)  # steps at which is measured; the last ends the run
 REFERENCE = 200  # products in each measurement of the true D_E
+DEFAULTS = ESGD([torch.zeros(1)]).defaults
 COLUMNS = (
     "update_every",
     "seed",
@@ -86,10 +88,9 @@ def dispersions(optimizer: ESGD, net: Autoencoder, images: Tensor, seed: int) ->
     def between(a: Tensor, b: Tensor) -> float:
         return log_dispersion(a, b).value
 
-    return {
+    return {  # a mean of two halves has half their distance
         "damped_log_dispersion": between(mine + damping, truth + damping),
-        "damped_noise": between(first + damping, second + damping)
-        / 2,  # a mean of two halves has half their distance
+        "damped_noise": between(first + damping, second + damping) / 2,
         "log_dispersion": between(mine[live], truth[live]),
         "noise": between(first[live], second[live]) / 2,
     }
@@ -129,8 +130,7 @@ def run(update_every: int | str, seed: int, images: Tensor, label: str | None = 
 
 def equal_cost(products: int) -> int:
     """The constant interval that takes about as many products in a run, after the same warm-up."""
-    warmup = 10
-    return max(1, round(MARKS[-1] / max(1, products - warmup + 1)))
+    return max(1, round(MARKS[-1] / max(1, products - DEFAULTS["warmup_probes"] + 1)))
 
 
 def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
@@ -145,17 +145,14 @@ def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
             mean = sum(differences) / len(seeds)
             deviation = math.sqrt(sum((d - mean) ** 2 for d in differences) / max(1, len(seeds) - 1))
             entry[column] = mean
-            entry[f"{column}_band"] = STUDENT[len(seeds)] * deviation / math.sqrt(len(seeds))
+            entry[f"{column}_band"] = t.ppf(0.95, len(seeds) - 1) * deviation / math.sqrt(len(seeds))
         found[label] = entry
     return found
 
 
-STUDENT = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}  # 95 % quantiles of Student's t
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, choices=sorted(STUDENT))
+    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 100), metavar="N")
     parser.add_argument("--no-record", action="store_true", help="print, but leave results/ alone")
     options = parser.parse_args()
     images = load("mnist-10k").images
@@ -180,7 +177,7 @@ def main() -> None:
             "sizes": SIZES,
             "batch": BATCH,
             "reference_products": REFERENCE,
-            "settings": {k: ESGD([torch.zeros(1)]).defaults[k] for k in ("lr", "damping", "warmup_probes")},
+            "settings": {k: DEFAULTS[k] for k in ("lr", "damping", "warmup_probes")},
             "started": started,
             "ended": now(),
             **provenance(torch.device("cpu")),

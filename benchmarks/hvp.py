@@ -5,8 +5,8 @@
 Every contender computes on the same batch of 200 images with the paper's autoencoder in float32. The rounds are
 interleaved and in random order: in every round each contender runs once between two gradients, and its figure is
 the ratio to their mean. Printed are the median over the rounds and a 90 % bootstrap interval of that median.
-Memory (on Linux) is the parameters plus how far the resident set of a fresh process grows at its peak, as a ratio to
-the same of the gradient. Only ratios are worth quoting.
+Memory (on Linux) is the parameters plus how far the resident set of a fresh process grows at its peak, as a ratio
+to the same of the gradient. Only ratios are worth quoting.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from esgd.data import load
 from esgd.files import atomic_write
 from esgd.hvp import gradient_with_graph, hvp, product_from_gradient
 from esgd.nets import Autoencoder, curves_autoencoder, mnist_autoencoder, reconstruction_loss
-from esgd.probes import draw
+from esgd.probes import draw, draw_lazily
 from esgd.provenance import now, provenance
 
 RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "hvp.json"
@@ -134,6 +134,12 @@ def func_vjp(p: Problem) -> Callable[[], object]:
     return run
 
 
+def drawn_in_parts(p: Problem) -> None:
+    """All parts of v, each let go before the next."""
+    for _ in draw_lazily("rademacher", p.params, 0, 1):
+        pass
+
+
 CONTENDERS: dict[str, Callable[[Problem], Callable[[], object]]] = {
     OURS: one_graph,
     "gradient, then hvp() with its own graph": separate,
@@ -144,6 +150,7 @@ CONTENDERS: dict[str, Callable[[Problem], Callable[[], object]]] = {
     "torch.func jvp of grad": func_jvp,
     "torch.func vjp of grad": func_vjp,
     "drawing v, signs": lambda p: lambda: draw("rademacher", p.params, 0, 1),
+    "drawing v, signs, part by part as ESGD does": lambda p: lambda: drawn_in_parts(p),
     "drawing v, normal": lambda p: lambda: draw("gaussian", p.params, 0, 1),
 }
 PEERS = ("curvlinops HessianLinearOperator", "torch.func jvp of grad", "torch.func vjp of grad")

@@ -5,9 +5,10 @@
 Each contender owns a copy of the paper's autoencoder and takes whole steps (zero_grad, forward, probe,
 backward, step) at batch 200. The rounds are interleaved: in every round each contender takes one period of steps,
 and SGD runs before and after it, so that a slow second of the machine falls on both; a round's figure is the ratio
-to the mean of its two SGD neighbours. Printed are the median of the rounds, a 90 % bootstrap interval of that median, the
-ratio of FLOPs (matrix products, counted by torch) and the ratio of peak memory (allocations, counted by torch's
-profiler on the CPU and by the caching allocator on CUDA, from the construction on).
+to the mean of its two SGD neighbours. Printed are the median of the rounds, a 90 % bootstrap interval of it, the
+ratio of FLOPs (matrix products, counted by torch, over one period after the first step) and the ratio of peak
+memory (allocations, counted by torch's profiler on the CPU and by the caching allocator on CUDA, from the
+construction on, first product included).
 
 On CUDA steps are timed with events.
 """
@@ -269,7 +270,8 @@ def clock(step: Callable[[], None], steps: int, device: torch.device) -> float:
 
 
 def flops(step: Callable[[], None], period: int) -> float:
-    """Matrix-product FLOPs a step, over one period."""
+    """Matrix-product FLOPs a step, over one period after the first step, which always takes a product."""
+    step()
     with FlopCounterMode(display=False) as counter:
         for _ in range(period):
             step()

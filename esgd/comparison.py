@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from esgd.errors import ConfigError
+from esgd.runs import by_run
 
 __all__ = ["best_losses", "edge_position", "first_reached", "last_common", "median_reached", "within_range"]
 
@@ -17,13 +18,10 @@ Record = Mapping[str, Any]
 
 def _runs(records: Iterable[Record]) -> dict[str, dict[str, list[Record]]]:
     """Method, then run, then its rows in order of the epochs."""
-    found: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        found[record["method"]][record["run"]].append(record)
-    return {
-        method: {name: sorted(rows, key=lambda row: row["epoch"]) for name, rows in runs.items()}
-        for method, runs in found.items()
-    }
+    found: dict[str, dict[str, list[Record]]] = defaultdict(dict)
+    for name, rows in by_run(records).items():
+        found[rows[0]["method"]][name] = rows
+    return found
 
 
 def last_common(records: Iterable[Record], y: str = "loss") -> tuple[int, dict[str, list[float]]]:

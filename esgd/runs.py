@@ -18,7 +18,7 @@ from esgd.errors import ConfigError, DataError, EsgdError
 from esgd.files import atomic_write, exclusive_lock
 from esgd.paths import runs_dir
 
-__all__ = ["COLUMNS", "RunBusyError", "RunFolder", "list_runs", "read_csv", "write_csv"]
+__all__ = ["COLUMNS", "RunBusyError", "RunFolder", "by_run", "list_runs", "read_csv", "write_csv"]
 
 COLUMNS = (
     "run",  # name of the run
@@ -116,6 +116,14 @@ def list_runs(root: Path | None = None) -> list[RunFolder]:
     if not root.is_dir():
         return []
     return [RunFolder(path.parent.name, root) for path in sorted(root.glob("*/manifest.json"))]
+
+
+def by_run(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The records of each run, in order of the epochs."""
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        runs.setdefault(record["run"], []).append(record)
+    return {name: sorted(rows, key=lambda row: row["epoch"]) for name, rows in runs.items()}
 
 
 def write_csv(path: Path, records: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> None:

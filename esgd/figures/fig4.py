@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esgd.errors import ConfigError
+from esgd.figures.menus import ABOVE_LEFT, axis_menu
 from esgd.figures.palette import LABELS, colour
-from esgd.figures.trajectory import AXES, Measures, axis_menu, trace
+from esgd.figures.trajectory import AXES, Measures, trace
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -62,10 +63,9 @@ def figure(measures: Measures, *, x: str = "epoch", method: str = "rmsprop", dar
             for m in methods
         ],
         "active": methods.index(method),
-        "bgcolor": "#8882",
-        **{"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+        **ABOVE_LEFT,
     }
-    axes = axis_menu(places, 2, x, x=1, xanchor="right", y=1.02, yanchor="bottom")
+    axes = axis_menu(AXES, places, x, rows=2)
     fig.update_layout(
         height=690,
         hovermode="closest",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esgd.errors import ConfigError
+from esgd.figures.menus import axis_menu
 from esgd.figures.palette import LABELS, colour
-from esgd.figures.trajectory import AXES, Measures, axis_menu, trace
+from esgd.figures.trajectory import AXES, Measures, trace
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -61,7 +62,7 @@ def figure(measures: Measures, *, x: str = "epoch", dark: bool = False) -> Figur
         hovermode="closest",
         margin={"l": 60, "r": 15, "t": 60, "b": 100},
         legend={"orientation": "h", "x": 0, "y": -0.12, "yanchor": "top"},
-        updatemenus=[axis_menu(places, 3, x, x=1, xanchor="right", y=1.02, yanchor="bottom")],
+        updatemenus=[axis_menu(AXES, places, x, rows=3)],
     )
     for row, title in enumerate(ROWS.values(), 1):
         fig.update_yaxes(title_text=title, row=row, col=1)

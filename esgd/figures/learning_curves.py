@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from esgd.config import METHODS
 from esgd.errors import ConfigError
+from esgd.figures.menus import axis_menu
 from esgd.figures.palette import LABELS, colour
 from esgd.figures.step_cost import at_measured_cost, sgd_step_seconds
+from esgd.runs import by_run
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -129,20 +131,12 @@ def learning_curves(
         )
         places.append({axis: band[axis] for axis in X_AXES})
     for rows, dashed in ((records, False), (overlay, True)):
-        for name, run in _by_run(rows).items():
+        for name, run in by_run(rows).items():
             traces.append(_single(go, name, run, y, dashed=dashed, dark=dark))
             places.append({axis: [row[axis] for row in run] for axis in X_AXES})
     for trace, place in zip(traces, places, strict=True):
         trace.x = place[x]
     figure = go.Figure(traces)
-    buttons = [
-        {
-            "label": label,
-            "method": "update",
-            "args": [{"x": [place[axis] for place in places]}, {"xaxis.title.text": label}],
-        }
-        for axis, label in labels.items()
-    ]
     figure.update_layout(
         title=title,
         xaxis_title=labels[x],
@@ -151,17 +145,7 @@ def learning_curves(
         height=520,
         margin={"t": 100, "b": 110},
         legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        updatemenus=[
-            {
-                "buttons": buttons,
-                "active": list(X_AXES).index(x),
-                "direction": "down",
-                "x": 1.0,
-                "xanchor": "right",
-                "y": 1.02,  # above the plot: on a phone it is as wide as the curves
-                "yanchor": "bottom",
-            }
-        ],
+        updatemenus=[axis_menu(labels, places, x)],
     )
     return figure
 
@@ -185,13 +169,6 @@ def _single(go: Any, name: str, run: list[Record], y: str, *, dashed: bool, dark
         hovertemplate=f"{name}<br>epoch %{{customdata[0]}}, update %{{customdata[1]:,}}<br>"
         "loss %{customdata[2]:.4f}, squared error %{customdata[3]:.4f}<extra></extra>",
     )
-
-
-def _by_run(records: Iterable[Record]) -> dict[str, list[Record]]:
-    runs: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        runs[record["run"]].append(record)
-    return {name: sorted(rows, key=lambda row: row["epoch"]) for name, rows in runs.items()}
 
 
 def _order(method: str) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from esgd.errors import ConfigError, DataError
+from esgd.runs import by_run
 
 __all__ = ["at_measured_cost", "sgd_step_seconds", "step_costs"]
 
@@ -54,14 +55,10 @@ def sgd_step_seconds(records: Iterable[Record]) -> float:
     Raises:
         ConfigError: there is no SGD run with two evaluations.
     """
-    runs: dict[str, list[Record]] = {}
-    for record in records:
-        if record["method"] == "sgd":
-            runs.setdefault(record["run"], []).append(record)
     stretches = [
         (b["seconds"] - a["seconds"]) / (b["step"] - a["step"])
-        for rows in runs.values()
-        for a, b in pairwise(sorted(rows, key=lambda row: row["step"]))
+        for rows in by_run(r for r in records if r["method"] == "sgd").values()
+        for a, b in pairwise(rows)
         if b["step"] > a["step"]
     ]
     if not stretches:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from esgd.errors import ConfigError, DataError
 from esgd.runs import read_csv
 
-__all__ = ["AXES", "Line", "Measures", "axis_menu", "read_measures"]
+__all__ = ["AXES", "Line", "Measures", "read_measures", "trace"]
 
 AXES = {"epoch": "epochs", "step": "updates", "loss": "loss on the sample"}
 Line = list[Mapping[str, Any]]
@@ -95,17 +95,3 @@ def trace(go: Any, line: Line, name: str, colour: str, x: str, **options: Any) -
         **options,
     )
     return drawn, places
-
-
-def axis_menu(places: Sequence[Mapping[str, list]], rows: int, start: str, **where: Any) -> dict[str, Any]:
-    """The menu that switches the horizontal axis of a figure whose subplots lie in ``rows`` rows."""
-    title = f"xaxis{rows if rows > 1 else ''}.title.text"
-    return {
-        "buttons": [
-            {"label": label, "method": "update", "args": [{"x": [p[axis] for p in places]}, {title: label}]}
-            for axis, label in AXES.items()
-        ],
-        "active": list(AXES).index(start),
-        "bgcolor": "#8882",
-        **where,
-    }
