@@ -40,6 +40,7 @@ RESULTS = Path(__file__).parent.parent / "results" / "auto"
 SIZES = (784, 250, 100, 30)
 BATCH = 200
 MARKS = (100, 300, 600, 1000)  # steps at which is measured; the last ends the run
+FIRST_SEED = 10  # those below were used while the rule was being chosen
 REFERENCE = 200  # products in each measurement of the true D_E
 DEFAULTS = ESGD([torch.zeros(1)]).defaults
 COLUMNS = (
@@ -157,7 +158,7 @@ def main() -> None:
     options = parser.parse_args()
     images = load("mnist-10k").images
     started, rows = now(), []
-    for seed in tqdm(range(options.seeds), desc="seeds", disable=None):
+    for seed in tqdm(range(FIRST_SEED, FIRST_SEED + options.seeds), desc="seeds", disable=None):
         mine = run("auto", seed, images)
         rows += run(20, seed, images) + mine
         rows += run(equal_cost(mine[-1]["products"]), seed, images, "equal cost")

@@ -7,9 +7,10 @@ from typing import Any
 
 __all__ = ["next_interval", "stands_for"]
 
-START, LIMIT = 20, 200  # steps between products at first and at most
+START, LIMIT = 20, 200  # steps between products at first, which is the least, and at most
 # the interval grows by GROW after each product that agrees with the estimate, and falls by SHRINK after one that
-# does not: where the mean log-ratio of energies leaves its band
+# does not: where the mean log-ratio of energies leaves its band. It stays at START or above: where curvature drifts
+# for long, the mean lags behind whatever is done, and more products would only cost
 GROW, SHRINK, BAND = 1.25, 0.5, (-1.6, 1.2)
 SHARE = 20  # the interval stays below this part of the steps so far, so that no product outweighs the others
 
@@ -40,5 +41,5 @@ def next_interval(clock: dict[str, Any], log_ratio: float | None) -> int:
     if log_ratio is None:
         return interval
     if not BAND[0] <= log_ratio <= BAND[1]:
-        return max(2, int(interval * SHRINK))
+        return max(START, int(interval * SHRINK))
     return min(LIMIT, max(START, clock["step"] // SHARE), math.ceil(interval * GROW))

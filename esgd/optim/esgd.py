@@ -43,9 +43,9 @@ class ESGD(DiagonalOptimizer):
         damping: λ, in units of curvature. It bounds the step by lr · |g| / λ where there is no curvature.
         damping_mode: ``"outside"``: √(D/k) + λ, as in Algorithm 1; ``"inside"``: √(D/k + λ). The two agree at zero
             curvature if the inner λ is the square of the outer.
-        update_every: steps from one product to the next (the paper: 20), or ``"auto"``: refreshes grow rarer while
-            the products agree with D, up to a twentieth of the steps so far and to 200, and frequent again when
-            they do not; a product then counts for the steps it stands for, interval / 20 times.
+        update_every: steps from one product to the next (the paper: 20), or ``"auto"``: from 20 on, refreshes grow
+            rarer while the products agree with D, up to a twentieth of the steps so far and to 200, and go back
+            towards 20 when they do not; a product then counts for the steps it stands for, interval / 20 times.
         warmup_probes: products at the first step. With a single one some entries of D start near zero by chance,
             and their steps are hundreds of times too long.
         beta: ``None`` for the uniform mean of Algorithm 1; else the decay of an exponential one, in products, which

@@ -327,6 +327,18 @@ def test_jacobi_vanishes_on_the_rotated_saddle_and_equilibration_does_not():
     torch.testing.assert_close(diagonals[JacobiSGD], torch.zeros(2))
 
 
+def test_auto_never_takes_more_products_than_a_period_of_20():
+    """Curvature that decays for long keeps every product below the mean; asking more often would not help."""
+    theta = nn.Parameter(torch.ones(6))
+    optimizer = ESGD([theta], 0.0, update_every="auto", warmup_probes=1)
+    for step in range(400):
+        optimizer.zero_grad()
+        optimizer.probe(0.5 * 0.98**step * theta.square().sum()).backward()
+        optimizer.step()
+        assert optimizer.param_groups[0]["interval"] >= 20
+    assert optimizer.num_products == 400 // 20
+
+
 def test_auto_interval_grows_on_a_quadratic_and_shrinks_when_the_curvature_jumps():
     n = 200
     H, theta = saddle(3, n), leaf(3, n)
