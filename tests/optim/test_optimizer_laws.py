@@ -329,7 +329,7 @@ def test_jacobi_vanishes_on_the_rotated_saddle_and_equilibration_does_not():
 
 def test_auto_never_takes_more_products_than_a_period_of_20():
     """Curvature that decays for long keeps every product below the mean; asking more often would not help."""
-    theta = nn.Parameter(torch.ones(6))
+    theta = torch.nn.Parameter(torch.ones(6))
     optimizer = ESGD([theta], 0.0, update_every="auto", warmup_probes=1)
     for step in range(400):
         optimizer.zero_grad()
