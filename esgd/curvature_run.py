@@ -80,12 +80,17 @@ class CurvatureConfig:
 
     def command(self) -> str:
         """The command line that makes this measurement."""
-        words = [f"python -m esgd.curvature_run {self.workload}"]
-        for key, value in asdict(self).items():
-            if key != "workload" and value is not None:
-                shown = ",".join(map(str, value)) if key == "sizes" else value
-                words.append(f"--{key.replace('_', '-')} {shown}")
-        return " ".join(words)
+        return command_line("esgd.curvature_run", self)
+
+
+def command_line(module: str, config: Any) -> str:
+    """``python -m module workload --setting value …`` for a dataclass of settings; what is None is left out."""
+    words = [f"python -m {module} {config.workload}"]
+    for key, value in asdict(config).items():
+        if key != "workload" and value is not None:
+            shown = ",".join(map(str, value)) if key == "sizes" else value
+            words.append(f"--{key.replace('_', '-')} {shown}")
+    return " ".join(words)
 
 
 def trained_net(config: CurvatureConfig, images: Tensor) -> Autoencoder:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from esgd.curvature_record import peak_memory
-from esgd.curvature_run import CurvatureConfig, measured_net
+from esgd.curvature_run import CurvatureConfig, command_line, measured_net
 from esgd.eigenpairs import Eigenpairs, extreme_eigenpairs
 from esgd.errors import ConfigError, EsgdError
 from esgd.files import atomic_write
@@ -79,12 +79,7 @@ class SpectrumConfig:
 
     def command(self) -> str:
         """The command line that makes this record."""
-        words = [f"python -m esgd.curvature_spectrum {self.workload}"]
-        for key, value in asdict(self).items():
-            if key != "workload" and value is not None:
-                shown = ",".join(map(str, value)) if key == "sizes" else value
-                words.append(f"--{key.replace('_', '-')} {shown}")
-        return " ".join(words)
+        return command_line("esgd.curvature_spectrum", self)
 
 
 def record_spectrum(

@@ -66,6 +66,7 @@ def test_equations_are_numbered_once(soups, page):
     """Numbers of equations on a page differ, and each reference names a number that is there."""
     article = soups[page].find("article")
     numbers = [tag.get_text().strip().strip("#¶ ") for tag in article.select("span.eqno")]
+    assert bool(numbers) == bool(article.select("div.math"))
     assert len(set(numbers)) == len(numbers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from esgd.figures.trajectory import Measures, read_measures
+from esgd.measure import DAMPING
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,3 +105,11 @@ def test_saturated_sigmoids_so_far():
     assert min(share[m] for m in ("esgd", "rmsprop", "jacobi")) > 3 * share["sgd"]
     epoch = nearest(measures, "rmsprop", measures.at("sgd", measures.last, "loss"))
     assert measures.at("rmsprop", epoch, "saturated") < share["sgd"]  # equally low, RMSProp has fewer
+
+
+def test_steps_are_compared_under_the_damping_that_the_search_chose():
+    manifest = json.loads((ROOT / "results" / "fig5" / "curves" / "manifest.json").read_text())
+    chosen = {run["config"]["method"]: run["config"]["damping"] for run in manifest["runs"]}
+    assert {"equilibration": chosen["esgd"], "jacobi": chosen["jacobi"], "rmsprop": chosen["rmsprop"]} == {
+        name: value for name, value in DAMPING.items() if name != "absolute"
+    }
