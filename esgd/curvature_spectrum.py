@@ -4,6 +4,9 @@
 it is not there yet) and records, for the mean loss of the first 2,000 examples: extreme eigenpairs with their
 residuals, and the quadrature nodes of stochastic Lanczos for the Hessian and for its Gauss–Newton part. From the
 nodes :func:`read_spectrum` gives back the density, with its error bars, for any width and any threshold.
+
+Each product is kept outside the checkout (``ESGD_RUNS``) until the part that needs it is done: a ``kill -9`` loses
+one product, and what comes out has the same bits. It takes a vector of N a product on the disk: 1.5 GB for MNIST.
 """
 
 from __future__ import annotations
@@ -11,23 +14,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
+from esgd.curvature_products import KeptProducts, Meter, digest
 from esgd.curvature_record import peak_memory
 from esgd.curvature_run import CurvatureConfig, command_line, measured_net
-from esgd.eigenpairs import Eigenpairs, extreme_eigenpairs
+from esgd.eigenpairs import extreme_eigenpairs
 from esgd.errors import ConfigError, EsgdError
 from esgd.files import atomic_write
-from esgd.operator import GaussNewtonOperator, HessianOperator
+from esgd.operator import CurvatureOperator, GaussNewtonOperator, HessianOperator
 from esgd.provenance import now, provenance
 from esgd.runs import RunFolder, read_csv, write_csv
-from esgd.spectrum import SpectralDensity, spectral_density
+from esgd.spectrum import SpectralDensity, quadratures
 from esgd.workload import workload
 
 __all__ = ["SpectrumConfig", "main", "read_spectrum", "record_spectrum"]
@@ -90,7 +95,7 @@ def record_spectrum(
     device: torch.device | str = "cpu",
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Measure a spectrum and record it in a folder of its own below ``target``.
+    """Run or resume the measurement of a spectrum and record it in a folder of its own below ``target``.
 
     It holds ``manifest.json`` (settings, provenance, cost), ``eigenpairs.csv`` (a row an eigenvalue) and
     ``nodes.csv`` (a row a quadrature node of a matrix and a probe).
@@ -98,7 +103,7 @@ def record_spectrum(
     Args:
         config: what to measure.
         target: where to record, e.g. ``results/curvature``.
-        root: folder of all runs, where the trained net is kept; default ``ESGD_RUNS``.
+        root: folder of all runs, for the trained net and what a resume needs; default ``ESGD_RUNS``.
         device: where to compute.
         say: called with a line after each part.
 
@@ -106,63 +111,137 @@ def record_spectrum(
         The folder.
 
     Raises:
-        EsgdError: another process is at the net, or a product is not finite.
+        EsgdError: another process is at it, the checkpoint is of other settings or another net, or a product is
+            not finite.
     """
-    say = say or (lambda _: None)
     device = torch.device(device)
     task = workload(config.workload)
-    images = task.data(device=device, progress=False).images
-    folder = RunFolder(config.net().name(), root)
-    with folder.locked():
-        net, _ = measured_net(config.net(), folder, images)
-    start, wall, cpu = now(), time.monotonic(), time.process_time()
+    data = task.data(device=device, progress=False)
+    if config.examples > len(data):
+        raise ConfigError(
+            f"examples must be at most the {len(data):,} of {config.workload}, got {config.examples:,}"
+        )
+    trained = RunFolder(config.net().name(), root)
+    with trained.locked():
+        net, _ = measured_net(config.net(), trained, data.images)
     params = list(net.named_parameters())
-    batches = images[: config.examples].split(config.batch_size)
-    hessian = HessianOperator(lambda b: task.loss(net(b), b), params, batches)
-    gauss = GaussNewtonOperator(net, task.loss, params, batches)
+    batches = data.images[: config.examples].split(config.batch_size)
     with torch.no_grad():
         loss = sum(task.loss(net(b), b).item() * len(b) for b in batches) / sum(map(len, batches))
-    pairs = extreme_eigenpairs(hessian, config.pairs, tol=config.tol, seed=config.seed)
-    say(f"eigenvalues from {pairs.values[-1]:.5g} to {pairs.values[0]:.5g} in {pairs.num_products} products")
-    densities = {}
-    for label, operator in (("hessian", hessian), ("gauss-newton", gauss)):
-        densities[label] = spectral_density(operator, config.probes, num_steps=config.steps, seed=config.seed)
-        say(f"density of the {label} matrix: at least {densities[label].certain_negative()} negative eigenvalues")
-    place = Path(target) / config.name()
-    write_csv(place / "eigenpairs.csv", _eigen_rows(pairs), columns=("value", "residual"))
-    rows = [row for label, density in densities.items() for row in _node_rows(label, density)]
-    write_csv(place / "nodes.csv", rows, columns=("matrix", "probe", "node", "weight", "residual"))
-    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-    manifest = {
-        "start": start,
-        "command": config.command(),
-        **provenance(device),
-        "end": now(),
-        "settings": settings,
-        "parameters": hessian.num_params,
+    operators = {
+        "hessian": HessianOperator(lambda b: task.loss(net(b), b), params, batches),
+        "gauss-newton": GaussNewtonOperator(net, task.loss, params, batches),
+    }
+    folder = RunFolder(config.name(), root)
+    with folder.locked():
+        belongs = {**_settings(config), "data": data.digest, "weights": digest(p for _, p in params)}
+        state = _begin(config, folder, belongs, device)
+        _measure(config, folder, state, operators, say or (lambda _: None))
+    about = {
+        **folder.manifest(),
+        "end": state["end"],
+        "settings": _settings(config),
+        "data": {"name": data.name, "examples": len(data), "source": data.source, "sha256": data.digest},
+        "parameters": operators["hessian"].num_params,
         "loss": loss,
-        "converged": pairs.converged,
+    }
+    place = Path(target) / config.name()
+    _export(config, state, about, place)
+    return place
+
+
+def _settings(config: SpectrumConfig) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+
+
+def _begin(
+    config: SpectrumConfig, folder: RunFolder, belongs: Mapping[str, Any], device: torch.device
+) -> dict[str, Any]:
+    """What was known when the run ended or was cut off, or the beginning of a new one."""
+    if folder.checkpoint.exists():
+        state = load_checkpoint(folder.checkpoint, device=device)
+        require_same(state["settings"], belongs, where=folder.checkpoint)
+        if state["end"] is None:
+            state["resumes"] += 1
+            save_checkpoint(folder.checkpoint, state)
+        return state
+    folder.write_manifest({"start": now(), "command": config.command(), **provenance(device)})
+    parts = {"eigenpairs": None, "hessian": [], "gauss-newton": []}
+    cost = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0}
+    state = {"settings": dict(belongs), **parts, "cost": cost, "resumes": 0, "end": None}
+    save_checkpoint(folder.checkpoint, state)
+    return state
+
+
+def _measure(
+    config: SpectrumConfig,
+    folder: RunFolder,
+    state: dict[str, Any],
+    operators: Mapping[str, CurvatureOperator],
+    say: Callable[[str], None],
+) -> None:
+    """The parts that are still missing: the eigenpairs, then one Krylov space after the other."""
+    meter = Meter(state["cost"]["seconds"], state["cost"]["cpu_seconds"])
+    kept = folder.path / "products"
+
+    def close(operator: KeptProducts) -> None:
+        peak = max(state["cost"]["peak_bytes"], peak_memory())
+        state["cost"] = {**meter.sums(), "peak_bytes": peak}
+        save_checkpoint(folder.checkpoint, state)
+        operator.discard()
+
+    if state["eigenpairs"] is None:
+        operator = KeptProducts(operators["hessian"], kept / "eigenpairs", meter)
+        pairs = extreme_eigenpairs(operator, config.pairs, tol=config.tol, seed=config.seed)
+        state["eigenpairs"] = {
+            "values": pairs.values,
+            "residuals": pairs.residuals,
+            "products": pairs.num_products,
+            "converged": pairs.converged,
+        }
+        close(operator)
+        say(f"eigenvalues from {pairs.values[-1]:.5g} to {pairs.values[0]:.5g} in {pairs.num_products} products")
+    for label, matrix in operators.items():
+        for probe in range(len(state[label]), config.probes):
+            operator = KeptProducts(matrix, kept / f"{label}-{probe}", meter)
+            rows = quadratures(operator, [probe], num_steps=config.steps, seed=config.seed)
+            state[label].append(torch.stack(rows[0]))
+            close(operator)
+            say(f"density of the {label} matrix: {probe + 1} of {config.probes} probes")
+        density = _density(state[label], matrix.num_params)
+        say(f"the {label} matrix has at least {density.certain_negative()} negative eigenvalues")
+    if state["end"] is None:
+        state["end"] = now()
+        save_checkpoint(folder.checkpoint, state)
+
+
+def _density(rows: list[Tensor], num_params: int) -> SpectralDensity:
+    return SpectralDensity(*torch.stack(rows, 1), num_params)
+
+
+def _export(config: SpectrumConfig, state: Mapping[str, Any], about: Mapping[str, Any], place: Path) -> None:
+    """Write the two tables and the manifest."""
+    pairs, num_params = state["eigenpairs"], about["parameters"]
+    values, residuals = pairs["values"].tolist(), pairs["residuals"].tolist()
+    rows = [{"value": v, "residual": r} for v, r in zip(values, residuals, strict=True)]
+    write_csv(place / "eigenpairs.csv", rows, columns=("value", "residual"))
+    labels = ("hessian", "gauss-newton")
+    rows = [row for label in labels for row in _node_rows(label, _density(state[label], num_params))]
+    write_csv(place / "nodes.csv", rows, columns=("matrix", "probe", "node", "weight", "residual"))
+    manifest = {
+        **about,
+        "converged": pairs["converged"],
         "products": {
-            "eigenpairs": pairs.num_products,
-            "density": config.probes * min(config.steps, hessian.num_params),
+            "eigenpairs": pairs["products"],
+            "density": config.probes * min(config.steps, num_params),
         },
-        "cost": {
-            "seconds": time.monotonic() - wall,
-            "cpu_seconds": time.process_time() - cpu,
-            "peak_bytes": peak_memory(),
-        },
+        "cost": {**state["cost"], "resumes": state["resumes"]},
         "files": {
             "eigenpairs.csv": "eigenvalues of the Hessian, descending, and ‖H u − λ u‖ of each",
             "nodes.csv": "nodes and weights of stochastic Lanczos quadrature, a row a node",
         },
     }
     atomic_write(place / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    return place
-
-
-def _eigen_rows(pairs: Eigenpairs) -> list[dict[str, Any]]:
-    values, residuals = pairs.values.tolist(), pairs.residuals.tolist()
-    return [{"value": v, "residual": r} for v, r in zip(values, residuals, strict=True)]
 
 
 def _node_rows(label: str, density: SpectralDensity) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ exported from here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,7 @@ __all__ = [
     "exact_negative_count",
     "extreme_eigenpairs",
     "lanczos",
+    "quadratures",
     "spectral_density",
 ]
 
@@ -130,22 +131,45 @@ def spectral_density(
         CurvatureError: the bases are too large.
     """
     check_counts(num_probes=num_probes, probes_per_pass=probes_per_pass, num_steps=num_steps)
-    nodes, weights, residuals = (
-        torch.zeros(num_probes, min(num_steps, operator.num_params), dtype=torch.float64) for _ in range(3)
-    )
+    rows = []
     for first in range(0, num_probes, probes_per_pass):
         indices = range(first, min(first + probes_per_pass, num_probes))
-        starts = [operator.space.flatten(draw(probe, operator.params, seed, i)) for i in indices]
-        spaces = lanczos_many(operator, starts, num_steps, max_bytes=max_bytes)
-        for i, space in zip(indices, spaces, strict=True):
-            m = len(space.matrix)
-            values, vectors = torch.linalg.eigh(space.matrix)
-            # Gaussian starts have a random norm: its square over N is the probe's weight
-            mass = space.start_norm**2 / operator.num_params
-            nodes[i, :m], weights[i, :m] = values, vectors[0].square() * mass
-            nodes[i, m:] = values[-1]
-            residuals[i, :m] = space.residual * vectors[-1].abs()
-    return SpectralDensity(nodes, weights, residuals, operator.num_params)
+        rows += quadratures(operator, indices, num_steps=num_steps, probe=probe, seed=seed, max_bytes=max_bytes)
+    return SpectralDensity(*map(torch.stack, zip(*rows, strict=True)), operator.num_params)
+
+
+def quadratures(
+    operator: CurvatureOperator,
+    indices: Iterable[int],
+    *,
+    num_steps: int,
+    probe: str = "rademacher",
+    seed: int = 0,
+    max_bytes: float = MAX_BYTES,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """One row of a :class:`SpectralDensity` for each probe of these numbers: nodes, weights and residuals.
+
+    Args:
+        operator: the symmetric matrix H.
+        indices: numbers of the probes; their spaces share the passes over the batches.
+        num_steps: as for :func:`spectral_density`.
+        probe: likewise.
+        seed: likewise.
+        max_bytes: likewise.
+    """
+    starts = [operator.space.flatten(draw(probe, operator.params, seed, i)) for i in indices]
+    rows = []
+    for space in lanczos_many(operator, starts, num_steps, max_bytes=max_bytes):
+        m = len(space.matrix)
+        row = torch.zeros(3, min(num_steps, operator.num_params), dtype=torch.float64)
+        values, vectors = torch.linalg.eigh(space.matrix)
+        # Gaussian starts have a random norm: its square over N is the probe's weight
+        mass = space.start_norm**2 / operator.num_params
+        row[0, :m], row[1, :m] = values, vectors[0].square() * mass
+        row[0, m:] = values[-1]
+        row[2, :m] = space.residual * vectors[-1].abs()
+        rows.append(tuple(row))
+    return rows
 
 
 def exact_negative_count(operator: CurvatureOperator, threshold: float = 0.0, *, max_params: int = 5_000) -> int:
