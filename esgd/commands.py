@@ -162,7 +162,7 @@ def _train_ensemble(config, text, name, runs, device, quiet, minutes, checkpoint
 def search(
     workload: Annotated[str, typer.Argument(help="mnist, mnist-10k or curves.")],
     optimizer: Annotated[str, typer.Option("--optimizer", "-o", help="A method, or all of the paper's.")] = "all",
-    space: Annotated[str, typer.Option(help="Ranges: paper (§7) or wide.")] = "paper",
+    space: Annotated[str, typer.Option(help="Ranges: paper (§7), wide or momentum.")] = "paper",
     trials: Annotated[int, typer.Option(help="Trials a method, in all.")] = 12,
     epochs: Annotated[int, typer.Option(help="Length of each trial.")] = 30,
     seed: Annotated[int, typer.Option(help="Of each trial's net, data order and probes.")] = 1000,
@@ -201,7 +201,7 @@ def search(
 
 @app.command()
 def reproduce(
-    workload: Annotated[str, typer.Argument(help="curves or mnist.")],
+    workload: Annotated[str, typer.Argument(help="curves, mnist or curves-nesterov.")],
     epochs: Annotated[
         int | None, typer.Option(help="Length of the recorded runs (default: the protocol's).")
     ] = None,

@@ -37,6 +37,7 @@ class Protocol:
         space: of the search.
         methods: in the order in which they are run.
         eval_every: epochs between two evaluations of a recorded run.
+        momentum: of every method that takes one, Nesterov's where there is such a form: none in the paper.
     """
 
     workload: str
@@ -47,15 +48,42 @@ class Protocol:
     space: str = "paper"
     methods: tuple[str, ...] = PAPER_METHODS
     eval_every: int = 5
+    momentum: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the protocol is called on the command line."""
+        return f"{self.workload}-nesterov" if self.momentum else self.workload
 
     def study(self, method: str) -> SearchSettings:
-        """The search for a method."""
-        return SearchSettings(self.workload, method, self.space, self.trials, self.search_epochs)
+        """The search for a method; Adam has its own momentum, RMSProp none of Nesterov's form."""
+        momentum = 0.0 if method == "adam" else self.momentum
+        nesterov = momentum > 0 and method != "rmsprop"
+        return SearchSettings(
+            self.workload,
+            method,
+            self.space,
+            self.trials,
+            self.search_epochs,
+            momentum=momentum,
+            nesterov=nesterov,
+        )
 
 
 PROTOCOLS = {
     "curves": Protocol("curves", trials=12, search_epochs=30),
     "mnist": Protocol("mnist", trials=8, search_epochs=5, rounds=(5, 10, 20, 50, 100, 200, 300, 1000)),
+    # an extension: with momentum, on a small budget
+    "curves-nesterov": Protocol(
+        "curves",
+        trials=6,
+        search_epochs=10,
+        seeds=(0,),
+        rounds=(50,),
+        space="momentum",
+        methods=("esgd", "rmsprop", "sgd", "adam"),
+        momentum=0.9,
+    ),
 }
 
 
@@ -141,7 +169,7 @@ def reproduce(
             if result.status == "stopped":
                 return False
         if all(_at_goal(folder, goal) for _, folder in recorded):
-            say(f"{plan.workload}: all {len(recorded)} recorded runs have {goal} epochs")
+            say(f"{plan.name}: all {len(recorded)} recorded runs have {goal} epochs")
     expected = len(plan.methods) * len(plan.seeds)  # fewer while another process is at the searches
     return len(recorded) == expected and all(_at_goal(folder, last) for _, folder in recorded)
 
@@ -175,12 +203,12 @@ def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> li
     if not all(folder.records.exists() for folder in folders):
         folders = []  # the first round is under way: nothing to compare yet
     if not trials and not folders:
-        raise ConfigError(f"no trials and no runs of {plan.workload} in {root} yet: run esgd reproduce first")
+        raise ConfigError(f"no trials and no runs of {plan.name} in {root} yet: run esgd reproduce first")
     common = min((_epochs_done(folder) for folder in folders), default=0)
     records = [row for folder in folders for row in read_csv(folder.records) if row["epoch"] <= common]
     manifest: dict[str, Any] = {
         "workload": plan.workload,
-        "command": f"esgd reproduce {plan.workload}",
+        "command": f"esgd reproduce {plan.name}",
         "exported": now(),
         "epochs": common,
         "searches": [

@@ -39,7 +39,7 @@ class SearchSettings:
     Attributes:
         workload: name of a workload.
         method: name of a method.
-        space: ``"paper"`` or ``"wide"``.
+        space: ``"paper"``, ``"wide"`` or ``"momentum"``.
         trials: how many trials there shall be.
         epochs: length of each.
         seed: of the nets, the data order and the probes, the same in each trial.

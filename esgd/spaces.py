@@ -4,6 +4,10 @@
 Jacobi, damping one of {1e-4, 1e-5, 1e-6}, RMSProp's decay 0.9 or 0.95. ``wide`` extends every range of rates
 by a decade on both sides, the same for each method, and every list of dampings up to §6's 1e-2; Adam, which
 the paper does not run, has RMSProp's ranges in both.
+
+``momentum``, of an extension, is ``paper`` with another decade of rates *below*: with momentum μ a constant
+gradient moves the weights by ε/(1 − μ) a step, ten times ε at μ = 0.9. Adam averages its gradients with weights
+that sum to one, so its decade is added above; all the ranges are equally wide.
 """
 
 from __future__ import annotations
@@ -48,6 +52,13 @@ SPACES: dict[str, dict[str, Space]] = {
         "rmsprop": Space((1e-5, 1e-2), _WIDE_DAMPING, (0.9, 0.95)),
         "jacobi": Space((1e-5, 1e-2), _WIDE_DAMPING),
         "adam": Space((1e-5, 1e-2), _WIDE_DAMPING),
+    },
+    "momentum": {
+        "sgd": Space((1e-3, 0.1)),
+        "esgd": Space((1e-3, 0.1), _PAPER_DAMPING),
+        "rmsprop": Space((1e-5, 1e-3), _PAPER_DAMPING, (0.9, 0.95)),
+        "jacobi": Space((1e-5, 1e-3), _PAPER_DAMPING),
+        "adam": Space((1e-4, 1e-2), _PAPER_DAMPING),
     },
 }
 

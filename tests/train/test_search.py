@@ -30,6 +30,17 @@ def test_the_papers_ranges_are_kept_and_the_wide_ones_are_as_wide_for_all(tiny, 
         assert {d.get(name) for d in drawn} == (set(getattr(paper, name)) or {None})
 
 
+def test_the_extension_with_momentum_gives_each_method_two_decades_and_its_own_form():
+    plan = protocol("curves-nesterov")
+    assert plan.name == "curves-nesterov"
+    for method in plan.methods:
+        low, high = SPACES["momentum"][method].lr
+        assert math.log10(high / low) == pytest.approx(2)
+    forms = {method: (plan.study(method).momentum, plan.study(method).nesterov) for method in plan.methods}
+    assert forms == {"esgd": (0.9, True), "rmsprop": (0.9, False), "sgd": (0.9, True), "adam": (0, False)}
+    assert all(study == replace(study, momentum=0.0) for study in map(protocol("curves").study, SPACES["paper"]))
+
+
 def test_trial_n_is_the_same_whoever_draws_it(tiny, tmp_path):
     first = Trials(study(), tmp_path / "a")
     both = [Trials(study(), tmp_path / "b") for _ in range(2)]  # two processes on one storage
@@ -91,7 +102,7 @@ def test_reproduce_stops_goes_on_and_exports_what_all_runs_have(tiny, tmp_path):
         key=lambda r: r["loss"],
     )
     assert best_config(plan, "esgd", tmp_path).lr == best["lr"]
-    with pytest.raises(ConfigError, match=r"choose one of curves, mnist"):
+    with pytest.raises(ConfigError, match=r"choose one of curves, mnist, curves-nesterov"):
         protocol("cifar")
 
 
