@@ -321,8 +321,8 @@ function landscapeOf(S) {
 const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1 };
 
 // methods.js
-// Eight methods, one step each. Every rule returns the direction d and the matrix P of effective learning
-// rates (θ ← θ − d, where d = P g, except for momentum, whose d also carries its past).
+// Nine methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
+// (θ ← θ − d, where d = P g, except for momentum and Adam, whose d is made of past gradients too).
 
 
 const METHODS = {
@@ -333,6 +333,7 @@ const METHODS = {
   jacobi: { label: "Jacobi", short: "Jacobi" },
   equilibration: { label: "Equilibration", short: "Equilibration" },
   rmsprop: { label: "RMSProp", short: "RMSProp" },
+  adam: { label: "Adam", short: "Adam" },
   esgd: { label: "ESGD", short: "ESGD" },
 };
 
@@ -403,6 +404,14 @@ const RULES = {
     return { ...preconditioned(D, S, lr, g), D };
   },
 
+  adam: (S, lr, g, H, m, t) => {
+    m.mean = m.mean.map((mean, i) => mean + (1 - S.beta1) * (g[i] - mean));
+    m.v = m.v.map((v, i) => S.beta2 * v + (1 - S.beta2) * g[i] * g[i]);
+    const [seen, seen2] = [1 - S.beta1 ** (t + 1), 1 - S.beta2 ** (t + 1)]; // the weights given so far
+    const D = m.v.map((v) => Math.sqrt(v / seen2));
+    return { ...preconditioned(D, S, lr, m.mean.map((mean) => mean / seen)), D };
+  },
+
   esgd: (S, lr, g, H, m, t) => {
     const products = refresh(S, t, m, H, (v, Hv) => {
       m.sum[0] += Hv[0] * Hv[0];
@@ -421,7 +430,7 @@ const RULES = {
  */
 function trajectory(method, S, steps = S.steps, lr = S[`lr_${method}`]) {
   const land = landscapeOf(S);
-  const memory = { k: 0, sum: [0, 0], v: [0, 0], buffer: null };
+  const memory = { k: 0, sum: [0, 0], v: [0, 0], mean: [0, 0], buffer: null };
   let x = [S.x0, S.y0];
   const points = [x];
   const losses = [land.f(x)];
@@ -467,6 +476,8 @@ const SETTINGS = {
   momentum: { label: "Momentum β", min: 0, max: 0.99, step: 0.01, digits: 2 },
   damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
   decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
+  beta1: { label: "Adam β₁", min: 0, max: 0.99, step: 0.01, digits: 2 },
+  beta2: { label: "Adam β₂", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
   noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
   noise_shape: { label: "Covariance of the noise ∝", options: ["I", "H", "H2", "tilted"] },
   interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
@@ -483,6 +494,7 @@ const SETTINGS = {
   lr_jacobi: rate("Rate of Jacobi"),
   lr_equilibration: rate("Rate of equilibration"),
   lr_rmsprop: rate("Rate of RMSProp"),
+  lr_adam: rate("Rate of Adam"),
   lr_esgd: rate("Rate of ESGD"),
   at: { label: "Step shown", min: 0, max: 400, step: 1, integer: true },
 };
@@ -495,10 +507,10 @@ const OPTION_LABELS = {
 
 const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
-  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, noise: 0, noise_shape: "I", interval: 1,
+  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
-  lr_rmsprop: 0.03, lr_esgd: 0.1,
+  lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
 
 /** Whether a setting changes anything in this state: the others are hidden. */
@@ -510,9 +522,10 @@ function relevant(key, S) {
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "momentum") return runs("momentum");
   if (key === "decay") return runs("rmsprop");
+  if (key === "beta1" || key === "beta2") return runs("adam");
   if (key === "curvature") return runs("jacobi");
   if (key === "interval" || key === "warmup" || key === "probe") return probed;
-  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "esgd");
+  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd");
   if (key === "noise_shape") return S.noise > 0;
   if (key === "boost") return S.precond === "absolute" && S.eig1 * S.eig2 < 0;
   return true;
@@ -653,7 +666,7 @@ function searchRate(method, S, land) {
 function bestRate(method, S, run = null) {
   const land = landscapeOf(S);
   const how = land.floor === null ? "cleanest escape" : "fastest convergence";
-  if (land.quadratic && method !== "rmsprop") {
+  if (land.quadratic && method !== "rmsprop" && method !== "adam") {
     const H = land.quadratic;
     const { values } = eigen(H);
     let curvatures = values;
@@ -1359,6 +1372,7 @@ const PALETTE = {
   jacobi: ["#D55E00", "#FF8A3D"],
   equilibration: ["#3E9C8B", "#7FD6C4"],
   rmsprop: ["#B88600", "#F0C23B"],
+  adam: ["#8C564B", "#C99084"],
   esgd: ["#007A57", "#1FC796"],
 };
 
@@ -2537,7 +2551,7 @@ const VIEWS = {
 };
 
 const EVERY_CONTROL = [
-  "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "noise", "noise_shape", "interval",
+  "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "beta1", "beta2", "noise", "noise_shape", "interval",
   "warmup", "probe", "curvature", "seed", "zoom",
 ];
 

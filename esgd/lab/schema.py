@@ -22,7 +22,7 @@ SCENES: dict[str, str] = {
     "rmsprop-faces": "RMSProp's second moment as displacement, as noise and as oscillation.",
 }
 
-METHODS = ("sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "esgd")
+METHODS = ("sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd")
 LANDSCAPES = ("bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox")
 
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -45,6 +45,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "momentum": (0, 0.99),
     "damping": (1e-8, 1),
     "decay": (0.5, 0.999),
+    "beta1": (0, 0.99),
+    "beta2": (0.5, 0.999),
     "noise": (0, 1),
     "interval": (1, 50),
     "warmup": (1, 20),

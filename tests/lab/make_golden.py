@@ -1,16 +1,18 @@
-"""Golden trajectories for the lab: every method × landscape × seed, in float64, by the library's own optimizers.
+"""Golden trajectories for the lab: every method × landscape × seed, and every scene as it opens, in float64.
 
     python tests/lab/make_golden.py            writes tests/lab/golden/*.json
     python tests/lab/make_golden.py --check    says whether they are current
 
-``torch.optim`` makes gradient descent, momentum and RMSProp; ``esgd`` makes ESGD, Jacobi from probes and
+``torch.optim`` makes gradient descent, momentum, RMSProp and Adam; ``esgd`` makes ESGD, Jacobi from probes and
 saddle-free Newton (both directions of a plane are a whole Krylov space); Newton, Jacobi and equilibration with
-the exact diagonal come from dense Hessians by autograd.
+the exact diagonal come from dense Hessians by autograd. The scenes' presets are read from the module by Node.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,9 +20,11 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
+from lab_tools import NODE
 from landscapes import Loss, landscape
 
 from esgd import ESGD, JacobiSGD, SaddleFreeNewton
+from esgd.lab import MODULE
 from esgd.lab.rng import draw_noise, draw_probe, lab_probe
 from esgd.lab.schema import LANDSCAPES, METHODS
 
@@ -37,7 +41,7 @@ STARTS = {
 }
 RATES = {
     "sgd": 0.12, "momentum": 0.05, "newton": 0.3, "saddle_free": 0.3, "jacobi": 0.08, "equilibration": 0.08,
-    "rmsprop": 0.03, "esgd": 0.08,
+    "rmsprop": 0.03, "adam": 0.1, "esgd": 0.08,
 }  # fmt: skip
 SEEDS = {
     1: {"noise": 0.0, "noise_shape": "I", "probe": "rademacher", "interval": 1, "warmup": 1, "damping": 5e-2},
@@ -45,6 +49,11 @@ SEEDS = {
     23: {"noise": 0.1, "noise_shape": "tilted", "probe": "rademacher", "interval": 5, "warmup": 2, "damping": 0.3},
 }
 SHAPES = {"I": (1.0, 1.0), "tilted": (1.0, 2.0)}
+PRESETS = """const { core, SCENES } = await import("data:text/javascript;base64,%s");
+const opened = Object.entries(SCENES).flatMap(([scene, { state, faces = {} }]) =>
+  [[null, {}], ...Object.entries(faces)].map(([face, more]) =>
+    ({ scene, face, state: core.makeState(state, more) })));
+console.log(JSON.stringify(opened));"""
 
 
 def states() -> list[dict]:
@@ -61,10 +70,25 @@ def states() -> list[dict]:
                         {
                             "landscape": name, "methods": [method], "seed": seed, "steps": STEPS,
                             f"lr_{method}": rate,
-                            "momentum": 0.8, "decay": 0.9, "curvature": curvature, **STARTS[name], **options,
+                            "momentum": 0.8, "decay": 0.9, "beta1": 0.85, "beta2": 0.97, "curvature": curvature,
+                            **STARTS[name], **options,
                         }
                     )  # fmt: skip
     return found
+
+
+def presets() -> list[dict]:
+    """Every scene, and every face of a scene, as it opens: {scene, face, state}, one for each of its methods."""
+    if NODE is None:
+        raise SystemExit(
+            "the presets are read from the module by Node: install it (for example `apt install nodejs`)"
+        )
+    script = PRESETS % base64.b64encode(MODULE.read_bytes()).decode()
+    command = [NODE, "--input-type=module", "-"]
+    opened = json.loads(subprocess.run(command, input=script, capture_output=True, text=True, check=True).stdout)
+    return [
+        {**item, "state": {**item["state"], "methods": [m]}} for item in opened for m in item["state"]["methods"]
+    ]
 
 
 def _dense_step(method: str, state: dict, loss: Loss):
@@ -90,6 +114,9 @@ def _optimizer(method: str, theta: Tensor, state: dict) -> torch.optim.Optimizer
         "sgd": lambda: torch.optim.SGD([theta], lr=lr),
         "momentum": lambda: torch.optim.SGD([theta], lr=lr, momentum=state["momentum"]),
         "rmsprop": lambda: torch.optim.RMSprop([theta], lr=lr, alpha=state["decay"], eps=state["damping"]),
+        "adam": lambda: torch.optim.Adam(
+            [theta], lr=lr, betas=(state["beta1"], state["beta2"]), eps=state["damping"]
+        ),
         "esgd": lambda: ESGD([theta], **probed),
         "jacobi": lambda: JacobiSGD([theta], **probed),
         "saddle_free": lambda: SaddleFreeNewton([theta], lr=lr, damping=state["damping"], krylov_dim=2),
@@ -161,7 +188,8 @@ def documents() -> dict[str, object]:
     files: dict[str, object] = {
         name: [run for run in runs if run["state"]["landscape"] == name] for name in LANDSCAPES
     }
-    return files | {"derivatives": derivatives(), "draws": draws()}
+    scenes = [item | trajectory(item["state"]) for item in presets()]
+    return files | {"derivatives": derivatives(), "draws": draws(), "scenes": scenes}
 
 
 def main() -> int:
@@ -169,7 +197,8 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     stale = []
     for name, content in documents().items():
-        text = json.dumps(content, separators=(",", ":")).replace('{"state"', '\n{"state"') + "\n"
+        text = json.dumps(content, separators=(",", ":"))
+        text = text.replace('{"state"', '\n{"state"').replace('{"scene"', '\n{"scene"') + "\n"
         path = FOLDER / f"{name}.json"
         if "--check" in sys.argv:
             if not path.exists() or path.read_text() != text:

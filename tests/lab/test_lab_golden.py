@@ -16,10 +16,11 @@ from lab_tools import NODE
 from esgd.errors import ConfigError
 from esgd.lab import MODULE
 from esgd.lab.rng import draw_noise, draw_probe, stream
-from esgd.lab.schema import LANDSCAPES, METHODS
+from esgd.lab.schema import LANDSCAPES, METHODS, SCENES
 
 GOLDEN = Path(make_golden.FOLDER)
 COMPARE = Path(__file__).with_name("compare.mjs")
+needs_node = pytest.mark.skipif(NODE is None, reason="Node is not installed")
 
 
 def golden() -> dict[str, list]:
@@ -27,9 +28,11 @@ def golden() -> dict[str, list]:
 
 
 def check(results: list[dict]) -> None:
-    runs = [r for r in results if "seed" in r["what"]]
+    scenes = [r for r in results if r.get("scene")]
+    assert {r["scene"] for r in scenes} == set(SCENES)
+    runs = [r for r in results if "seed" in r["what"] and r not in scenes]
     assert len(runs) == len(LANDSCAPES) * (len(METHODS) + 1) * len(make_golden.SEEDS)
-    assert len(results) == len(runs) + 5 * len(LANDSCAPES) + 36
+    assert len(results) == len(scenes) + len(runs) + 5 * len(LANDSCAPES) + 36
     worst = max(results, key=lambda r: r["deviation"])
     assert worst["deviation"] < 1e-9, worst
 
@@ -48,8 +51,8 @@ def test_chromium_equals_the_library(browser) -> None:
     results = page.evaluate(
         """async ([module, compare, golden]) => {
           const load = (text) => import(URL.createObjectURL(new Blob([text], {type: 'text/javascript'})));
-          const { core } = await load(module);
-          return (await load(compare)).deviations(core, golden);
+          const { core, SCENES } = await load(module);
+          return (await load(compare)).deviations(core, SCENES, golden);
         }""",
         [MODULE.read_text(), COMPARE.read_text(), golden()],
     )
@@ -57,20 +60,41 @@ def test_chromium_equals_the_library(browser) -> None:
     check(results)
 
 
-def test_comparison_sees_a_wrong_step() -> None:
-    if NODE is None:
-        pytest.skip("Node is not installed")
-    wrong = MODULE.read_text().replace("S.decay * v + (1 - S.decay) * g[i] * g[i]", "S.decay * v + g[i] * g[i]")
-    assert wrong != MODULE.read_text()
+def wrong_in(content: dict[str, list], right: str, wrong: str) -> list[str]:
+    """What the comparison calls wrong in a module in which one piece of text is replaced."""
+    module = MODULE.read_text()
+    assert module.count(right) == 1
     script = (
         COMPARE.read_text().split("if (typeof process")[0]
-        + f"const {{ core }} = await import('data:text/javascript,' + encodeURIComponent({json.dumps(wrong)}));"
-        + f"console.log(JSON.stringify(deviations(core, {{ bowl: {json.dumps(golden()['bowl'])} }})));"
+        + "const { core, SCENES } = await import('data:text/javascript,' + "
+        + f"encodeURIComponent({json.dumps(module.replace(right, wrong))}));"
+        + f"console.log(JSON.stringify(deviations(core, SCENES, {json.dumps(content)})));"
     )
     done = subprocess.run([NODE, "--input-type=module", "-"], input=script, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    bad = {r["what"].split()[1] for r in json.loads(done.stdout) if r["deviation"] > 1e-9}
-    assert bad == {"rmsprop"}
+    return [r["what"] for r in json.loads(done.stdout) if r["deviation"] > 1e-9]
+
+
+@needs_node
+def test_comparison_sees_a_wrong_step() -> None:
+    bad = wrong_in(
+        {"bowl": golden()["bowl"]}, "S.decay * v + (1 - S.decay) * g[i] * g[i]", "S.decay * v + g[i] * g[i]"
+    )
+    assert {what.split()[1] for what in bad} == {"rmsprop"}
+
+
+@needs_node
+def test_comparison_sees_adam_without_its_bias_correction() -> None:
+    bad = wrong_in({"net": golden()["net"]}, "Math.sqrt(v / seen2)", "Math.sqrt(v)")
+    assert {what.split()[1] for what in bad} == {"adam"}
+
+
+@needs_node
+def test_comparison_sees_a_preset_that_has_changed_since() -> None:
+    bad = wrong_in(
+        {"scenes": golden()["scenes"]}, "eig1: 1, eig2: -0.2, angle: 0", "eig1: 1, eig2: -0.21, angle: 0"
+    )
+    assert {what.split()[0] for what in bad} == {"escape"}
 
 
 @pytest.mark.parametrize("name", ["quadratic", "net"])
@@ -85,6 +109,17 @@ def test_golden_files_are_what_the_library_makes_now(name: str) -> None:
             assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
 
 
+def test_golden_runs_of_the_scenes_are_what_the_library_makes_now() -> None:
+    for old in golden()["scenes"]:
+        if old["state"]["steps"] > 100:
+            continue  # the slow test makes the long ones too
+        fresh = make_golden.trajectory(old["state"])
+        assert fresh["diverged"] == old["diverged"]
+        for ours, theirs in zip(fresh["points"], old["points"], strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
+
+
+@needs_node
 @pytest.mark.slow
 def test_every_golden_file_is_current() -> None:
     stored = golden()

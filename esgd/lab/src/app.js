@@ -24,7 +24,7 @@ const VIEWS = {
 };
 
 const EVERY_CONTROL = [
-  "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "noise", "noise_shape", "interval",
+  "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "beta1", "beta2", "noise", "noise_shape", "interval",
   "warmup", "probe", "curvature", "seed", "zoom",
 ];
 

@@ -1,5 +1,5 @@
-// Eight methods, one step each. Every rule returns the direction d and the matrix P of effective learning
-// rates (θ ← θ − d, where d = P g, except for momentum, whose d also carries its past).
+// Nine methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
+// (θ ← θ − d, where d = P g, except for momentum and Adam, whose d is made of past gradients too).
 
 import {
   absolute, diagonal, IDENTITY, inverse, jacobiDiagonal, matrixFunction, matvec, rowNorms, scaled, squareRoot,
@@ -15,6 +15,7 @@ export const METHODS = {
   jacobi: { label: "Jacobi", short: "Jacobi" },
   equilibration: { label: "Equilibration", short: "Equilibration" },
   rmsprop: { label: "RMSProp", short: "RMSProp" },
+  adam: { label: "Adam", short: "Adam" },
   esgd: { label: "ESGD", short: "ESGD" },
 };
 
@@ -85,6 +86,14 @@ const RULES = {
     return { ...preconditioned(D, S, lr, g), D };
   },
 
+  adam: (S, lr, g, H, m, t) => {
+    m.mean = m.mean.map((mean, i) => mean + (1 - S.beta1) * (g[i] - mean));
+    m.v = m.v.map((v, i) => S.beta2 * v + (1 - S.beta2) * g[i] * g[i]);
+    const [seen, seen2] = [1 - S.beta1 ** (t + 1), 1 - S.beta2 ** (t + 1)]; // the weights given so far
+    const D = m.v.map((v) => Math.sqrt(v / seen2));
+    return { ...preconditioned(D, S, lr, m.mean.map((mean) => mean / seen)), D };
+  },
+
   esgd: (S, lr, g, H, m, t) => {
     const products = refresh(S, t, m, H, (v, Hv) => {
       m.sum[0] += Hv[0] * Hv[0];
@@ -103,7 +112,7 @@ const RULES = {
  */
 export function trajectory(method, S, steps = S.steps, lr = S[`lr_${method}`]) {
   const land = landscapeOf(S);
-  const memory = { k: 0, sum: [0, 0], v: [0, 0], buffer: null };
+  const memory = { k: 0, sum: [0, 0], v: [0, 0], mean: [0, 0], buffer: null };
   let x = [S.x0, S.y0];
   const points = [x];
   const losses = [land.f(x)];

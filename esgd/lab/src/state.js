@@ -20,6 +20,8 @@ export const SETTINGS = {
   momentum: { label: "Momentum β", min: 0, max: 0.99, step: 0.01, digits: 2 },
   damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
   decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
+  beta1: { label: "Adam β₁", min: 0, max: 0.99, step: 0.01, digits: 2 },
+  beta2: { label: "Adam β₂", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
   noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
   noise_shape: { label: "Covariance of the noise ∝", options: ["I", "H", "H2", "tilted"] },
   interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
@@ -36,6 +38,7 @@ export const SETTINGS = {
   lr_jacobi: rate("Rate of Jacobi"),
   lr_equilibration: rate("Rate of equilibration"),
   lr_rmsprop: rate("Rate of RMSProp"),
+  lr_adam: rate("Rate of Adam"),
   lr_esgd: rate("Rate of ESGD"),
   at: { label: "Step shown", min: 0, max: 400, step: 1, integer: true },
 };
@@ -48,10 +51,10 @@ export const OPTION_LABELS = {
 
 const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
-  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, noise: 0, noise_shape: "I", interval: 1,
+  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
-  lr_rmsprop: 0.03, lr_esgd: 0.1,
+  lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
 
 /** Whether a setting changes anything in this state: the others are hidden. */
@@ -63,9 +66,10 @@ export function relevant(key, S) {
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "momentum") return runs("momentum");
   if (key === "decay") return runs("rmsprop");
+  if (key === "beta1" || key === "beta2") return runs("adam");
   if (key === "curvature") return runs("jacobi");
   if (key === "interval" || key === "warmup" || key === "probe") return probed;
-  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "esgd");
+  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd");
   if (key === "noise_shape") return S.noise > 0;
   if (key === "boost") return S.precond === "absolute" && S.eig1 * S.eig2 < 0;
   return true;

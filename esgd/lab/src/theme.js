@@ -8,6 +8,7 @@ export const PALETTE = {
   jacobi: ["#D55E00", "#FF8A3D"],
   equilibration: ["#3E9C8B", "#7FD6C4"],
   rmsprop: ["#B88600", "#F0C23B"],
+  adam: ["#8C564B", "#C99084"],
   esgd: ["#007A57", "#1FC796"],
 };
 

@@ -67,7 +67,7 @@ function searchRate(method, S, land) {
 export function bestRate(method, S, run = null) {
   const land = landscapeOf(S);
   const how = land.floor === null ? "cleanest escape" : "fastest convergence";
-  if (land.quadratic && method !== "rmsprop") {
+  if (land.quadratic && method !== "rmsprop" && method !== "adam") {
     const H = land.quadratic;
     const { values } = eigen(H);
     let curvatures = values;
