@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor
 
 from esgd.errors import CurvatureError
 
-__all__ = ["REENTRANT", "check_graph", "translated"]
+__all__ = ["REENTRANT", "check_graph", "custom_functions", "translated"]
 
 REENTRANT = (
     "reentrant activation checkpointing cannot be seen through: pass use_reentrant=False to "
@@ -89,15 +90,47 @@ def check_graph(loss: Tensor) -> None:
     Raises:
         CurvatureError: names the function and says what to do.
     """
+    for node in _nodes(loss):
+        function = getattr(type(node), "_forward_cls", None)  # only Python's own autograd functions have it
+        if function is not None:
+            _check_function(function)
+
+
+def custom_functions(loss: Tensor) -> dict[str, Any]:
+    """The functions in the graph whose backward somebody wrote: by name the class, or ``None`` where it is in C++.
+
+    ``torch.autograd.Function`` in Python or C++, and operators of ``torch.library``; torch's own are left out,
+    since torch raises where one of those has no second derivative.
+
+    Args:
+        loss: a tensor with a graph, which is walked and left untouched.
+
+    Example:
+        >>> custom_functions(torch.ones(2, requires_grad=True).tanh().sum())
+        {}
+    """
+    found: dict[str, Any] = {}
+    for node in _nodes(loss):
+        function, name = getattr(type(node), "_forward_cls", None), node.name()
+        if function is None:
+            if "CppNode<" in name:
+                found[name.partition("CppNode<")[2].removesuffix(">")] = None
+        elif function.__name__.startswith("GeneratedBackwardFor_"):  # what torch.library makes of register_autograd
+            found[function.__name__.removeprefix("GeneratedBackwardFor_").removesuffix("_default")] = function
+        elif function.__module__.partition(".")[0] != "torch":
+            found[function.__qualname__.rpartition("<locals>.")[2]] = function
+    return found
+
+
+def _nodes(loss: Tensor) -> Iterator[Any]:
+    """Every node of the graph behind ``loss``, once."""
     stack, seen = [loss.grad_fn], set()
     while stack:
         node = stack.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        function = getattr(type(node), "_forward_cls", None)  # only Python's own autograd functions have it
-        if function is not None:
-            _check_function(function)
+        yield node
         stack.extend(parent for parent, _ in node.next_functions)
 
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from esgd import probes
+from esgd.double_backward import custom_functions
 from esgd.errors import ConfigError, CurvatureError
 from esgd.hvp import check_parameters
+from esgd.optim._check import UNCHECKED, check_functions
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
 from esgd.optim._pending import Arrivals, Pending
@@ -66,6 +68,7 @@ class CurvatureOptimizer(Optimizer):
         self._pending: Pending | None = None
         self._cleared = False
         self._rejected = 0
+        self._checked = False  # whether somebody has looked for functions that cannot be differentiated twice
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {"_draw_custom": self._draw_custom, "_process_group": self._process_group}
@@ -158,7 +161,12 @@ class CurvatureOptimizer(Optimizer):
         return clock["warmup_probes"] if not clock["probe_index"] or self._has_new_parameters() else 1
 
     def probe(
-        self, loss: Tensor | Callable[[], Tensor], *, weight: float = 1.0, loss_scale: float | Tensor = 1.0
+        self,
+        loss: Tensor | Callable[[], Tensor],
+        *,
+        weight: float = 1.0,
+        loss_scale: float | Tensor = 1.0,
+        check: bool = True,
     ) -> Tensor | None:
         """Take the curvature of ``loss`` if it is due; the one line more than ``torch.optim`` asks for.
 
@@ -184,6 +192,8 @@ class CurvatureOptimizer(Optimizer):
             weight: this rank's weight in the mean over ranks (for example its number of examples). The default
                 is the plain mean, which is DistributedDataParallel's own objective.
             loss_scale: the loss is multiplied by it before differentiation, and the results divided by it.
+            check: at the first product, look whether the model holds an autograd function of somebody's own. If so,
+                :meth:`check_curvature` where ``loss`` is a function, and warn where it is not.
 
         Returns:
             The loss to call ``backward()`` on; ``None`` where ``loss`` was a function.
@@ -217,14 +227,18 @@ class CurvatureOptimizer(Optimizer):
         vectors = (self._draw(params, index + i) for i in range(count))
         result: Tensor | None = None
         if is_function and self.param_groups[0]["curvature"] == "difference":
-            products = difference_products(loss, params, vectors)
+            products = difference_products(_uncached(loss), params, vectors)
         elif is_function:
             with torch.enable_grad():
                 value = loss()
+                if check:
+                    self._check_once(value, loss)
                 _, products = exact_products(value * loss_scale, params, vectors, count, keep_graph=False)
             _divide(products, loss_scale)
         else:
             result, products = self._probe_graph(loss, params, vectors, count, loss_scale)
+            if check:
+                self._check_once(loss)
         if pending.sums:
             for mine, new in zip(pending.sums, products, strict=True):
                 torch._foreach_add_(mine, new)
@@ -233,6 +247,53 @@ class CurvatureOptimizer(Optimizer):
         pending.weight = weight
         self._pending, self._cleared = pending, False
         return result
+
+    def _check_once(self, value: Tensor, closure: Callable[[], Tensor] | None = None) -> None:
+        """Where the graph of ``value`` holds a function of somebody's own: compare, or warn without a closure."""
+        if self._checked or not isinstance(value, Tensor):
+            return
+        if functions := custom_functions(value):
+            if closure is not None:
+                self.check_curvature(closure)
+            else:
+                warnings.warn(UNCHECKED.format(name=" and ".join(functions)), RuntimeWarning, stacklevel=3)
+        self._checked = True
+
+    def check_curvature(self, closure: Callable[[], Tensor]) -> None:
+        """Compare what autograd makes of the model's own functions with differences, and raise where it is wrong.
+
+        A ``torch.autograd.Function`` whose backward autograd cannot follow (it detaches, leaves torch, or reuses
+        what forward computed on the way) has a wrong second derivative, and torch says nothing. ``probe`` with a
+        function does this by itself at its first product; call it once before the loop where ``probe`` is given the
+        loss. Each function is taken alone, with the inputs that it has in this model. Nothing changes: random
+        numbers, buffers and parameters are afterwards what they were. It costs two forward passes.
+
+        Args:
+            closure: evaluates the loss.
+
+        Raises:
+            CurvatureError: a second derivative is wrong; the message names the function and says what to do.
+
+        Example:
+            >>> from esgd import ESGD
+            >>> class Cube(torch.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x):
+            ...         ctx.save_for_backward(x)
+            ...         return x**3
+            ...
+            ...     @staticmethod
+            ...     def backward(ctx, incoming):
+            ...         (x,) = ctx.saved_tensors
+            ...         return 3 * x.detach() ** 2 * incoming
+            >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+            >>> ESGD([w], lr=0.1).check_curvature(lambda: Cube.apply(w).sum())  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            esgd.errors.CurvatureError: the model uses Cube, and autograd cannot follow its backward: ...
+        """
+        for text in check_functions(closure, self._probed()):
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        self._checked = True
 
     def _probe_graph(
         self, loss: Tensor, params: list[Tensor], vectors: Any, count: int, loss_scale: float | Tensor
@@ -360,6 +421,16 @@ class CurvatureOptimizer(Optimizer):
                 stacklevel=4,
             )
         self._rejected += count
+
+
+def _uncached(closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """``closure`` without autocast's memory of cast weights, which would hide that the parameters move."""
+
+    def evaluate() -> Tensor:
+        torch.clear_autocast_cache()
+        return closure()
+
+    return evaluate
 
 
 def _divide(vectors: Sequence[list[Tensor]], scale: float | Tensor) -> None:

@@ -116,11 +116,13 @@ class SaddleFreeNewton(CurvatureOptimizer):
         """Hessian-vector products taken so far."""
         return self.param_groups[0]["probe_index"]
 
-    def probe(self, loss: Tensor | Callable[[], Tensor]) -> Tensor | None:
+    def probe(self, loss: Tensor | Callable[[], Tensor], *, check: bool = True) -> Tensor | None:
         """Build the Krylov space of this step from the graph of ``loss``; call it in every step.
 
         Args:
             loss: scalar with its graph over the whole batch, or a function that evaluates it.
+            check: look at the first product of models with functions of somebody's own, as in
+                :meth:`esgd.ESGD.probe`.
 
         Returns:
             The loss to call ``backward()`` on; ``None`` where ``loss`` was a function.
@@ -139,6 +141,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
             params = self._probed()
             graph = gradient_with_graph(value, params)
             check_dense(graph)
+            if check:
+                self._check_once(value, loss if is_function else None)
             gradient = [
                 torch.zeros_like(p, requires_grad=False) if g is None else g.detach().clone()
                 for g, p in zip(graph, params, strict=True)
