@@ -14,7 +14,7 @@ MODULES = [
     "esgd.hvp",
     "esgd.nets",
     "esgd.operator",
-    "esgd.optim.base",
+    "esgd.optim._probe",
     "esgd.optim.esgd",
     "esgd.optim.jacobi",
     "esgd.optim.reference",

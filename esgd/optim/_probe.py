@@ -1,0 +1,256 @@
+"""Between the forward pass and ``backward()``: when curvature is due, how it is collected, and what clears it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from esgd import probes
+from esgd.double_backward import custom_functions
+from esgd.errors import ConfigError, CurvatureError
+from esgd.optim._check import UNCHECKED, check_functions
+from esgd.optim._graph import deposit, inspect_graph
+from esgd.optim._pending import Arrivals, Pending
+from esgd.optim._products import difference_products, exact_products
+
+__all__ = ["Probing"]
+
+
+class Probing:
+    """The half of an optimizer that looks at losses; :class:`~esgd.optim.base.CurvatureOptimizer` is the other."""
+
+    state: dict[Tensor, dict[str, Any]]
+    param_groups: list[dict[str, Any]]
+
+    def _reset_transient(self) -> None:
+        self._pending: Pending | None = None
+        self._cleared = False
+        self._checked = False  # whether somebody has looked for functions that cannot be differentiated twice
+
+    @property
+    def curvature_due(self) -> bool:
+        """Whether the coming ``step()`` needs curvature, so that ``probe`` has work to do."""
+        clock = self.param_groups[0]
+        return clock["step"] >= clock["next_probe"] or self._has_new_parameters()
+
+    def _has_new_parameters(self) -> bool:
+        get = self.state.get
+        return any(
+            p.requires_grad and "curvature" not in get(p, ()) for g in self.param_groups for p in g["params"]
+        )
+
+    def _probed(self) -> list[Tensor]:
+        """The parameters that the products cover, in the order of the groups."""
+        return [p for g in self.param_groups for p in g["params"] if p.requires_grad]
+
+    def _draw(self, params: Sequence[Tensor], index: int) -> Sequence[Tensor]:
+        clock = self.param_groups[0]
+        if clock["probe"] != "custom":
+            return probes.draw_lazily(clock["probe"], params, clock["seed"], index)
+        if self._draw_custom is None:
+            raise ConfigError(
+                "this optimizer's probe was a callable, which a state_dict cannot carry: construct the optimizer "
+                "with the same probe= before load_state_dict"
+            )
+        return self._draw_custom(params, index)
+
+    def _num_vectors(self) -> int:
+        clock = self.param_groups[0]
+        return clock["warmup_probes"] if not clock["probe_index"] or self._has_new_parameters() else 1
+
+    def probe(
+        self,
+        loss: Tensor | Callable[[], Tensor],
+        *,
+        weight: float = 1.0,
+        loss_scale: float | Tensor = 1.0,
+        check: bool = True,
+    ) -> Tensor | None:
+        """Take the curvature of ``loss`` if it is due; the one line more than ``torch.optim`` asks for.
+
+        Between the forward pass and ``backward()``, in every step::
+
+            loss = optimizer.probe(loss)
+
+        When curvature is not due, ``loss`` comes back untouched. When it is due, gradient and Hessian-vector
+        product are taken from the graph of ``loss`` and a loss comes back whose ``backward()`` hands out that
+        gradient instead of computing it again. It is the original loss that comes back where the graph reaches
+        parameters that the optimizer does not hold, or where a parameter has gradient hooks; using the original
+        loss in any case is right as well, only slower.
+
+        Micro-batches: probe ``loss / n`` of each; the products are summed and squared once, in ``step()``.
+        Mixed precision: probe the unscaled loss, ``scaler.scale(optimizer.probe(loss)).backward()``; in float16
+        give ``loss_scale=scaler.get_scale()`` so that the small gradients survive on the way.
+
+        Args:
+            loss: scalar with its graph; or a function that evaluates it anew, called only when curvature is
+                due: for curvature from a part of the batch, and the only form for ``curvature="difference"``.
+                It runs a forward pass of its own, which moves BatchNorm's running statistics once more and
+                draws new dropout masks.
+            weight: this rank's weight in the mean over ranks (for example its number of examples). The default
+                is the plain mean, which is DistributedDataParallel's own objective.
+            loss_scale: the loss is multiplied by it before differentiation, and the results divided by it.
+            check: at the first product, look whether the model holds an autograd function of somebody's own. If so,
+                :meth:`check_curvature` where ``loss`` is a function, and warn where it is not.
+
+        Returns:
+            The loss to call ``backward()`` on; ``None`` where ``loss`` was a function.
+
+        Raises:
+            CurvatureError: the loss is not a scalar with a graph, or cannot be differentiated twice; the
+                message says what to do.
+
+        Example:
+            >>> from esgd import ESGD
+            >>> net, x = torch.nn.Linear(3, 1), torch.ones(8, 3)
+            >>> optimizer = ESGD(net.parameters(), lr=0.1, update_every=20, warmup_probes=10)
+            >>> for half in x.split(4):  # micro-batches: each adds to the gradient and to the products
+            ...     loss = net(half).square().mean() / 2
+            ...     optimizer.probe(loss).backward()
+            >>> optimizer.step()
+            >>> optimizer.num_products, optimizer.curvature_due
+            (10, False)
+        """
+        is_function = callable(loss) and not isinstance(loss, Tensor)
+        if not self.curvature_due:
+            return None if is_function else loss
+        if self.param_groups[0]["curvature"] == "difference" and not is_function:
+            raise CurvatureError(
+                "curvature='difference' evaluates the loss anew, so it needs a function: "
+                "optimizer.probe(lambda: loss_fn(model(x), y))"
+            )
+        pending = self._pending_for_this_step()
+        params = pending.params
+        index, count = pending.first_index, len(pending.sums) or self._num_vectors()
+        vectors = (self._draw(params, index + i) for i in range(count))
+        result: Tensor | None = None
+        if is_function and self.param_groups[0]["curvature"] == "difference":
+            products = difference_products(_uncached(loss), params, vectors)
+        elif is_function:
+            with torch.enable_grad():
+                value = loss()
+                if check:
+                    self._check_once(value, loss)
+                _, products = exact_products(value * loss_scale, params, vectors, count, keep_graph=False)
+            _divide(products, loss_scale)
+        else:
+            result, products = self._probe_graph(loss, params, vectors, count, loss_scale)
+            if check:
+                self._check_once(loss)
+        if pending.sums:
+            for mine, new in zip(pending.sums, products, strict=True):
+                torch._foreach_add_(mine, new)
+        else:
+            pending.sums, pending.arrivals = products, Arrivals(params)
+        pending.weight = weight
+        self._pending, self._cleared = pending, False
+        return result
+
+    def _check_once(self, value: Tensor, closure: Callable[[], Tensor] | None = None) -> None:
+        """Where the graph of ``value`` holds a function of somebody's own: compare, or warn without a closure."""
+        if self._checked or not isinstance(value, Tensor):
+            return
+        if functions := custom_functions(value):
+            if closure is not None:
+                self.check_curvature(closure)
+            else:
+                warnings.warn(UNCHECKED.format(name=" and ".join(functions)), RuntimeWarning, stacklevel=3)
+        self._checked = True
+
+    def check_curvature(self, closure: Callable[[], Tensor]) -> None:
+        """Compare what autograd makes of the model's own functions with differences, and raise where it is wrong.
+
+        A ``torch.autograd.Function`` whose backward autograd cannot follow (it detaches, leaves torch, or reuses
+        what forward computed on the way) has a wrong second derivative, and torch says nothing. ``probe`` with a
+        function does this by itself at its first product; call it once before the loop where ``probe`` is given the
+        loss. Each function is taken alone, with the inputs that it has in this model. Nothing changes: random
+        numbers, buffers and parameters are afterwards what they were. It costs two forward passes.
+
+        Args:
+            closure: evaluates the loss.
+
+        Raises:
+            CurvatureError: a second derivative is wrong; the message names the function and says what to do.
+
+        Example:
+            >>> from esgd import ESGD
+            >>> class Cube(torch.autograd.Function):
+            ...     @staticmethod
+            ...     def forward(ctx, x):
+            ...         ctx.save_for_backward(x)
+            ...         return x**3
+            ...
+            ...     @staticmethod
+            ...     def backward(ctx, incoming):
+            ...         (x,) = ctx.saved_tensors
+            ...         return 3 * x.detach() ** 2 * incoming
+            >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+            >>> ESGD([w], lr=0.1).check_curvature(lambda: Cube.apply(w).sum())  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            esgd.errors.CurvatureError: the model uses Cube, and autograd cannot follow its backward: ...
+        """
+        for text in check_functions(closure, self._probed()):
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        self._checked = True
+
+    def _probe_graph(
+        self, loss: Tensor, params: list[Tensor], vectors: Any, count: int, loss_scale: float | Tensor
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        scaled = loss if isinstance(loss_scale, (int, float)) and loss_scale == 1 else loss * loss_scale
+        gradient, products = exact_products(scaled, params, vectors, count, keep_graph=True)
+        if scaled is not loss:
+            _divide([[g for g in gradient if g is not None], *products], loss_scale)
+        hooked = any(p._backward_hooks for p in params)
+        if hooked or inspect_graph(loss, params).foreign_leaves:
+            return loss, products
+        return deposit(loss, params, gradient), products
+
+    def _pending_for_this_step(self) -> Pending:
+        """What earlier micro-batches of this step left, or a fresh start where there are none."""
+        pending = self._pending
+        if pending is not None and pending.arrivals.cleared(pending.params):
+            # the gradients were cleared without us (model.zero_grad(), after a step that a GradScaler skipped):
+            # what is pending belongs to a step that was never made
+            self._drop_pending()
+            pending = None
+        if pending is not None:
+            return pending
+        return Pending(self.param_groups[0]["probe_index"], self._probed(), [], 1.0)
+
+    def _drop_pending(self) -> None:
+        if self._pending is not None:
+            self._pending.arrivals.forget()
+            self._pending = None
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients, and with them the products of a step that was not made.
+
+        Args:
+            set_to_none: free the gradients instead of filling them with zeros.
+        """
+        if self._pending is not None:
+            self._drop_pending()
+            self._cleared = True
+        super().zero_grad(set_to_none)
+
+
+def _uncached(closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """``closure`` without autocast's memory of cast weights, which would hide that the parameters move."""
+
+    def evaluate() -> Tensor:
+        torch.clear_autocast_cache()
+        return closure()
+
+    return evaluate
+
+
+def _divide(vectors: Sequence[list[Tensor]], scale: float | Tensor) -> None:
+    if isinstance(scale, (int, float)) and scale == 1:
+        return
+    for vector in vectors:
+        if vector:
+            torch._foreach_div_(vector, scale)
