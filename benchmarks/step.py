@@ -43,6 +43,9 @@ TARGETS = {  # what is to be reached, ratio to SGD
     "ESGD 1": 3.0,
     "ESGD 10": 1.20,
     "ESGD 20": 1.12,
+    "ESGD low rank 1": 3.0,
+    "ESGD low rank 10": 1.20,
+    "ESGD low rank 20": 1.12,
     "ESGD quarter batch 20": 1.06,
     "ESGD difference 20": 1.06,
 }
@@ -171,6 +174,13 @@ def contenders() -> Iterator[Contender]:
         yield Contender(
             f"ESGD {every}",
             probed(lambda p, e=every: ESGD(p, lr=lr, update_every=e, warmup_probes=1)),
+            every,
+            ours=True,
+        )
+    for every in (1, 10, 20):
+        yield Contender(
+            f"ESGD low rank {every}",
+            probed(lambda p, e=every: ESGD(p, lr=lr, update_every=e, warmup_probes=1, probe="low_rank")),
             every,
             ours=True,
         )

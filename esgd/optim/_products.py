@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from esgd.double_backward import REENTRANT, translated
 from esgd.errors import CurvatureError
 from esgd.hvp import check_loss, check_vector, gradient_with_graph, product_from_gradient
+from esgd.linear_layers import LayerGradient
+from esgd.low_rank import LowRank
 from esgd.optim._graph import inspect_graph, owned
 from esgd.optim._saved import SavedOnce
 from esgd.probes import Signs
@@ -49,17 +52,24 @@ def exact_products(
     Returns:
         The gradient (without a graph; ``None`` where the loss does not depend on a parameter) and the products.
     """
+    probes = iter(probes)
+    first = next(probes)
     saved = SavedOnce()
     with saved.hooks() if keep_graph else nullcontext():
-        gradient = gradient_with_graph(loss, params)
+        if isinstance(first, LowRank):
+            layers = LayerGradient(loss, params, first)
+            gradient, product = layers.gradient, layers.product
+        else:
+            gradient = gradient_with_graph(loss, params)
+            product = partial(_product, gradient, params)
     check_dense(gradient)
     products = []
     try:
-        for i, v in enumerate(probes):
+        for i, v in enumerate(chain([first], probes)):
             saved.last = i + 1 == count
-            product = _product(gradient, params, v, retain_graph=keep_graph or not saved.last)
-            given = () if isinstance(v, Signs) else v
-            products.append(owned(product, [*params, *given]))
+            found = product(v, retain_graph=keep_graph or not saved.last)
+            given = () if isinstance(v, (Signs, LowRank)) else v
+            products.append(owned(found, [*params, *given]))
     finally:
         saved.close()
     return [None if g is None else g.detach() for g in gradient], products
@@ -166,7 +176,7 @@ def difference_products(
     base = None if central else at(0.0, None)
     products = []
     for v in probes:
-        if not isinstance(v, Signs):
+        if not isinstance(v, (Signs, LowRank)):
             check_vector(v, params)
         ahead = at(h, v)
         behind = at(-h, v) if central else base

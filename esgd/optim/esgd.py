@@ -50,8 +50,9 @@ class ESGD(DiagonalOptimizer):
             and their steps are hundreds of times too long.
         beta: ``None`` for the uniform mean of Algorithm 1; else the decay of an exponential one, in products, which
             follows a curvature that changes.
-        probe: ``"rademacher"`` (±1), ``"gaussian"`` (as in Algorithm 1), or a function (params, index) -> list of
-            tensors with E[v vᵀ] = I that returns the same v for the same index.
+        probe: ``"rademacher"`` (±1), ``"gaussian"`` (as in Algorithm 1), ``"low_rank"`` (cheaper products where
+            the model is mostly linear layers, for a slightly larger variance: :mod:`esgd.low_rank`), or a
+            function (params, index) -> list of tensors with E[v vᵀ] = I that returns the same v for the same index.
         curvature: ``"exact"``, from the step's own graph, or ``"difference"``: finite differences of gradients, for
             models that torch cannot differentiate twice; then ``probe`` takes a function.
         momentum: factor of the running sum of steps; 0 as in the paper.

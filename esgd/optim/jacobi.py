@@ -36,7 +36,7 @@ class JacobiSGD(DiagonalOptimizer):
         update_every: see :class:`~esgd.ESGD`, as for all further arguments.
         warmup_probes: products at the first step.
         beta: ``None`` for the uniform mean, else the decay of an exponential one.
-        probe: ``"rademacher"`` (the paper's choice here), ``"gaussian"`` or a function.
+        probe: ``"rademacher"`` (the paper's choice here), ``"gaussian"``, ``"low_rank"`` or a function.
         curvature: ``"exact"`` or ``"difference"``.
         momentum: factor of the running sum of steps.
         nesterov: Nesterov's form of it.

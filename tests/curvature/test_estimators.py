@@ -127,7 +127,7 @@ class TestEstimate:
         for bad in ({"num_probes": 0}, {"probes_per_pass": 0}):
             with pytest.raises(ConfigError, match="at least 1"):
                 diag(operator, **bad)
-        with pytest.raises(ConfigError, match=r"'gaussian', 'rademacher'.*'uniform'"):
+        with pytest.raises(ConfigError, match=r"'gaussian', 'low_rank', 'rademacher'.*'uniform'"):
             diag(operator, probe="uniform")
 
 

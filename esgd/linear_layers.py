@@ -1,0 +1,192 @@
+"""Gradient and Hessian-vector products that use the factors of a low-rank probe.
+
+The gradient of a weight matrix that enters the loss through Y = X Wᵀ is the sum of dYᵀ X over the places where it
+enters. Its inner product with V = A Bᵀ is that of dY A with X B. So the second sweep need not pass through dYᵀ X,
+two full matrix products a layer: it starts at dY with (X B) Aᵀ and at X with (dY A) Bᵀ. For Y = X W, A and B change
+places.
+
+What is needed for it, the layers' inputs X and the edges at which dY arrives, is found in the graph of the loss;
+no module is looked at. A matrix that enters in any other way is treated like every other parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from esgd.double_backward import check_graph, translated
+from esgd.hvp import check_loss, check_parameters
+from esgd.low_rank import LowRank
+
+__all__ = ["Layer", "LayerGradient", "linear_layers"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One place where a matrix W enters as Y = X Wᵀ, or as Y = X W.
+
+    Attributes:
+        parameter: the position of W among the parameters.
+        node: the matrix product in the graph.
+        transposed: whether it is Wᵀ that X is multiplied by, as in :func:`torch.nn.functional.linear`.
+    """
+
+    parameter: int
+    node: Any
+    transposed: bool
+
+    def inputs(self) -> Tensor:
+        """X, of shape (rows, in), with its graph."""
+        return self.node._saved_mat1 if self.node.name() == "AddmmBackward0" else self.node._saved_self
+
+    def weight_gradient(self, arrived: Tensor, inputs: Tensor) -> Tensor:
+        """This place's part of the gradient of W, from dY and X."""
+        return arrived.T @ inputs if self.transposed else inputs.T @ arrived
+
+    def factors(self, v: LowRank) -> tuple[Tensor, Tensor]:
+        """What dY and what X is multiplied by: A and B."""
+        a, b = v.factors(self.parameter)
+        return (a, b) if self.transposed else (b, a)
+
+
+def linear_layers(loss: Tensor, params: Sequence[Tensor], wanted: Iterable[int]) -> list[Layer]:
+    """The places where matrices enter, for those that enter through such matrix products and nothing else.
+
+    Args:
+        loss: a tensor with a graph, which is walked once.
+        params: the parameters.
+        wanted: positions in ``params`` of matrices.
+    """
+    users: dict[Any, list[tuple[Any, int]]] = {}  # node -> nodes that take its output, and as which argument
+    leaves: dict[int, Any] = {}
+    stack, seen = [loss.grad_fn], set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if (variable := getattr(node, "variable", None)) is not None:
+            leaves[id(variable)] = node
+        for place, (earlier, _) in enumerate(node.next_functions):
+            if earlier is not None:
+                users.setdefault(earlier, []).append((node, place))
+                stack.append(earlier)
+    return [
+        Layer(i, node, transposed)
+        for i in wanted
+        for node, transposed in _products_with(leaves.get(id(params[i])), users)
+    ]
+
+
+def _products_with(leaf: Any, users: dict[Any, list[tuple[Any, int]]]) -> list[tuple[Any, bool]]:
+    """The matrix products that ``leaf`` enters as right factor; empty if it enters in another way as well."""
+    products: list[tuple[Any, bool]] = []
+    stack = [(node, place, False) for node, place in users.get(leaf, ())]
+    while stack:
+        node, place, transposed = stack.pop()
+        name = node.name()
+        if (turned := _turned(node, name)) is not None:
+            stack += [(*user, transposed ^ turned) for user in users.get(node, ())]
+        elif (name, place) == ("MmBackward0", 1) or _is_addmm(node, name, place):
+            products.append((node, transposed))
+        else:
+            return []
+    return products
+
+
+def _turned(node: Any, name: str) -> bool | None:
+    """Whether a node transposes a matrix (True) or only changes its dtype, as autocast does; ``None`` for others."""
+    if name == "TBackward0":
+        return True
+    if name == "TransposeBackward0":
+        return (node._saved_dim0 - node._saved_dim1) % 2 == 1  # a dimension may be counted from the end
+    if name == "PermuteBackward0":
+        return node._saved_dims[0] % 2 == 1
+    return False if name == "ToCopyBackward0" else None
+
+
+def _is_addmm(node: Any, name: str, place: int) -> bool:
+    return (name, place) == ("AddmmBackward0", 2) and node._saved_alpha == 1
+
+
+class LayerGradient:
+    """The gradient of a loss with what products along low-rank vectors need.
+
+    Args:
+        loss: scalar with a graph.
+        params: parameters of any shapes; frozen ones have no gradient.
+        probe: a vector that tells which parameters have factors.
+        check: as for :func:`esgd.hvp.gradient_with_graph`.
+
+    Attributes:
+        gradient: one tensor a parameter, without a graph; ``None`` where the loss does not depend on it.
+
+    Raises:
+        CurvatureError: as for :func:`esgd.hvp.gradient_with_graph`.
+    """
+
+    def __init__(self, loss: Tensor, params: Sequence[Tensor], probe: LowRank, *, check: bool = True):
+        check_loss(loss)
+        check_parameters(params)
+        if check:
+            check_graph(loss)
+        self.params = list(params)
+        wanted = [i for i, p in enumerate(params) if p.requires_grad and probe.factors(i) is not None]
+        layers = linear_layers(loss, params, wanted)
+        covered = {layer.parameter for layer in layers}
+        self._plain = [i for i, p in enumerate(params) if p.requires_grad and i not in covered]
+        edges = [GradientEdge(layer.node, 0) for layer in layers]
+        inputs = [*edges, *(params[i] for i in self._plain)]
+        with translated():
+            found = torch.autograd.grad(loss, inputs, create_graph=True, allow_unused=True) if inputs else ()
+        arrived, plain = found[: len(edges)], found[len(edges) :]
+        # a layer that a branch without a gradient ends in has no dY
+        self._layers = [
+            (layer, d, layer.inputs()) for layer, d in zip(layers, arrived, strict=True) if d is not None
+        ]
+        self._rows = [(i, g) for i, g in zip(self._plain, plain, strict=True) if g is not None]
+        self.gradient: list[Tensor | None] = [None] * len(params)
+        for i, g in self._rows:
+            self.gradient[i] = g.detach()
+        with torch.no_grad(), torch.autocast(loss.device.type, enabled=False):
+            for layer, d, x in self._layers:
+                i = layer.parameter
+                term = layer.weight_gradient(d, x).to(params[i].dtype)
+                self.gradient[i] = term if self.gradient[i] is None else self.gradient[i] + term
+
+    def product(self, v: LowRank, *, retain_graph: bool = False) -> list[Tensor]:
+        """H v, one tensor a parameter, of its shape and dtype, without a graph.
+
+        Args:
+            v: a vector with factors for the same parameters.
+            retain_graph: keep the graph for another product.
+
+        Raises:
+            CurvatureError: a part of the model cannot be differentiated twice.
+        """
+        outputs = [g for _, g in self._rows if g.grad_fn is not None]
+        starts = [v[i] for i, g in self._rows if g.grad_fn is not None]
+        with torch.no_grad(), torch.autocast(self.params[0].device.type, enabled=False):
+            for layer, d, x in self._layers:
+                a, b = layer.factors(v)
+                if d.requires_grad:
+                    outputs.append(d)
+                    starts.append(((x.to(b.dtype) @ b) @ a.T).to(d.dtype))
+                if x.requires_grad:
+                    outputs.append(x)
+                    starts.append(((d.to(a.dtype) @ a) @ b.T).to(x.dtype))
+        live = [p for p in self.params if p.requires_grad]
+        if not outputs or not live:
+            return [torch.zeros_like(p, requires_grad=False) for p in self.params]
+        with translated():
+            found = iter(torch.autograd.grad(outputs, live, starts, retain_graph=retain_graph, allow_unused=True))
+        columns = [next(found) if p.requires_grad else None for p in self.params]
+        return [
+            torch.zeros_like(p, requires_grad=False) if h is None else h
+            for h, p in zip(columns, self.params, strict=True)
+        ]

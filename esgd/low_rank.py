@@ -1,0 +1,101 @@
+"""Probe vectors whose matrices have low rank, for cheap Hessian-vector products through linear layers.
+
+The only condition of the paper's Eq. 1 and 5 on a probe is E[v vᵀ] = I: its entries must be uncorrelated, not
+independent. For a weight matrix W of n × m entries the matrix V = A Bᵀ/√r, with independent signs in A (n × r)
+and B (m × r), has that property for every r, and X V, which a Hessian-vector product takes twice a layer, costs
+r (n + m) multiplications an example instead of n m. On the paper's autoencoders a product falls from 1.8 to 1.2
+gradients of arithmetic, and (n + m) r random bits are drawn instead of n m.
+
+The price is the variance of (Hv)ᵢ². With h the part of row i of H that belongs to W, as an n × m matrix,
+
+    Var[(hᵀv)²] = 2 ‖h‖⁴ + κ/r,   κ = 6 (‖hᵀh‖² − Σ rows⁴ − Σ columns⁴) + 4 Σ hₐᵦ⁴,
+
+with ‖·‖ Frobenius's norm and ``rows``, ``columns`` the norms of the rows and columns of h; κ ≤ 6 ‖h‖⁴, near it
+only where h has rank one. With r = 16 the variance is so at most 1.19 times that of a Gaussian probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from esgd.probe_streams import by_dtype, random_bits, signs, streams
+
+__all__ = ["RANK", "LowRank", "low_rank"]
+
+RANK = 16  # a power of four, so that 1/√r is exact in every dtype
+
+
+def _has_factors(p: Tensor) -> bool:
+    """Whether a parameter's part of v has factors: a matrix for which they are cheaper than its entries."""
+    return p.dim() == 2 and RANK * (p.shape[0] + p.shape[1]) < p.numel()
+
+
+class LowRank(Sequence[Tensor]):
+    """A probe vector: a sequence with a tensor for each parameter, some of them known by two factors.
+
+    Args:
+        params: tensors that give shapes, dtypes and devices. Matrices with more than r (n + m) entries get
+            factors; everything else independent signs.
+        seed: which family of probes.
+        index: which probe of the family.
+    """
+
+    def __init__(self, params: Sequence[Tensor], seed: int, index: int) -> None:
+        parts: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(params)
+        for places, generator in streams(params, seed, index):
+            for i, part in zip(places, _drawn([params[i] for i in places], generator), strict=True):
+                parts[i] = part
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def factors(self, i: int) -> tuple[Tensor, Tensor] | None:
+        """``(A, B)``, shapes ``(n, r)`` and ``(m, r)``, with V = A Bᵀ (1/√r is in A); ``None`` without."""
+        part = self._parts[i]
+        return part if isinstance(part, tuple) else None
+
+    def __getitem__(self, i):  # an index or a slice, as of a list
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        part = self._parts[i]
+        return part[0] @ part[1].T if isinstance(part, tuple) else part
+
+
+def _drawn(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor | tuple[Tensor, Tensor]]:
+    """The parts of one vector, from one flat draw for each dtype."""
+    result: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(params)
+    for members in by_dtype(params, range(len(params))):
+        sizes = [RANK * sum(params[i].shape) if _has_factors(params[i]) else params[i].numel() for i in members]
+        total = sum(sizes)
+        flat = signs(random_bits(total, generator), 0, total).to(params[members[0]].dtype)
+        for i, piece in zip(members, flat.split(sizes), strict=True):
+            if _has_factors(params[i]):
+                n, m = params[i].shape
+                left, right = piece.split([RANK * n, RANK * m])
+                result[i] = left.view(n, RANK).mul_(RANK**-0.5), right.view(m, RANK)
+            else:
+                result[i] = piece.view(params[i].shape)
+    return result  # type: ignore[return-value]
+
+
+def low_rank(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+    """The vector of :class:`LowRank` with every matrix multiplied out.
+
+    Args:
+        params: tensors that give shapes and dtypes; on the generator's device.
+        generator: the source of randomness; it is advanced.
+
+    Returns:
+        One tensor a parameter, of its shape and dtype.
+
+    Example:
+        >>> from esgd.probes import probe_generator
+        >>> (v,) = low_rank([torch.zeros(100, 50)], probe_generator(seed=0, index=0))
+        >>> int(torch.linalg.matrix_rank(v)), bool(abs(v.square().mean() - 1) < 0.2)
+        (16, True)
+    """
+    return [p[0] @ p[1].T if isinstance(p, tuple) else p for p in _drawn(params, generator)]
