@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -103,10 +103,12 @@ def full_loss(net: Autoencoder, images: Tensor) -> float:
     return sum(reconstruction_loss(net(x), x).item() * len(x) for x in images.split(2000)) / len(images)
 
 
-def run(update_every: int | str, seed: int, images: Tensor, label: str | None = None) -> list[dict]:
+def run(
+    update_every: int | str, seed: int, images: Tensor, label: str | None = None, probe: str = DEFAULTS["probe"]
+) -> list[dict]:
     """One training run; a row a mark."""
     net = Autoencoder(SIZES, seed=seed)
-    optimizer = ESGD(net.parameters(), update_every=update_every, seed=seed)
+    optimizer = ESGD(net.parameters(), update_every=update_every, seed=seed, probe=probe)
     rows = []
     stream = batches(images, seed)
     for step in range(1, MARKS[-1] + 1):
@@ -134,12 +136,12 @@ def equal_cost(products: int) -> int:
     return max(1, round(MARKS[-1] / max(1, products - DEFAULTS["warmup_probes"] + 1)))
 
 
-def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
+def summary(rows: list[dict], labels: Sequence[str] = ("auto", "equal cost")) -> dict[str, dict[str, float]]:
     """At the last mark, against period 20 with the same seed: mean difference and half of its 90 % band."""
     last = {(r["update_every"], r["seed"]): r for r in rows if r["step"] == MARKS[-1]}
     seeds = sorted({seed for _, seed in last})
     found = {}
-    for label in ("auto", "equal cost"):
+    for label in labels:
         entry = {}
         for column in ("loss", "damped_log_dispersion", "log_dispersion"):
             differences = [float(last[label, s][column] - last[20, s][column]) for s in seeds]
@@ -149,6 +151,37 @@ def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
             entry[f"{column}_band"] = t.ppf(0.95, len(seeds) - 1) * deviation / math.sqrt(len(seeds))
         found[label] = entry
     return found
+
+
+def report(rows: list[dict], difference: dict[str, dict[str, float]]) -> None:
+    """Print the rows, and how the others differ from period 20."""
+    for r in rows:
+        print("  ".join(f"{r[c]:.4f}" if isinstance(r[c], float) else f"{r[c]!s:>10}" for c in COLUMNS))
+    for label, entry in difference.items():
+        print(f"{label} minus period 20 after {MARKS[-1]} steps:")
+        for column in ("loss", "damped_log_dispersion", "log_dispersion"):
+            print(f"  {column:24}{entry[column]:+8.4f} ± {entry[f'{column}_band']:.4f}")
+
+
+def record(
+    folder: Path, command: str, rows: list[dict], difference: dict[str, dict[str, float]], started: str
+) -> None:
+    """Write the rows and where they come from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "runs.csv", rows, columns=COLUMNS)
+    RunFolder(folder.name, folder.parent).write_manifest(
+        {
+            "command": command,
+            "sizes": SIZES,
+            "batch": BATCH,
+            "reference_products": REFERENCE,
+            "settings": {k: DEFAULTS[k] for k in ("lr", "damping", "warmup_probes")},
+            "started": started,
+            "ended": now(),
+            **provenance(torch.device("cpu")),
+            "difference_from_20": difference,
+        }
+    )
 
 
 def main() -> None:
@@ -162,29 +195,9 @@ def main() -> None:
         mine = run("auto", seed, images)
         rows += run(20, seed, images) + mine
         rows += run(equal_cost(mine[-1]["products"]), seed, images, "equal cost")
-    for r in rows:
-        print("  ".join(f"{r[c]:.4f}" if isinstance(r[c], float) else f"{r[c]!s:>10}" for c in COLUMNS))
-    difference = summary(rows)
-    for label, entry in difference.items():
-        print(f"{label} minus period 20 after {MARKS[-1]} steps:")
-        for column in ("loss", "damped_log_dispersion", "log_dispersion"):
-            print(f"  {column:24}{entry[column]:+8.4f} ± {entry[f'{column}_band']:.4f}")
-    if options.no_record:
-        return
-    write_csv(RESULTS / "runs.csv", rows, columns=COLUMNS)
-    RunFolder(RESULTS.name, RESULTS.parent).write_manifest(
-        {
-            "command": "python benchmarks/auto.py",
-            "sizes": SIZES,
-            "batch": BATCH,
-            "reference_products": REFERENCE,
-            "settings": {k: DEFAULTS[k] for k in ("lr", "damping", "warmup_probes")},
-            "started": started,
-            "ended": now(),
-            **provenance(torch.device("cpu")),
-            "difference_from_20": difference,
-        }
-    )
+    report(rows, summary(rows))
+    if not options.no_record:
+        record(RESULTS, "python benchmarks/auto.py", rows, summary(rows), started)
 
 
 if __name__ == "__main__":
