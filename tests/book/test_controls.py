@@ -1,0 +1,201 @@
+"""Figures with sliders: what a kernel is asked, what changes on the screen, and what everybody else sees."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from esgd.errors import ConfigError
+from esgd.figures.controls import STATIC, controls
+from esgd.figures.live import LiveFigure
+from esgd.figures.show import prepared, with_alt
+
+
+def line(slope: float = 1.0, points: int = 3) -> go.Figure:
+    figure = go.Figure(go.Scatter(y=[slope * x for x in range(points)], name=f"slope {slope}"))
+    return with_alt(figure, f"A line of slope {slope} through {points} points.")
+
+
+CHOICES = {"slope": (2.0, 1.0, 3.0), "points": (3, 10, 2)}
+
+
+def test_a_slider_changes_the_figure_in_place() -> None:
+    live = LiveFigure(line, CHOICES)
+    trace = live.figure.data[0]
+    assert list(trace.y) == [0, 2, 4]
+    assert live.caption.text == "A line of slope 2.0 through 3 points."
+    messages = watch(live.figure)
+    live.sliders["slope"].value = 3.0
+    assert live.figure.data[0] is trace, "the trace on the screen is the old one, changed"
+    assert list(trace.y) == [0, 3, 6]
+    assert trace.name == "slope 3.0"
+    assert live.caption.text == "A line of slope 3.0 through 3 points."
+    assert live.values == {"slope": 3.0, "points": 3}
+    assert [kind for kind, _ in messages] == ["_py2js_update"], "one message for all that changed"
+    assert set(messages[0][1]["style_data"]) == {"y", "name"}
+    assert set(messages[0][1]["layout_data"]) == {"meta"}, "what did not change is not sent"
+
+
+def watch(figure: go.FigureWidget) -> list[tuple[str, Any]]:
+    """Collects what is sent to the front end."""
+    sent: list[tuple[str, Any]] = []
+
+    def collect(change: Any) -> None:
+        if change["new"]:
+            sent.append((change["name"], change["new"]))
+
+    kinds = ("update", "restyle", "relayout", "addTraces", "deleteTraces")
+    figure.observe(collect, [f"_py2js_{kind}" for kind in kinds])
+    return sent
+
+
+def test_what_a_figure_no_longer_has_goes_away() -> None:
+    def figure_of(marked: int) -> go.Figure:
+        figure = line()
+        if marked:
+            figure.update_traces(hovertemplate="%{y}", line={"dash": "dot"})
+            figure.add_annotation(text="here", x=1, y=1)
+            figure.update_layout(yaxis={"range": [0, 9], "title": "y"})
+        return figure
+
+    live = LiveFigure(figure_of, {"marked": (1, 0)})
+    assert live.figure.layout.yaxis.range == (0, 9)
+    live.sliders["marked"].value = 0
+    plain = prepared(figure_of(0)).to_plotly_json()
+    trace = {
+        name: value for name, value in live.figure.to_plotly_json()["data"][0].items() if value not in ({}, None)
+    }
+    assert trace.keys() - {"uid"} == plain["data"][0].keys()
+    assert live.figure.layout.annotations == ()
+    assert live.figure.layout.yaxis.range is None
+
+
+@pytest.mark.parametrize("kinds", [["scatter", "bar"], ["bar"], []])
+def test_other_traces_replace_the_old_ones(kinds: list[str]) -> None:
+    def figure_of(other: int) -> go.Figure:
+        if not other:
+            return line()
+        traces = [{"type": kind, "y": [4, 5]} for kind in kinds]
+        return with_alt(go.Figure(traces), "Others.")
+
+    live = LiveFigure(figure_of, {"other": (0, 1)})
+    live.sliders["other"].value = 1
+    assert [trace.type for trace in live.figure.data] == kinds
+    assert all(list(trace.y) == [4, 5] for trace in live.figure.data)
+    live.sliders["other"].value = 0
+    assert [list(trace.y) for trace in live.figure.data] == [[0, 1, 2]]
+
+
+def test_an_error_is_told_and_leaves_the_figure_alone() -> None:
+    def figure_of(rate: float) -> go.Figure:
+        if rate > 1:
+            raise OverflowError(f"rate {rate} <is> too large")
+        return line(rate)
+
+    live = LiveFigure(figure_of, {"rate": (1.0, 2.0, 0.5)})
+    live.sliders["rate"].value = 2.0
+    assert live.caption.text == "OverflowError: rate 2.0 <is> too large"
+    assert live.caption.alarm
+    assert list(live.figure.data[0].y) == [0, 1, 2]
+    live.sliders["rate"].value = 0.5
+    assert list(live.figure.data[0].y) == [0, 0.5, 1]
+    assert live.caption.text.startswith("A line of slope 0.5")
+    assert not live.caption.alarm
+    with pytest.raises(OverflowError):  # the first figure has no other to leave alone
+        LiveFigure(figure_of, {"rate": (2.0, 1.0)})
+
+
+def test_a_warning_stands_once_under_the_figure() -> None:
+    def figure_of(rate: float) -> go.Figure:
+        for _ in range(3):
+            warnings.warn(f"rate {rate} is large", stacklevel=1)
+        return line(rate)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing reaches the kernel's log
+        live = LiveFigure(figure_of, {"rate": (1.0, 2.0)})
+        live.sliders["rate"].value = 2.0
+    _, *warned = live.caption.text.splitlines()
+    assert warned == ["UserWarning: rate 2.0 is large"]
+
+
+def test_reset_goes_back_in_one_drawing() -> None:
+    calls = []
+
+    def figure_of(**values: Any) -> go.Figure:
+        calls.append(values)
+        return line(**values)
+
+    live = LiveFigure(figure_of, CHOICES)
+    live.sliders["slope"].value = 1.0
+    live.sliders["points"].value = 10
+    del calls[:]
+    live.reset.click()
+    assert calls == [{"slope": 2.0, "points": 3}]
+    assert list(live.figure.data[0].y) == [0, 2, 4]
+
+
+def test_choices_are_in_order_and_named() -> None:
+    live = LiveFigure(
+        lambda **_: line(), {"update_every": (20, 5, 20, 1), "mode": ("inside", "auto"), "lr": (0.1, 1e-6)}
+    )
+    labels = {name: [label for label, _ in slider.options] for name, slider in live.sliders.items()}
+    assert labels == {"update_every": ["1", "5", "20"], "mode": ["inside", "auto"], "lr": ["1e-06", "0.1"]}
+    assert live.values == {"update_every": 20, "mode": "inside", "lr": 0.1}
+    assert live.sliders["update_every"].description == "update every"
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is displayed, in a process that believes to be a notebook."""
+    displayed: list[Any] = []
+    monkeypatch.delenv(STATIC, raising=False)
+    monkeypatch.setattr("IPython.get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", displayed.append)
+    return displayed
+
+
+def test_with_a_kernel_sliders_are_shown(shown: list[Any]) -> None:
+    controls(line, **CHOICES)
+    (box,) = shown
+    assert any(isinstance(part, go.FigureWidget) for part in box.children)
+    assert list(line(2.0).data[0].y) == list(box.children[1].data[0].y)
+
+
+@pytest.mark.parametrize("lacking", ["a kernel", "anywidget", "ipywidgets"])
+def test_without_a_kernel_the_plain_figure_is_shown(
+    shown: list[Any], monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    if lacking == "a kernel":
+        monkeypatch.setenv(STATIC, "1")
+    else:
+        monkeypatch.setitem(sys.modules, lacking, None)
+    controls(line, **CHOICES)
+    (figure,) = shown
+    assert type(figure) is go.Figure
+    assert list(figure.data[0].y) == [0, 2, 4]
+    assert figure.layout.meta["alt"] == "A line of slope 2.0 through 3 points."
+
+
+def test_wrong_use_is_refused_with_the_remedy(shown: list[Any]) -> None:
+    with pytest.raises(ConfigError, match="slope needs at least one choice"):
+        controls(line, slope=())
+    with pytest.raises(ConfigError, match=r"got NoneType: return with_alt"):
+        controls(lambda slope: None, slope=(1,))
+    with pytest.raises(ConfigError, match="needs an alternative text"):
+        controls(lambda slope: go.Figure(), slope=(1,))
+    assert shown == []
+
+
+def test_a_figure_keeps_the_template_that_its_author_chose() -> None:
+    def ground(figure: go.Figure) -> str:
+        return figure.layout.template.layout.plot_bgcolor
+
+    assert ground(prepared(line())) == "white"
+    chosen = line().update_layout(template="ggplot2")
+    before = ground(chosen)
+    assert ground(prepared(chosen)) == before != "white"
