@@ -31,6 +31,7 @@ from torch.func import functional_call, grad, jvp, vjp
 from esgd.data import load
 from esgd.files import atomic_write
 from esgd.hvp import gradient_with_graph, hvp, product_from_gradient
+from esgd.linear_layers import LayerGradient
 from esgd.nets import Autoencoder, curves_autoencoder, mnist_autoencoder, reconstruction_loss
 from esgd.probes import draw, draw_lazily
 from esgd.provenance import now, provenance
@@ -42,7 +43,12 @@ BATCH = 200
 SHARED = 8  # probes that share one graph
 SUMMED = torch.nn.BCEWithLogitsLoss(reduction="sum")  # curvlinops wants a loss that names its reduction
 OURS = "gradient and product, one graph"
-TARGETS = {"mnist": {OURS: 2.9, "drawing v, signs": 0.06}, "curves": {OURS: 2.7, "drawing v, signs": 0.06}}
+LOW_RANK = "gradient and product along a low-rank v"
+SIGNS, LOW_RANK_SIGNS = "drawing v, signs", "drawing v, low rank"
+TARGETS = {
+    net: {OURS: product, LOW_RANK: product, SIGNS: 0.06, LOW_RANK_SIGNS: 0.06}
+    for net, product in {"mnist": 2.9, "curves": 2.7}.items()
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,16 @@ def one_graph(p: Problem) -> Callable[[], object]:
     def run() -> object:
         g = gradient_with_graph(p.loss(), p.params)
         return g, product_from_gradient(g, p.params, p.v)
+
+    return run
+
+
+def low_rank(p: Problem) -> Callable[[], object]:
+    v = draw_lazily("low_rank", p.params, 0, 0)
+
+    def run() -> object:
+        layers = LayerGradient(p.loss(), p.params, v)
+        return layers.gradient, layers.product(v)
 
     return run
 
@@ -142,6 +158,7 @@ def drawn_in_parts(p: Problem) -> None:
 
 CONTENDERS: dict[str, Callable[[Problem], Callable[[], object]]] = {
     OURS: one_graph,
+    LOW_RANK: low_rank,
     "gradient, then hvp() with its own graph": separate,
     "one more product from a graph": another,
     f"{SHARED} products from one graph, a product": shared,
@@ -149,8 +166,9 @@ CONTENDERS: dict[str, Callable[[Problem], Callable[[], object]]] = {
     "curvlinops HessianLinearOperator": curvlinops_product,
     "torch.func jvp of grad": func_jvp,
     "torch.func vjp of grad": func_vjp,
-    "drawing v, signs": lambda p: lambda: draw("rademacher", p.params, 0, 1),
+    SIGNS: lambda p: lambda: draw("rademacher", p.params, 0, 1),
     "drawing v, signs, part by part as ESGD does": lambda p: lambda: drawn_in_parts(p),
+    LOW_RANK_SIGNS: lambda p: lambda: draw_lazily("low_rank", p.params, 0, 1),
     "drawing v, normal": lambda p: lambda: draw("gaussian", p.params, 0, 1),
 }
 PEERS = ("curvlinops HessianLinearOperator", "torch.func jvp of grad", "torch.func vjp of grad")
@@ -161,6 +179,10 @@ def agree(name: str) -> None:
     p = problem(name)
     flat = [h.flatten() for h in hvp(p.loss(), p.params, p.v)]
     expected = torch.cat(flat)
+    along = torch.cat([h.flatten() for h in hvp(p.loss(), p.params, draw("low_rank", p.params, 0, 0))])
+    mine = torch.cat([h.flatten() for h in low_rank(p)()[1]])
+    if torch.linalg.vector_norm(mine - along) > 1e-4 * torch.linalg.vector_norm(along):
+        raise SystemExit(f"the product along a low-rank v differs on {name} from that along its entries")
     for label, pick in (
         ("curvlinops HessianLinearOperator", list),
         *((c, lambda r: list(r[1].values())) for c in PEERS[1:2]),
