@@ -8,23 +8,34 @@
     const url = URL.createObjectURL(new Blob([SOURCE], { type: "text/javascript" }));
     return import(url).finally(() => URL.revokeObjectURL(url));
   })());
-  const asked = () => (location.hash.startsWith("#lab=") ? location.hash : null);
+  const every = (scene) => [...document.querySelectorAll(`[data-esgd-lab="${CSS.escape(scene)}"]`)];
+
+  /** The lab that the address is for and the settings it asks for, or null. */
+  function asked(module) {
+    const wanted = module.core.decodeState(location.hash);
+    const place = wanted && every(wanted.scene)[wanted.nth - 1];
+    return place ? { place, state: wanted.state } : null;
+  }
+
+  /** The settings that the page itself gives a lab. */
+  function ownState(place) {
+    try {
+      return JSON.parse(place.dataset.state || "{}");
+    } catch (error) {
+      console.error(`esgd lab: the data-state of scene ${place.dataset.esgdLab} is not JSON`, error);
+      return {};
+    }
+  }
 
   function start(module, place) {
     if (place.dataset.esgdLabReady) return;
     place.dataset.esgdLabReady = "yes";
     const box = place.closest(".cell_output .text_html, .output.text_html, .jp-RenderedHTMLCommon");
     if (box) box.style.cssText += ";background:none;padding:0;color:inherit";
-    const scene = place.dataset.esgdLab;
-    let state = {};
-    try {
-      state = JSON.parse(place.dataset.state || "{}");
-    } catch (error) {
-      console.error(`esgd lab: the data-state of scene ${scene} is not JSON`, error);
-    }
-    const shared = asked() && module.core.decodeState(asked());
-    const mine = shared && shared.scene === scene;
-    place.esgdLab = module.mount(place, { scene, state: mine ? { ...state, ...shared.state } : state });
+    const shared = asked(module);
+    const mine = shared?.place === place;
+    const state = { ...ownState(place), ...(mine ? shared.state : {}) };
+    place.esgdLab = module.mount(place, { scene: place.dataset.esgdLab, state });
     if (mine) requestAnimationFrame(() => place.scrollIntoView({ block: "center" }));
   }
 
@@ -32,7 +43,7 @@
     const places = [...document.querySelectorAll("[data-esgd-lab]")].filter((place) => !place.dataset.esgdLabReady);
     if (!places.length) return;
     const module = await loaded;
-    const wanted = asked() && module.core.decodeState(asked())?.scene;
+    const wanted = asked(module)?.place;
     const later = new IntersectionObserver((entries) => {
       for (const entry of entries) {
         if (!entry.isIntersecting) continue;
@@ -41,21 +52,21 @@
       }
     }, { rootMargin: "900px 0px" });
     places.forEach((place, index) => {
-      if (index < 2 || place.dataset.esgdLab === wanted) start(module, place);
+      if (index < 2 || place === wanted) start(module, place);
       else later.observe(place);
     });
-    addEventListener("beforeprint", () => places.forEach((place) => start(module, place)));
+    addEventListener("beforeprint", () => places.forEach((place) => start(module, place)), { once: true });
   }
 
   addEventListener("hashchange", async () => {
-    if (!asked()) return;
-    const { core } = await loaded;
-    const shared = core.decodeState(asked());
-    const place = document.querySelector(`[data-esgd-lab="${CSS.escape(shared?.scene ?? "")}"]`);
-    if (place?.esgdLab) {
-      place.esgdLab.set(shared.state);
+    const module = await loaded;
+    const shared = asked(module);
+    if (!shared) return;
+    const { place, state } = shared;
+    if (place.esgdLab) {
+      place.esgdLab.set({ ...ownState(place), ...state });
       place.scrollIntoView({ block: "center" });
-    }
+    } else start(module, place); // it takes the address's settings by itself
   });
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", everywhere);
   else everywhere();

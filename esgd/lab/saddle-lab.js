@@ -41,30 +41,53 @@ function panel({ title, shape = "wide", layers = 1 }) {
   };
 }
 
+/** A button that says whether what it opens is open. */
+const opener = (label, name, onclick) =>
+  make("button", { type: "button", "aria-expanded": "false", text: label, "data-open": name, onclick });
+
 /** A button that opens and closes an element; `opened` runs when it opens. */
 function disclosure(label, body, opened = () => {}) {
   body.hidden = true;
-  const button = make("button", { type: "button", "aria-expanded": "false", text: label, onclick: () => {
+  const button = opener(label, null, () => {
     body.hidden = !body.hidden;
     button.setAttribute("aria-expanded", String(!body.hidden));
     if (!body.hidden) opened();
-  } });
+  });
   return button;
 }
 
-/** Calls back with the pointer's position while it is held down on the canvas. */
-function scrub(canvas, callback) {
+/**
+ * Calls `move` with each event of a pointer held down on an element. A drag that the browser takes away (for a
+ * scroll of the page, say) leaves the state as it was before; a second finger is not listened to.
+ */
+function drags(element, lab, move, start = move) {
+  let held = null;
+  const mine = (event) => held?.pointer === event.pointerId;
+  const letGo = (event) => mine(event) && (held = null);
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || held) return;
+    held = { pointer: event.pointerId, before: lab.S };
+    element.setPointerCapture(event.pointerId);
+    start(event);
+  });
+  element.addEventListener("pointermove", (event) => mine(event) && move(event));
+  element.addEventListener("pointercancel", (event) => {
+    if (!mine(event)) return;
+    const { before } = held;
+    held = null;
+    if (lab.S !== before) lab.update({ ...before });
+  });
+  element.addEventListener("pointerup", letGo);
+  element.addEventListener("lostpointercapture", letGo);
+}
+
+/** Calls back with the pointer's place on the canvas while it is held down there. */
+function scrub(canvas, lab, callback) {
   canvas.classList.add("scrub");
-  const report = (event) => {
+  drags(canvas, lab, (event) => {
     const box = canvas.getBoundingClientRect();
     callback(event.clientX - box.left, event.clientY - box.top);
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    canvas.setPointerCapture(event.pointerId);
-    report(event);
   });
-  canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && report(event));
 }
 
 // linalg.js
@@ -251,6 +274,7 @@ const LANDSCAPES = {
       minima: [[-2, 0], [1, Math.sqrt(3)], [1, -Math.sqrt(3)]],
       critical: [0, 0],
       saddle: [0, 0],
+      lift: 2 / 3,
     }),
   },
   net: {
@@ -266,6 +290,7 @@ const LANDSCAPES = {
       minima: [],
       critical: [0, 0],
       saddle: [0, 0],
+      lift: 0.5,
     }),
   },
   rosenbrock: {
@@ -281,6 +306,7 @@ const LANDSCAPES = {
       minima: [[1, 1]],
       critical: [1, 1],
       saddle: null,
+      lift: 1,
     }),
   },
   eggbox: {
@@ -301,7 +327,10 @@ const LANDSCAPES = {
   },
 };
 
-/** The landscape of a state, ready to evaluate; `window` is [centre x, centre y, half width]. */
+/**
+ * The landscape of a state, ready to evaluate: `window` is [centre x, centre y, half width]; contour lines are even
+ * in |rise|^(1/power); where there is a `lift`, the surface shows lift · asinh(rise / lift) as its height.
+ */
 function landscapeOf(S) {
   const entry = LANDSCAPES[S.landscape];
   const made = entry.make(S);
@@ -486,6 +515,9 @@ const SETTINGS = {
   curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
   precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
+  turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
+  tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
+  show: { label: "Further views", list: ["surface", "modes"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -509,14 +541,16 @@ const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
+  turn: 25, tilt: 38, show: [],
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
 
-/** Whether a setting changes anything in this state: the others are hidden. */
+/** Whether a setting or a further view says anything in this state: the others are hidden. */
 function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
+  if (key === "modes") return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
@@ -569,9 +603,12 @@ function difference(preset, state) {
   return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
 }
 
-/** What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`. */
-function encodeState(scene, preset, state) {
-  const parts = [`lab=${scene}`];
+/**
+ * What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`; the second lab of a scene on
+ * its page is `lab=descent.2`.
+ */
+function encodeState(scene, preset, state, nth = 1) {
+  const parts = [`lab=${scene}${nth > 1 ? `.${nth}` : ""}`];
   for (const [key, value] of Object.entries(difference(preset, state))) {
     const text = typeof value === "number" ? String(Number(value.toPrecision(6))) : plain(value);
     parts.push(`${key}=${encodeURIComponent(text)}`);
@@ -579,7 +616,7 @@ function encodeState(scene, preset, state) {
   return parts.join("&");
 }
 
-/** The scene and settings of an address's hash, or null when it is not ours. */
+/** The scene, which of its labs, and the settings of an address's hash; null when it is not ours. */
 function decodeState(hash) {
   const pairs = String(hash).replace(/^#/, "").split("&").map((part) => part.split("="));
   if (pairs[0][0] !== "lab" || pairs[0].length !== 2) return null;
@@ -591,7 +628,8 @@ function decodeState(hash) {
       // a damaged escape: that setting keeps its preset
     }
   }
-  return { scene: pairs[0][1], state: wanted };
+  const [scene, nth] = pairs[0][1].split(".");
+  return { scene, nth: Number(nth) || 1, state: wanted };
 }
 
 /** The same figure as a line of Python. */
@@ -889,6 +927,7 @@ function slider(lab, key, { label, tint = null }) {
     mark: (found) => {
       best = found && found.value >= setting.min && found.value <= setting.max ? found : null;
       mark.hidden = !best;
+      track.classList.toggle("marked", Boolean(best));
       if (!best) return;
       const words = `Best ${label ?? setting.label}: ${formatNumber(best.value, 4)} (${best.how})`;
       mark.style.left = `calc(9px + ${place(best.value)} * (100% - 18px))`;
@@ -927,11 +966,7 @@ function dial(lab) {
     const angle = (Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2) * 180) / Math.PI;
     lab.update({ angle: Math.round(Math.max(0, Math.min(90, angle))) });
   };
-  draw.addEventListener("pointerdown", (event) => {
-    draw.setPointerCapture(event.pointerId);
-    turn(event);
-  });
-  draw.addEventListener("pointermove", (event) => draw.hasPointerCapture(event.pointerId) && turn(event));
+  drags(draw, lab, turn);
   const words = make("label", {}, make("span", { text: SETTINGS.angle.label }), inner.output);
   return {
     element: make("div", { class: "control" }, make("div", { class: "dial" }, draw, make("div", { style: "flex:1" }, words, inner.track))),
@@ -1051,7 +1086,7 @@ const SCENES = {
       landscape: "bowl", methods: ["sgd", "momentum"], kappa: 60, angle: 20, x0: -1.78, y0: 1.375, steps: 80,
       lr_sgd: 1.75, lr_momentum: 1.5, momentum: 0.6,
     },
-    views: [["path"], ["loss", "slice"]],
+    views: [["path"], ["loss", "slice"], ["modes"]],
     controls: ["kappa", "momentum", "angle", "steps"],
   },
   escape: {
@@ -1178,6 +1213,14 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
 .plot.wide { aspect-ratio: 1.68; }
+.plot.modes { aspect-ratio: 3.6; }
+.plot.surface { aspect-ratio: 1.42; }
+.further { display: grid; gap: 14px; }
+.further > figure:not([hidden]) { padding: 6px 0 10px; }
+.grip { position: absolute; inset: 0; width: 100%; height: 100%; border: 0; padding: 0; background: none; border-radius: 6px;
+  cursor: grab; touch-action: pan-y; }
+.grip:active { cursor: grabbing; }
+.spatial p { color: var(--muted); font-size: 13px; margin: 2px 0 0; }
 .plot canvas.tap { cursor: crosshair; touch-action: pan-y; }
 .plot canvas.scrub { cursor: ew-resize; touch-action: pan-y; }
 .handle { position: absolute; width: 48px; height: 48px; margin: -24px 0 0 -24px; border: 0; padding: 0; background: none;
@@ -1215,16 +1258,16 @@ input[type=range]::-webkit-slider-thumb { -webkit-appearance: none; width: 18px;
 input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 50%; background: var(--tint, var(--ink));
   border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
 .best { position: absolute; top: 25px; width: 28px; height: 24px; margin-left: -14px; border: 0; background: none; padding: 0;
-  cursor: pointer; z-index: 1; }
+  cursor: pointer; z-index: 1; touch-action: manipulation; }
 .best::after { content: ""; position: absolute; left: 50%; top: 3px; margin-left: -6px; border: 6px solid transparent;
   border-top: 0; border-bottom: 9px solid var(--tint, var(--ink)); }
 .best:hover::after { transform: scale(1.25); }
 .rows { display: grid; margin-top: 4px; }
-.row { display: grid; grid-template-columns: minmax(200px, 1.2fr) minmax(130px, 1.5fr) 62px minmax(140px, 1.1fr);
+.row { display: grid; grid-template-columns: minmax(208px, 1.3fr) minmax(130px, 1.5fr) 62px minmax(140px, 1.1fr);
   align-items: center; gap: 0 12px; border-top: 1px solid var(--hairline); min-height: 46px; }
 .row .name { display: flex; align-items: center; gap: 8px; font-weight: 600; min-width: 0; }
 .row .name i { flex: none; width: 20px; height: 4px; border-radius: 2px; background: var(--tint); }
-.row .name button { flex: none; margin-left: auto; border: 0; background: none; width: 32px; height: 44px; color: var(--faint);
+.row .name button { flex: none; margin: 0 -10px 0 auto; border: 0; background: none; width: 44px; height: 44px; color: var(--muted);
   cursor: pointer; font-size: 17px; line-height: 1; padding: 0; }
 .row .name button:hover { color: var(--ink); }
 .row output { font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -1265,8 +1308,8 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
 .foot button { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
   text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
   font-size: 13.5px; list-style: none; }
-.foot [aria-expanded]::before { content: "▸"; margin-right: 6px; }
-.foot [aria-expanded=true]::before { content: "▾"; }
+.foot [aria-expanded]::before { content: "▸"; content: "▸" / ""; margin-right: 6px; } /* not to be read aloud */
+.foot [aria-expanded=true]::before { content: "▾"; content: "▾" / ""; }
 .foot input { font: 12.5px/1.4 ui-monospace, monospace; flex: 1 1 220px; min-width: 0; min-height: 32px; padding: 4px 8px; color: var(--ink);
   background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
 .table { max-height: 330px; overflow: auto; border: 1px solid var(--hairline); border-radius: 6px; margin: 0 0 8px; }
@@ -1281,7 +1324,9 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .stage { grid-template-columns: minmax(0, 1.24fr) minmax(0, 1fr); }
   .stage.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .stage > .below { grid-column: 1 / -1; }
-  .below .plot { aspect-ratio: 3.8; }
+  .below .plot:not(.modes) { aspect-ratio: 3.8; }
+  .spatial { display: grid; grid-template-columns: minmax(0, 2.2fr) minmax(0, 1fr); gap: 0 18px; align-items: end; }
+  .spatial .head { grid-column: 1 / -1; }
 }
 @container (max-width: 559px) {
   .lab { display: flex; flex-direction: column; }
@@ -1297,25 +1342,33 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .main-controls { order: 4; }
   .stage:not(.linked) > .right { order: 5; margin-top: 12px; }
   .stage:not(.linked) > .below { order: 6; margin-top: 12px; }
-  .below .plot { aspect-ratio: 1.68; }
+  .below .plot:not(.modes) { aspect-ratio: 1.68; }
+  .plot.modes { aspect-ratio: 1.05; }
+  .plot.surface { aspect-ratio: 1.2; }
   .caption { order: 7; }
   .foot { order: 8; }
-  .more { order: 9; }
-  .table { order: 10; }
+  .further { order: 9; }
+  .more { order: 10; }
+  .table { order: 11; }
   .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }
   .row .name { grid-column: 1; grid-row: 1; }
   .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }
   .row .track { grid-column: 1; grid-row: 2; }
   .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 52px; text-align: right; }
-  .row .name button { margin-left: 0; order: 3; width: 44px; }
+  .row .name button { margin: 0; order: 3; }
   .chip, .control select, .segments button { min-height: 44px; }
   header { display: block; }
   .transport output { min-width: 0; }
 }
-@media (pointer: coarse) {
+@media (any-pointer: coarse) {
   .chip, .control select, .segments button { min-height: 44px; }
-  .row .name button { width: 44px; }
-  .best { width: 44px; margin-left: -22px; }
+  .best { width: 44px; height: 44px; margin-left: -22px; }
+  .track.marked { margin-bottom: 25px; } /* the mark's 44 pixels reach below the track */
+  @container (min-width: 560px) {
+    .row { align-items: start; }
+    .row output { line-height: 44px; }
+  }
+  @container (max-width: 559px) { .row .track.marked { margin-bottom: 5px; } }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
 @media print {
@@ -1918,7 +1971,9 @@ function footer(lab, disclosures) {
   const note = make("span", { role: "status" });
   const address = () => {
     const here = globalThis.location ? location.href.split("#")[0] : "";
-    return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S)}`;
+    const place = lab.root.getRootNode().host?.closest("[data-esgd-lab]");
+    const alike = place ? [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)] : [];
+    return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
   };
   return make("div", { class: "foot" }, ...disclosures,
     make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(), field, note) }),
@@ -1959,7 +2014,10 @@ function lossRange(lab) {
 function lossView(lab) {
   const view = panel({ title: "Loss" });
   let scale = null;
-  scrub(view.canvas, (x) => scale && lab.update({ at: Math.round(scale.invert(x)) }));
+  scrub(view.canvas, lab, (x) => {
+    lab.pause();
+    if (scale) lab.update({ at: Math.round(scale.invert(x)) });
+  });
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const area = surface(view.canvas);
@@ -2074,6 +2132,164 @@ function ratesView(lab) {
   return view;
 }
 
+// modes.js
+// A quadratic mode by mode: the error in the Hessian's eigenbasis, and the factor by which a step shrinks each part.
+
+
+/** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
+function modesOf(H) {
+  const { values, angle } = eigen(H);
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
+}
+
+/** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
+const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0] + axis[1] * p[1]);
+
+/**
+ * The factor on |qᵀ(θ − θ*)| in one step along curvature h, where theory knows one: for methods whose rates are a
+ * function of H alone. For momentum it is the spectral radius, which a run reaches after a while. Null for the others.
+ */
+function modeFactor(method, S, h) {
+  const lr = S[`lr_${method}`];
+  if (method === "sgd") return Math.abs(1 - lr * h);
+  if (method === "momentum") return modeRadius(lr, h, S.momentum);
+  if (method === "newton") return Math.abs(1 - lr);
+  if (method === "saddle_free") return Math.abs(1 - (lr * h) / (Math.abs(h) + S.damping));
+  return null;
+}
+
+/** Whether a diagonal D mixes the modes of H: it does unless D is a multiple of I or H is diagonal. */
+function mixes(method, H) {
+  const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H) }[method];
+  const size = Math.abs(H.a) + Math.abs(H.c) + Math.abs(H.b);
+  if (Math.abs(H.b) < 1e-9 * size) return false;
+  return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "newton", "saddle_free"].includes(method);
+}
+
+/** Each mode's share of Σ ½|h| z² at a step: what is left to do, and in which direction. */
+function shares(run, modes, t) {
+  const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
+  const whole = parts[0] + parts[1];
+  return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
+}
+
+// view-modes.js
+// The error mode by mode: for each eigenvector of a quadratic's Hessian, how far each run still is along it.
+
+
+const FLOOR = 1e-9; // of the distance at the start: below it a mode counts as solved
+
+function modeName(h, other) {
+  if (h < 0) return "downhill mode";
+  if (other < 0) return "uphill mode";
+  return h >= other ? "steep mode" : "flat mode";
+}
+
+/** Distance along one mode against the step, one line a method. */
+function drawMode(lab, area, mode, other, range) {
+  const { S, theme, runs, at } = lab;
+  const { ctx } = area;
+  const name = modeName(mode.h, other.h);
+  const frame = axes(area, theme, { x: [0, S.steps], y: range, yLog: true, yLabel: " ", xLabel: area.width > 220 ? "step" : "" });
+  text(ctx, theme, `${name}, h = ${formatNumber(mode.h, 2)}`, frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  ctx.strokeStyle = theme.faint;
+  ctx.lineWidth = 1;
+  line(ctx, [[frame.sx(at), frame.box.top], [frame.sx(at), frame.box.bottom]]);
+  const words = [];
+  clipped(ctx, { ...frame.box, top: frame.box.top - 3, right: frame.box.right + 6, bottom: frame.box.bottom + 3 }, () => {
+    for (const method of S.methods) {
+      const z = amplitudes(runs[method], mode).map(Math.abs);
+      const pixels = z.map((v, t) => [frame.sx(t), Math.min(9999, frame.sy(Math.max(v, range[0] / 10)))]);
+      const whole = Math.min(Math.floor(at), pixels.length - 1);
+      ctx.strokeStyle = theme.hue[method];
+      ctx.globalAlpha = 0.3;
+      ctx.lineWidth = 1.5;
+      if (whole < pixels.length - 1) line(ctx, pixels.slice(whole));
+      ctx.globalAlpha = 1;
+      ctx.lineWidth = 2;
+      line(ctx, pixels.slice(0, whole + 1));
+      dot(ctx, ...pixels[whole], 4, theme.hue[method], theme.ground);
+      const factor = modeFactor(method, S, mode.h);
+      words.push(`${METHODS[method].short} ${formatNumber(z[whole], 2)}${factor === null ? "" : `, a factor of ${formatNumber(factor, 3)} a step`}`);
+    }
+  });
+  return { frame, words: `${name}, curvature ${formatNumber(mode.h, 2)}: ${words.join("; ")}` };
+}
+
+/** For each method: which mode the rest of the loss lies in, and its factors a step where theory knows them. */
+function drawShares(lab, area, modes) {
+  const { S, theme, runs, at, land } = lab;
+  const { ctx, width, height } = area;
+  text(ctx, theme, `what is left at step ${Math.round(at)}`, 0, 12, { colour: theme.ink, weight: 600, size: 12 });
+  const tall = Math.min(44, (height - 40) / Math.max(1, S.methods.length));
+  const scale = linearScale(0, 1, 0, width);
+  S.methods.forEach((method, r) => {
+    const run = runs[method];
+    const part = shares(run, modes, Math.min(Math.round(at), run.points.length - 1));
+    const top = 24 + r * tall;
+    const bar = Math.max(5, Math.min(12, tall - 18));
+    ctx.fillStyle = theme.hue[method];
+    ctx.fillRect(0, top, scale(part[0]), bar);
+    ctx.globalAlpha = 0.4;
+    ctx.fillRect(scale(part[0]), top, scale(part[1]), bar);
+    ctx.globalAlpha = 1;
+    if (tall < 26) return;
+    const factors = modes.map(({ h }) => modeFactor(method, S, h));
+    const words = mixes(method, land.quadratic) ? ": mixes the modes" : factors[0] === null ? "" : `: ×${factors.map((f) => formatNumber(f, 3)).join(" and ×")}`;
+    text(ctx, theme, `${METHODS[method].short}${words}`, 0, top + bar + 12, { size: 11.5 });
+  });
+  text(ctx, theme, "solid: first mode, pale: second", 0, height - 4, { size: 11.5 });
+}
+
+function modesView(lab) {
+  const view = panel({ title: "The error, mode by mode", shape: "modes" });
+  let frames = [];
+  scrub(view.canvas, lab, (x) => {
+    const hit = frames.find(({ left, right }) => x >= left && x <= right);
+    if (!hit) return;
+    lab.pause();
+    lab.update({ at: Math.round(hit.frame.sx.invert(x - hit.left)) });
+  });
+  view.draw = () => {
+    const { S, theme, land, runs } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    frames = [];
+    if (!land.quadratic) {
+      text(ctx, theme, "Modes are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13 });
+      view.note("");
+      view.describe("No modes: this landscape’s Hessian changes from place to place.");
+      return;
+    }
+    const modes = modesOf(land.quadratic);
+    const all = S.methods.flatMap((m) => modes.flatMap((mode) => amplitudes(runs[m], mode).map(Math.abs))).filter(Number.isFinite);
+    const first = Math.max(...modes.map((mode) => Math.abs(mode.axis[0] * S.x0 + mode.axis[1] * S.y0)), 1e-9);
+    const top = Math.min(Math.max(first, ...all), 1e3 * first);
+    const low = Math.max(FLOOR * first, Math.min(first / 10, ...all.filter((v) => v > 0)));
+    const range = [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(top))];
+    const stacked = width < 560;
+    const gap = 18;
+    const column = stacked ? (width - gap) / 2 : (width - 2 * gap) * 0.36;
+    const tall = stacked ? height * 0.62 : height;
+    const words = modes.map((mode, i) => {
+      const left = i * (column + gap);
+      ctx.save();
+      ctx.translate(left, 0);
+      const { frame, words } = drawMode(lab, { ctx, width: column, height: tall }, mode, modes[1 - i], range);
+      ctx.restore();
+      frames.push({ left, right: left + column, frame });
+      return words;
+    });
+    ctx.save();
+    ctx.translate(stacked ? 0 : 2 * (column + gap), stacked ? tall + 10 : 0);
+    drawShares(lab, { ctx, width: stacked ? width : width - 2 * (column + gap), height: stacked ? height - tall - 10 : height }, modes);
+    ctx.restore();
+    view.note("distance |qᵀ(θ − θ*)| along each eigenvector");
+    view.describe(`Distance from the critical point along each eigenvector at step ${Math.round(lab.at)}. ${words.join(". ")}.`);
+  };
+  return view;
+}
+
 // contours.js
 // The ground of a path view: a quiet tint of the loss and its contour lines, drawn once and kept.
 
@@ -2081,15 +2297,15 @@ function ratesView(lab) {
 const CELLS = 80;
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
-function grid(land, frame, unmap) {
+function riseGrid(land, frame, unmap, cells = CELLS) {
   const [cx, cy, half] = frame;
-  const values = new Float64Array((CELLS + 1) * (CELLS + 1));
+  const values = new Float64Array((cells + 1) * (cells + 1));
   let largest = 0;
-  for (let j = 0; j <= CELLS; j += 1) {
-    for (let i = 0; i <= CELLS; i += 1) {
-      const x = unmap([cx - half + (2 * half * i) / CELLS, cy + half - (2 * half * j) / CELLS]);
+  for (let j = 0; j <= cells; j += 1) {
+    for (let i = 0; i <= cells; i += 1) {
+      const x = unmap([cx - half + (2 * half * i) / cells, cy + half - (2 * half * j) / cells]);
       const rise = land.f(x) - land.reference;
-      values[j * (CELLS + 1) + i] = rise;
+      values[j * (cells + 1) + i] = rise;
       largest = Math.max(largest, Math.abs(rise) ** (1 / land.power));
     }
   }
@@ -2098,6 +2314,30 @@ function grid(land, frame, unmap) {
 
 // For each pattern of corners above the level, the edges that the contour joins: 0 top, 1 right, 2 bottom, 3 left.
 const JOINS = [[], [3, 0], [0, 1], [3, 1], [1, 2], [3, 0, 1, 2], [0, 2], [3, 2], [2, 3], [2, 0], [0, 1, 2, 3], [2, 1], [1, 3], [1, 0], [0, 3], []];
+
+/** The levels of the contour lines, even in the landscape's power. */
+const contourLevels = (field, power, lines = 13) =>
+  Array.from({ length: 2 * lines + 1 }, (_, i) => i - lines)
+    .filter((k) => k !== 0)
+    .map((k) => Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** power);
+
+/** Writes the quiet tint of a rise, [red, green, blue], into `out`. */
+function tintOf(rise, field, theme, power, out) {
+  const share = Math.min(1, Math.abs(rise) ** (1 / power) / field.largest) ** 0.8;
+  const goal = rise < 0 ? theme.below : theme.above;
+  for (let c = 0; c < 3; c += 1) out[c] = theme.level[c] + (goal[c] - theme.level[c]) * share;
+  return out;
+}
+
+/** Where a contour at `level` crosses a cell with corners a, b, c, d (clockwise): [x, y] pairs in cell units. */
+function crossings(a, b, c, d, level) {
+  const joins = JOINS[(a > level ? 1 : 0) | (b > level ? 2 : 0) | (c > level ? 4 : 0) | (d > level ? 8 : 0)];
+  return joins.map((edge) => {
+    if (edge === 0) return [(level - a) / (b - a), 0];
+    if (edge === 2) return [(level - d) / (c - d), 1];
+    return edge === 3 ? [0, (level - a) / (d - a)] : [1, (level - b) / (c - b)];
+  });
+}
 
 /** Appends the segments of one level to the current path (marching squares; no object is made on the way). */
 function traceLevel(ctx, values, level, width, height) {
@@ -2129,10 +2369,10 @@ function traceLevel(ctx, values, level, width, height) {
 
 function tint(field, theme, power) {
   const image = new ImageData(CELLS + 1, CELLS + 1);
+  const colour = [0, 0, 0];
   field.values.forEach((value, index) => {
-    const share = Math.min(1, Math.abs(value) ** (1 / power) / field.largest) ** 0.8;
-    const goal = value < 0 ? theme.below : theme.above;
-    for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = theme.level[c] + (goal[c] - theme.level[c]) * share;
+    tintOf(value, field, theme, power, colour);
+    for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = colour[c];
     image.data[4 * index + 3] = 255;
   });
   const canvas = document.createElement("canvas");
@@ -2145,20 +2385,16 @@ function tint(field, theme, power) {
 /** Paints the ground of `land` in a frame [cx, cy, half]; `unmap` takes frame coordinates to weights. */
 function paintContours(canvas, land, theme, frame, unmap) {
   const { ctx, width, height } = surface(canvas);
-  const field = grid(land, frame, unmap);
+  const field = riseGrid(land, frame, unmap);
   ctx.imageSmoothingEnabled = true;
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
   ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
-  const lines = 13;
   ctx.lineCap = "butt";
   ctx.lineWidth = 1;
   ctx.strokeStyle = theme.contour;
   ctx.beginPath();
-  for (let k = -lines; k <= lines; k += 1) {
-    const level = Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** land.power;
-    if (k !== 0) traceLevel(ctx, field.values, level, width, height);
-  }
+  for (const level of contourLevels(field, land.power)) traceLevel(ctx, field.values, level, width, height);
   ctx.stroke();
   if (land.saddle) {
     ctx.strokeStyle = theme.critical;
@@ -2272,12 +2508,10 @@ function pathView(lab, { transformed = false } = {}) {
     const [x0, y0] = where.unmap(p);
     lab.update({ x0, y0 });
   };
-  handle.addEventListener("pointerdown", (event) => {
-    handle.setPointerCapture(event.pointerId);
+  drags(handle, lab, moveTo, (event) => {
     handle.focus({ preventScroll: true });
     event.preventDefault();
   });
-  handle.addEventListener("pointermove", (event) => handle.hasPointerCapture(event.pointerId) && moveTo(event));
   front.addEventListener("click", moveTo);
   handle.addEventListener("keydown", (event) => {
     const step = (event.shiftKey ? 0.1 : 0.02) * where.frame[2];
@@ -2322,6 +2556,320 @@ function pathView(lab, { transformed = false } = {}) {
     view.describe(
       `${land.label}, ${land.formula}, seen from above${transformed ? " after preconditioning" : ""}, with the paths of ` +
         `${S.methods.map((m) => METHODS[m].label).join(", ") || "no method"} from (${spoken}) up to step ${Math.round(lab.at)}.`,
+    );
+  };
+  return view;
+}
+
+// surface-mesh.js
+// The geometry of the surface: heights on a grid, the camera, and what the surface hides from it. The weights of
+// the window become x and y in [−1, 1], the lowest and the highest point of the surface z = ∓HALF_HEIGHT.
+
+
+const MESH = 44;
+const HALF_HEIGHT = 0.46;
+const STRIDE = 0.045; // of the march towards the camera, in units of x
+const SLACK = 0.02; // a point on the surface must not be hidden by its own cell
+
+/** Heights, rises and contour segments of a landscape in a frame [cx, cy, half]. */
+function meshOf(land, frame) {
+  const [cx, cy, half] = frame;
+  const field = riseGrid(land, frame, (x) => x, MESH);
+  const lift = (rise) => (land.lift ? land.lift * Math.asinh(rise / land.lift) : rise);
+  const lifted = field.values.map(lift);
+  const low = lifted.reduce((a, b) => Math.min(a, b));
+  const high = lifted.reduce((a, b) => Math.max(a, b));
+  const height = (rise) => (HALF_HEIGHT * (2 * lift(rise) - low - high)) / Math.max(1e-12, high - low);
+  const heights = field.values.map(height);
+  return {
+    field, heights, segments: segmentsOf(field, land, height),
+    /** [x, y, z] of a point of the weights. */
+    place: (p) => [(p[0] - cx) / half, (p[1] - cy) / half, height(land.f(p) - land.reference)],
+  };
+}
+
+/** The contour lines of each cell: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
+function segmentsOf({ values, largest }, land, height) {
+  const n = MESH + 1;
+  const levels = contourLevels({ largest }, land.power, 11);
+  const heights = levels.map(height);
+  const found = new Map();
+  for (let j = 0; j < MESH; j += 1) {
+    for (let i = 0; i < MESH; i += 1) {
+      const k = j * n + i;
+      const corners = [values[k], values[k + 1], values[k + n + 1], values[k + n]];
+      const [low, high] = [Math.min(...corners), Math.max(...corners)];
+      levels.forEach((level, l) => {
+        if (level < low || level > high) return;
+        const ends = crossings(...corners, level);
+        for (let e = 0; e + 1 < ends.length; e += 2) {
+          const flat = [ends[e], ends[e + 1]].flatMap(([u, v]) => [-1 + (2 * (i + u)) / MESH, 1 - (2 * (j + v)) / MESH]);
+          if (!found.has(k)) found.set(k, []);
+          found.get(k).push(...flat, heights[l]);
+        }
+      });
+    }
+  }
+  return found;
+}
+
+/** An orthographic camera: `turn` and `tilt` in degrees, 90 of tilt looking straight down as the path view does. */
+function cameraOf(turn, tilt, width, height) {
+  const [a, e] = [(turn * Math.PI) / 180, (tilt * Math.PI) / 180];
+  const [ca, sa, ce, se] = [Math.cos(a), Math.sin(a), Math.cos(e), Math.sin(e)];
+  const scale = Math.min(width / 2.9, height / (2.83 * se + 2.25 * HALF_HEIGHT * ce + 0.14));
+  const [ox, oy] = [width / 2, height / 2];
+  return {
+    turn, tilt, ca, sa, ce, se,
+    x: (x, y) => ox + scale * (x * ca - y * sa),
+    y: (x, y, z) => oy - scale * ((x * sa + y * ca) * se + z * ce),
+    key: [turn, tilt, width, height].join(),
+  };
+}
+
+/** Height of the surface at (x, y), between the points of the grid. */
+function heightAt(heights, x, y) {
+  const n = MESH + 1;
+  const u = ((x + 1) / 2) * MESH;
+  const v = ((1 - y) / 2) * MESH;
+  const i = Math.min(MESH - 1, Math.floor(u));
+  const j = Math.min(MESH - 1, Math.floor(v));
+  const [p, q] = [u - i, v - j];
+  const k = j * n + i;
+  return (heights[k] * (1 - p) + heights[k + 1] * p) * (1 - q) + (heights[k + n] * (1 - p) + heights[k + n + 1] * p) * q;
+}
+
+/** Whether the surface stands between the camera and a point on it. */
+function isHidden(mesh, camera, [x, y, z]) {
+  if (camera.ce < 1e-3) return false;
+  const [dx, dy, dz] = [-camera.sa * STRIDE, -camera.ca * STRIDE, (camera.se / camera.ce) * STRIDE];
+  let [px, py, pz] = [x + dx, y + dy, z + dz];
+  while (Math.abs(px) <= 1 && Math.abs(py) <= 1 && pz < HALF_HEIGHT) {
+    if (heightAt(mesh.heights, px, py) > pz + SLACK) return true;
+    px += dx;
+    py += dy;
+    pz += dz;
+  }
+  return false;
+}
+
+/** The straight steps of a run laid on the surface, `pieces` to a step: points [x, y, z], null outside the window. */
+function laidOut(run, mesh, pieces) {
+  const laid = [];
+  run.points.forEach((p, t) => {
+    const q = run.points[t + 1];
+    for (let s = 0; s < (q ? pieces : 1); s += 1) {
+      const share = s / pieces;
+      const point = mesh.place(q ? [p[0] + (q[0] - p[0]) * share, p[1] + (q[1] - p[1]) * share] : p);
+      laid.push(Math.abs(point[0]) <= 1 && Math.abs(point[1]) <= 1 ? point : null);
+    }
+  });
+  return laid;
+}
+
+// view-surface.js
+// The landscape as a surface in three dimensions with the runs lying on it, turned by hand.
+
+
+const LIGHT = [-0.42, 0.36, 0.83]; // in the camera's frame: from the upper left
+const around = (degrees) => ((degrees % 360) + 360) % 360;
+const rgb = (c, shade) => `rgb(${Math.round(c[0] * shade)},${Math.round(c[1] * shade)},${Math.round(c[2] * shade)})`;
+
+/** How bright each cell is: 1 where it faces the light. */
+function shadeOf(heights, k, camera) {
+  const n = MESH + 1;
+  const size = 2 / MESH;
+  const sx = (heights[k + 1] - heights[k] + heights[k + n + 1] - heights[k + n]) / (2 * size);
+  const sy = (heights[k] - heights[k + n] + heights[k + 1] - heights[k + n + 1]) / (2 * size);
+  const [nx, ny] = [-sx * camera.ca + sy * camera.sa, -sx * camera.sa - sy * camera.ca];
+  return Math.max(0, (nx * LIGHT[0] + ny * LIGHT[1] + LIGHT[2]) / Math.hypot(nx, ny, 1));
+}
+
+/** The cells from the farthest to the nearest, each with its piece of the contour lines. */
+function paintSurface(ctx, mesh, camera, theme, power) {
+  const n = MESH + 1;
+  const { heights, field, segments } = mesh;
+  const px = new Float64Array(n * n);
+  const py = new Float64Array(n * n);
+  for (let k = 0; k < n * n; k += 1) {
+    const [x, y] = [-1 + (2 * (k % n)) / MESH, 1 - (2 * Math.floor(k / n)) / MESH];
+    px[k] = camera.x(x, y);
+    py[k] = camera.y(x, y, heights[k]);
+  }
+  const order = (first) => Array.from({ length: MESH }, (_, i) => (first ? i : MESH - 1 - i));
+  const columns = order(camera.sa < 0); // far is where x sin + y cos is large
+  const rows = order(camera.ca >= 0);
+  const colour = [0, 0, 0];
+  const [dark, span] = theme.dark ? [0.62, 0.95] : [0.74, 0.27];
+  ctx.lineWidth = 1;
+  for (const j of rows) {
+    for (const i of columns) {
+      const k = j * n + i;
+      const tint = rgb(tintOf(field.values[k], field, theme, power, colour), dark + span * shadeOf(heights, k, camera));
+      ctx.fillStyle = tint;
+      ctx.strokeStyle = tint; // closes the hair between neighbours
+      ctx.beginPath();
+      ctx.moveTo(px[k], py[k]);
+      ctx.lineTo(px[k + 1], py[k + 1]);
+      ctx.lineTo(px[k + n + 1], py[k + n + 1]);
+      ctx.lineTo(px[k + n], py[k + n]);
+      ctx.closePath();
+      ctx.fill();
+      ctx.stroke();
+      const flat = segments.get(k);
+      if (!flat) continue;
+      ctx.strokeStyle = theme.contour;
+      ctx.beginPath();
+      for (let s = 0; s < flat.length; s += 5) {
+        ctx.moveTo(camera.x(flat[s], flat[s + 1]), camera.y(flat[s], flat[s + 1], flat[s + 4]));
+        ctx.lineTo(camera.x(flat[s + 2], flat[s + 3]), camera.y(flat[s + 2], flat[s + 3], flat[s + 4]));
+      }
+      ctx.stroke();
+    }
+  }
+}
+
+/** The two cut faces towards the camera, and the names of the weights along them. */
+function paintSides(ctx, mesh, camera, theme) {
+  const floor = -0.56;
+  const n = MESH + 1;
+  const [nearX, nearY] = [camera.sa > 0 ? -1 : 1, camera.ca >= 0 ? -1 : 1];
+  const edges = [
+    { name: "θ₁", points: Array.from({ length: n }, (_, i) => [-1 + (2 * i) / MESH, nearY, mesh.heights[(nearY < 0 ? MESH : 0) * n + i]]) },
+    { name: "θ₂", points: Array.from({ length: n }, (_, j) => [nearX, 1 - (2 * j) / MESH, mesh.heights[j * n + (nearX < 0 ? 0 : MESH)]]) },
+  ];
+  edges.forEach(({ name, points }, e) => {
+    if (camera.ce < 1e-3 || Math.abs(e ? camera.sa : camera.ca) < 1e-3) return;
+    const top = points.map(([x, y, z]) => [camera.x(x, y), camera.y(x, y, z)]);
+    const bottom = points.map(([x, y]) => [camera.x(x, y), camera.y(x, y, floor)]);
+    ctx.fillStyle = rgb(theme.level, theme.dark ? (e ? 1.15 : 1.45) : e ? 0.83 : 0.9);
+    ctx.strokeStyle = theme.faint;
+    ctx.lineWidth = 1;
+    ctx.beginPath();
+    [...top, ...bottom.slice().reverse()].forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
+    ctx.closePath();
+    ctx.fill();
+    line(ctx, bottom);
+    line(ctx, top);
+    const middle = bottom[Math.floor(n / 2)];
+    if (Math.abs(e ? camera.sa : camera.ca) > 0.25) text(ctx, theme, name, middle[0], middle[1] + 15, { align: "center", size: 12.5, halo: true });
+  });
+}
+
+/** A run on the surface: strong where it is seen, faint where the surface hides it or where it is still to come. */
+function drawLaid(ctx, pixels, hidden, upTo, hue) {
+  const stroke = (from, to, alpha, wanted) => {
+    ctx.globalAlpha = alpha;
+    ctx.beginPath();
+    for (let i = from; i < to; i += 1) {
+      if (!pixels[i] || !pixels[i + 1] || hidden[i] !== wanted) continue;
+      ctx.moveTo(...pixels[i]);
+      ctx.lineTo(...pixels[i + 1]);
+    }
+    ctx.stroke();
+  };
+  ctx.strokeStyle = hue;
+  ctx.lineWidth = 1.5;
+  stroke(upTo, pixels.length - 1, 0.28, false);
+  ctx.lineWidth = 2.4;
+  stroke(0, upTo, 0.3, true);
+  stroke(0, upTo, 1, false);
+  ctx.globalAlpha = 1;
+}
+
+function surfaceView(lab) {
+  const view = panel({ title: "Surface", shape: "surface", layers: 2 });
+  const [ground, front] = view.canvases;
+  const grip = make("button", { type: "button", class: "grip", "aria-roledescription": "surface to turn" });
+  const turn = slider(lab, "turn", {});
+  const tilt = slider(lab, "tilt", {});
+  const words = (label, output) => make("label", {}, make("span", { text: label }), output);
+  view.plot.append(grip);
+  view.element.classList.add("spatial");
+  view.element.append(make("div", { class: "control" }, words("Turn", turn.output), turn.track, words("Tilt", tilt.output), tilt.track,
+    make("p", { text: "Drag the surface, or focus it and use the arrow keys. At a tilt of 90° it is the path view. Where the surface hides a path, the path is pale." })));
+  const look = (change) => {
+    const next = { turn: lab.S.turn, tilt: lab.S.tilt, ...change };
+    lab.update({ turn: Math.round(around(next.turn)), tilt: Math.round(Math.max(10, Math.min(90, next.tilt))) });
+  };
+  let from = null;
+  drags(grip, lab, (event) => {
+    look({ turn: from.turn - (event.clientX - from.x) * 0.5, tilt: from.tilt + (event.clientY - from.y) * 0.35 });
+  }, (event) => {
+    from = { turn: lab.S.turn, tilt: lab.S.tilt, x: event.clientX, y: event.clientY };
+  });
+  grip.addEventListener("keydown", (event) => {
+    const step = event.shiftKey ? 15 : 5;
+    const change = { ArrowLeft: { turn: lab.S.turn + step }, ArrowRight: { turn: lab.S.turn - step }, ArrowUp: { tilt: lab.S.tilt - step }, ArrowDown: { tilt: lab.S.tilt + step } }[event.key];
+    if (!change) return;
+    event.preventDefault();
+    look(change);
+  });
+
+  let mesh = null;
+  let meshKey = "";
+  let painted = "";
+  let laid = { runs: null, key: "" };
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    turn.draw();
+    tilt.draw();
+    const frame = [land.window[0], land.window[1], land.window[2] / S.zoom];
+    const key = `${lab.landKey}|${S.zoom}`;
+    if (key !== meshKey) {
+      mesh = meshOf(land, frame);
+      meshKey = key;
+    }
+    const { ctx, width, height } = surface(front);
+    const camera = cameraOf(S.turn, S.tilt, width, height);
+    const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio].join("|");
+    if (scene !== painted) {
+      const below = surface(ground).ctx;
+      paintSurface(below, mesh, camera, theme, land.power);
+      paintSides(below, mesh, camera, theme);
+      painted = scene;
+    }
+    if (laid.runs !== runs || laid.key !== scene) {
+      const pieces = S.steps > 120 ? 2 : 8;
+      laid = { runs, key: scene, pieces };
+      for (const method of S.methods) {
+        const points = laidOut(runs[method], mesh, pieces);
+        laid[method] = {
+          pixels: points.map((p) => p && [camera.x(p[0], p[1]), camera.y(...p)]),
+          hidden: points.map((p) => p !== null && isHidden(mesh, camera, p)),
+        };
+      }
+    }
+    for (const method of S.methods) {
+      const { pixels, hidden } = laid[method];
+      const upTo = Math.min(pixels.length - 1, Math.floor(at * laid.pieces));
+      drawLaid(ctx, pixels, hidden, upTo, theme.hue[method]);
+      if (!pixels[upTo]) continue;
+      ctx.globalAlpha = hidden[upTo] ? 0.4 : 1;
+      dot(ctx, ...pixels[upTo], 5.5, theme.hue[method], theme.ground);
+      ctx.globalAlpha = 1;
+    }
+    const mark = (point, label) => {
+      const p = mesh.place(point);
+      if (Math.abs(p[0]) > 1 || Math.abs(p[1]) > 1) return;
+      const [x, y] = [camera.x(p[0], p[1]), camera.y(...p)];
+      ctx.strokeStyle = theme.ink;
+      ctx.lineWidth = 1.8;
+      ctx.globalAlpha = isHidden(mesh, camera, p) ? 0.45 : 1;
+      ctx.beginPath();
+      if (label === "start") ctx.arc(x, y, 6.5, 0, 2 * Math.PI);
+      else [[-4, -4, 4, 4], [-4, 4, 4, -4]].forEach(([a, b, c, d]) => ctx.moveTo(x + a, y + b) || ctx.lineTo(x + c, y + d));
+      ctx.stroke();
+      text(ctx, theme, label, x + (label === "start" ? 0 : -9), y + (label === "start" ? 20 : -8), { align: label === "start" ? "center" : "right", size: 12, weight: label === "start" ? 600 : 400, colour: label === "start" ? theme.ink : theme.muted, halo: true });
+      ctx.globalAlpha = 1;
+    };
+    if (land.saddle) mark(land.saddle, "saddle");
+    mark([S.x0, S.y0], "start");
+    view.note(land.lift ? "height: asinh of the loss" : "height: the loss");
+    grip.setAttribute("aria-label", `Surface, turned by ${S.turn} degrees and tilted by ${S.tilt}. Arrow keys turn and tilt it, with shift faster.`);
+    view.describe(
+      `${land.label} as a surface over the two weights, with the paths of ${S.methods.map((m) => METHODS[m].label).join(", ") || "no method"} ` +
+        `lying on it up to step ${Math.round(at)}.`,
     );
   };
   return view;
@@ -2436,7 +2984,7 @@ function phaseView(lab) {
   view.still = true;
   let cache = { key: "", sample: [] };
   let scale = null;
-  scrub(view.canvas, (x) => {
+  scrub(view.canvas, lab, (x) => {
     const alpha = Math.max(10 ** -1.5, Math.min(10 ** 0.5, scale?.invert(x) ?? 1));
     lab.update({ lr_newton: alpha, lr_saddle_free: alpha });
   });
@@ -2505,7 +3053,7 @@ function dialView(lab) {
   const view = panel({ title: "D of the first weight" });
   view.still = true;
   let scale = null;
-  scrub(view.canvas, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
+  scrub(view.canvas, lab, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
     const { S, theme } = lab;
     const area = surface(view.canvas);
@@ -2547,8 +3095,12 @@ function dialView(lab) {
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView,
+  ledger: ledgerView, faces: facesView, modes: modesView, surface: surfaceView,
 };
+
+/** The views that any scene opens on request, by the names of the setting `show`. */
+const FURTHER = { surface: "Surface", modes: "Mode by mode" };
+const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [
   "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "beta1", "beta2", "noise", "noise_shape", "interval",
@@ -2587,6 +3139,9 @@ function mount(el, options = {}) {
   let frame = 0;
   let dressed = null;
   let timer = 0;
+  let marked = null; // the runs for which the best settings are marked
+  let only = null; // the one view to draw again, where that is enough
+  let unsaid = false; // a change by the reader's hand that the listener has not heard of
 
   const compute = () => {
     const { S } = lab;
@@ -2596,6 +3151,8 @@ function mount(el, options = {}) {
     lab.outcomes = Object.fromEntries(S.methods.map((m) => [m, outcome(lab.runs[m], S)]));
   };
   const markBest = () => {
+    if (marked === lab.runs) return;
+    marked = lab.runs;
     lab.best = Object.fromEntries(lab.S.methods.map((m) => [m, bestRate(m, lab.S, lab.runs[m])]));
     const beta = bestMomentum(lab.S);
     rows.mark();
@@ -2603,19 +3160,31 @@ function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
+    const alone = dressed === lab.runs ? only : null;
+    only = null;
+    if (alone) {
+      alone.draw();
+      return;
+    }
     const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
     dressed = lab.runs;
     if (light) {
-      views.forEach((view) => view.still || view.draw());
+      views.forEach((view) => view.still || view.element.hidden || view.draw());
       bar.draw();
       table.draw();
       return;
     }
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
-    [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+    further.forEach(({ name, view, button }) => {
+      button.hidden = !relevant(name, lab.S);
+      view.element.hidden = button.hidden || !lab.S.show.includes(name);
+      button.setAttribute("aria-expanded", String(!view.element.hidden));
+    });
+    [...views.filter((view) => !view.element.hidden), ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
     if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
-  lab.redraw = () => {
+  lab.redraw = (view = null) => {
+    only = !frame || only === view ? view : null;
     if (!frame) frame = requestAnimationFrame(draw);
   };
   const speak = () => {
@@ -2624,19 +3193,22 @@ function mount(el, options = {}) {
   const settled = () => {
     markBest();
     speak();
-    options.onChange?.(difference(preset.state, lab.S), lab.S);
+    if (unsaid) options.onChange?.(difference(preset.state, lab.S), lab.S);
+    unsaid = false;
   };
   lab.update = (change, { silent = false } = {}) => {
     const before = lab.S;
-    const onlyTime = Object.keys(change).join() === "at";
+    const changed = Object.keys(change);
+    const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
+    const sameRuns = onlyCamera || ["at", "show"].includes(changed.join());
     const atEnd = before.at >= before.steps;
     const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
     lab.at = lab.S.at;
-    if (!onlyTime) compute();
-    lab.redraw();
-    if (silent) return;
+    if (!sameRuns) compute();
+    lab.redraw(onlyCamera ? further.find(({ name }) => name === "surface").view : null);
+    unsaid = unsaid || !silent;
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
   };
@@ -2670,6 +3242,11 @@ function mount(el, options = {}) {
   const stage = make("div", { class: `stage${preset.pair ? ` pair ${preset.pair}` : ""}` },
     make("div", { class: "column left" }, ...left.map(show)), make("div", { class: "column right" }, ...right.map(show)),
     below.length ? make("div", { class: "column below" }, ...below.map(show)) : null);
+  const further = Object.entries(FURTHER).filter(([name]) => !preset.views.flat().includes(name)).map(([name, label]) => {
+    const element = show(name);
+    const toggle = () => lab.update({ show: lab.S.show.includes(name) ? lab.S.show.filter((other) => other !== name) : [...lab.S.show, name] });
+    return { name, element, view: views[views.length - 1], button: opener(label, name, toggle) };
+  });
   const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
   root.append(
@@ -2678,7 +3255,8 @@ function mount(el, options = {}) {
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab, [disclosure("More settings", more), table.button]), more, table.element, live,
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more), table.button]),
+    make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
   const paint = () => {
@@ -2751,8 +3329,8 @@ function render({ model, el }) {
 export { mount, SCENES };
 
 export const core = {
-  bestMomentum, bestRate, comparison, contourRoot, decodeState, drawNoise, drawProbe, encodeState, escapeStep, escapeTimes,
-  LANDSCAPES, landscapeOf, makeState, METHODS, modeRadius, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, stationary, stream, trajectory,
+  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, encodeState, escapeStep, escapeTimes,
+  isHidden, laidOut, LANDSCAPES, landscapeOf, makeState, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
 };
 
 export default { render };

@@ -8,7 +8,7 @@ from typing import Any
 
 from esgd.errors import ConfigError
 
-__all__ = ["LANDSCAPES", "METHODS", "OPTIONS", "RANGES", "SCENES", "checked_scene", "checked_state"]
+__all__ = ["LANDSCAPES", "METHODS", "OPTIONS", "RANGES", "SCENES", "VIEWS", "checked_scene", "checked_state"]
 
 SCENES: dict[str, str] = {
     "welcome": "A saddle to hold: the paths of three methods around the saddle of a two-weight network.",
@@ -23,8 +23,10 @@ SCENES: dict[str, str] = {
 }
 
 METHODS = ("sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd")
+VIEWS = ("surface", "modes")
 LANDSCAPES = ("bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox")
 
+LISTS = {"methods": ("method", METHODS), "show": ("view", VIEWS)}
 OPTIONS: dict[str, tuple[str, ...]] = {
     "landscape": LANDSCAPES,
     "noise_shape": ("I", "H", "H2", "tilted"),
@@ -51,6 +53,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "interval": (1, 50),
     "warmup": (1, 20),
     "zoom": (1, 10),
+    "turn": (0, 360),
+    "tilt": (10, 90),
     "boost": (-1.5, 1.5),
     **{f"lr_{method}": (1e-4, 10) for method in METHODS},
     "at": (0, 400),
@@ -71,11 +75,12 @@ def checked_scene(scene: str) -> str:
 
 
 def _checked(key: str, value: Any) -> Any:
-    if key == "methods":
+    if key in LISTS:
+        kind, known = LISTS[key]
         names = [value] if isinstance(value, str) else list(value)
         for name in names:
-            if name not in METHODS:
-                raise _unknown("method", name, list(METHODS))
+            if name not in known:
+                raise _unknown(kind, name, list(known))
         return names
     if key in OPTIONS:
         if value not in OPTIONS[key]:
@@ -97,7 +102,7 @@ def checked_state(state: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a setting is unknown, of the wrong kind or out of range.
     """
-    known = ["methods", *OPTIONS, *RANGES]
+    known = [*LISTS, *OPTIONS, *RANGES]
     for key in state:
         if key not in known:
             raise _unknown("setting", key, known)

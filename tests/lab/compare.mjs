@@ -8,7 +8,7 @@ const furthest = (a, b) => (a.length === b.length ? Math.max(0, ...a.map((v, i) 
 /** Whether a golden run of a scene was made from today's preset, the method aside. */
 function current(core, SCENES, { scene, face, state }) {
   const opened = core.makeState(SCENES[scene].state, face ? SCENES[scene].faces[face] : {});
-  return opened.methods.includes(state.methods[0]) && Object.keys(state).every((key) => key === "methods" || state[key] === opened[key]);
+  return opened.methods.includes(state.methods[0]) && Object.keys(state).every((key) => key === "methods" || String(state[key]) === String(opened[key]));
 }
 
 export function deviations(core, SCENES, golden) {

@@ -70,6 +70,9 @@ def test_python_knows_the_same_scenes_settings_and_colours(evaluate) -> None:
     assert theirs["methods"] == list(schema.METHODS)
     assert theirs["landscapes"] == list(schema.LANDSCAPES)
     settings = theirs["settings"]
+    assert {k: tuple(v["list"]) for k, v in settings.items() if "list" in v} == {
+        key: known for key, (_, known) in schema.LISTS.items()
+    }
     ranges = {k: (v["min"], v["max"]) for k, v in settings.items() if "min" in v}
     assert ranges == {k: tuple(v) for k, v in schema.RANGES.items()}
     assert {k: tuple(v["options"]) for k, v in settings.items() if "options" in v} == schema.OPTIONS

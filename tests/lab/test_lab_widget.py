@@ -89,6 +89,7 @@ def test_page_script_cannot_end_its_own_element() -> None:
         ({"kappa": True}, "kappa must be a number"),
         ({"x0": float("nan")}, "x0 must be a number from -5 to 5, not nan"),
         ({"methods": ["sgd", "adagrad"]}, "unknown method 'adagrad'"),
+        ({"show": "surfaces"}, "unknown view 'surfaces'; did you mean 'surface'"),
         ({"landscape": "himmelblau"}, "landscape must be one of bowl, quadratic"),
         ({"steps": 1000}, "steps must be a number from 5 to 400, not 1000"),
     ],

@@ -2,7 +2,7 @@
 // anew, so that what is seen is always the picture of the state, and the state can be shared.
 
 import { control, methodRows } from "./controls.js";
-import { disclosure, make } from "./dom.js";
+import { disclosure, make, opener } from "./dom.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { METHODS, trajectory } from "./methods.js";
 import { SCENES } from "./scenes.js";
@@ -13,15 +13,21 @@ import { bestMomentum, bestRate, outcome } from "./theory.js";
 import { colours, pageIsDark, watchTheme } from "./theme.js";
 import { faceButtons, footer, transport } from "./toolbar.js";
 import { lossView, ratesView } from "./view-loss.js";
+import { modesView } from "./view-modes.js";
 import { pathView } from "./view-path.js";
 import { barsView, cloudView, estimatesView, facesView, ledgerView } from "./view-probes.js";
+import { surfaceView } from "./view-surface.js";
 import { dialView, escapeView, phaseView, sliceView } from "./view-theory.js";
 
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView,
+  ledger: ledgerView, faces: facesView, modes: modesView, surface: surfaceView,
 };
+
+/** The views that any scene opens on request, by the names of the setting `show`. */
+const FURTHER = { surface: "Surface", modes: "Mode by mode" };
+const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [
   "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "beta1", "beta2", "noise", "noise_shape", "interval",
@@ -60,6 +66,9 @@ export function mount(el, options = {}) {
   let frame = 0;
   let dressed = null;
   let timer = 0;
+  let marked = null; // the runs for which the best settings are marked
+  let only = null; // the one view to draw again, where that is enough
+  let unsaid = false; // a change by the reader's hand that the listener has not heard of
 
   const compute = () => {
     const { S } = lab;
@@ -69,6 +78,8 @@ export function mount(el, options = {}) {
     lab.outcomes = Object.fromEntries(S.methods.map((m) => [m, outcome(lab.runs[m], S)]));
   };
   const markBest = () => {
+    if (marked === lab.runs) return;
+    marked = lab.runs;
     lab.best = Object.fromEntries(lab.S.methods.map((m) => [m, bestRate(m, lab.S, lab.runs[m])]));
     const beta = bestMomentum(lab.S);
     rows.mark();
@@ -76,19 +87,31 @@ export function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
+    const alone = dressed === lab.runs ? only : null;
+    only = null;
+    if (alone) {
+      alone.draw();
+      return;
+    }
     const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
     dressed = lab.runs;
     if (light) {
-      views.forEach((view) => view.still || view.draw());
+      views.forEach((view) => view.still || view.element.hidden || view.draw());
       bar.draw();
       table.draw();
       return;
     }
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
-    [...views, ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+    further.forEach(({ name, view, button }) => {
+      button.hidden = !relevant(name, lab.S);
+      view.element.hidden = button.hidden || !lab.S.show.includes(name);
+      button.setAttribute("aria-expanded", String(!view.element.hidden));
+    });
+    [...views.filter((view) => !view.element.hidden), ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
     if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
-  lab.redraw = () => {
+  lab.redraw = (view = null) => {
+    only = !frame || only === view ? view : null;
     if (!frame) frame = requestAnimationFrame(draw);
   };
   const speak = () => {
@@ -97,19 +120,22 @@ export function mount(el, options = {}) {
   const settled = () => {
     markBest();
     speak();
-    options.onChange?.(difference(preset.state, lab.S), lab.S);
+    if (unsaid) options.onChange?.(difference(preset.state, lab.S), lab.S);
+    unsaid = false;
   };
   lab.update = (change, { silent = false } = {}) => {
     const before = lab.S;
-    const onlyTime = Object.keys(change).join() === "at";
+    const changed = Object.keys(change);
+    const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
+    const sameRuns = onlyCamera || ["at", "show"].includes(changed.join());
     const atEnd = before.at >= before.steps;
     const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
     lab.at = lab.S.at;
-    if (!onlyTime) compute();
-    lab.redraw();
-    if (silent) return;
+    if (!sameRuns) compute();
+    lab.redraw(onlyCamera ? further.find(({ name }) => name === "surface").view : null);
+    unsaid = unsaid || !silent;
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
   };
@@ -143,6 +169,11 @@ export function mount(el, options = {}) {
   const stage = make("div", { class: `stage${preset.pair ? ` pair ${preset.pair}` : ""}` },
     make("div", { class: "column left" }, ...left.map(show)), make("div", { class: "column right" }, ...right.map(show)),
     below.length ? make("div", { class: "column below" }, ...below.map(show)) : null);
+  const further = Object.entries(FURTHER).filter(([name]) => !preset.views.flat().includes(name)).map(([name, label]) => {
+    const element = show(name);
+    const toggle = () => lab.update({ show: lab.S.show.includes(name) ? lab.S.show.filter((other) => other !== name) : [...lab.S.show, name] });
+    return { name, element, view: views[views.length - 1], button: opener(label, name, toggle) };
+  });
   const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
   root.append(
@@ -151,7 +182,8 @@ export function mount(el, options = {}) {
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab, [disclosure("More settings", more), table.button]), more, table.element, live,
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more), table.button]),
+    make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
   const paint = () => {

@@ -5,15 +5,15 @@ import { surface } from "./plot.js";
 const CELLS = 80;
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
-function grid(land, frame, unmap) {
+export function riseGrid(land, frame, unmap, cells = CELLS) {
   const [cx, cy, half] = frame;
-  const values = new Float64Array((CELLS + 1) * (CELLS + 1));
+  const values = new Float64Array((cells + 1) * (cells + 1));
   let largest = 0;
-  for (let j = 0; j <= CELLS; j += 1) {
-    for (let i = 0; i <= CELLS; i += 1) {
-      const x = unmap([cx - half + (2 * half * i) / CELLS, cy + half - (2 * half * j) / CELLS]);
+  for (let j = 0; j <= cells; j += 1) {
+    for (let i = 0; i <= cells; i += 1) {
+      const x = unmap([cx - half + (2 * half * i) / cells, cy + half - (2 * half * j) / cells]);
       const rise = land.f(x) - land.reference;
-      values[j * (CELLS + 1) + i] = rise;
+      values[j * (cells + 1) + i] = rise;
       largest = Math.max(largest, Math.abs(rise) ** (1 / land.power));
     }
   }
@@ -22,6 +22,30 @@ function grid(land, frame, unmap) {
 
 // For each pattern of corners above the level, the edges that the contour joins: 0 top, 1 right, 2 bottom, 3 left.
 const JOINS = [[], [3, 0], [0, 1], [3, 1], [1, 2], [3, 0, 1, 2], [0, 2], [3, 2], [2, 3], [2, 0], [0, 1, 2, 3], [2, 1], [1, 3], [1, 0], [0, 3], []];
+
+/** The levels of the contour lines, even in the landscape's power. */
+export const contourLevels = (field, power, lines = 13) =>
+  Array.from({ length: 2 * lines + 1 }, (_, i) => i - lines)
+    .filter((k) => k !== 0)
+    .map((k) => Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** power);
+
+/** Writes the quiet tint of a rise, [red, green, blue], into `out`. */
+export function tintOf(rise, field, theme, power, out) {
+  const share = Math.min(1, Math.abs(rise) ** (1 / power) / field.largest) ** 0.8;
+  const goal = rise < 0 ? theme.below : theme.above;
+  for (let c = 0; c < 3; c += 1) out[c] = theme.level[c] + (goal[c] - theme.level[c]) * share;
+  return out;
+}
+
+/** Where a contour at `level` crosses a cell with corners a, b, c, d (clockwise): [x, y] pairs in cell units. */
+export function crossings(a, b, c, d, level) {
+  const joins = JOINS[(a > level ? 1 : 0) | (b > level ? 2 : 0) | (c > level ? 4 : 0) | (d > level ? 8 : 0)];
+  return joins.map((edge) => {
+    if (edge === 0) return [(level - a) / (b - a), 0];
+    if (edge === 2) return [(level - d) / (c - d), 1];
+    return edge === 3 ? [0, (level - a) / (d - a)] : [1, (level - b) / (c - b)];
+  });
+}
 
 /** Appends the segments of one level to the current path (marching squares; no object is made on the way). */
 function traceLevel(ctx, values, level, width, height) {
@@ -53,10 +77,10 @@ function traceLevel(ctx, values, level, width, height) {
 
 function tint(field, theme, power) {
   const image = new ImageData(CELLS + 1, CELLS + 1);
+  const colour = [0, 0, 0];
   field.values.forEach((value, index) => {
-    const share = Math.min(1, Math.abs(value) ** (1 / power) / field.largest) ** 0.8;
-    const goal = value < 0 ? theme.below : theme.above;
-    for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = theme.level[c] + (goal[c] - theme.level[c]) * share;
+    tintOf(value, field, theme, power, colour);
+    for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = colour[c];
     image.data[4 * index + 3] = 255;
   });
   const canvas = document.createElement("canvas");
@@ -69,20 +93,16 @@ function tint(field, theme, power) {
 /** Paints the ground of `land` in a frame [cx, cy, half]; `unmap` takes frame coordinates to weights. */
 export function paintContours(canvas, land, theme, frame, unmap) {
   const { ctx, width, height } = surface(canvas);
-  const field = grid(land, frame, unmap);
+  const field = riseGrid(land, frame, unmap);
   ctx.imageSmoothingEnabled = true;
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
   ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
-  const lines = 13;
   ctx.lineCap = "butt";
   ctx.lineWidth = 1;
   ctx.strokeStyle = theme.contour;
   ctx.beginPath();
-  for (let k = -lines; k <= lines; k += 1) {
-    const level = Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** land.power;
-    if (k !== 0) traceLevel(ctx, field.values, level, width, height);
-  }
+  for (const level of contourLevels(field, land.power)) traceLevel(ctx, field.values, level, width, height);
   ctx.stroke();
   if (land.saddle) {
     ctx.strokeStyle = theme.critical;

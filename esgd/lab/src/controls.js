@@ -1,6 +1,6 @@
 // The controls under the figure: sliders with their optimum marked, choices, the rotation dial, the method rows.
 
-import { make } from "./dom.js";
+import { drags, make } from "./dom.js";
 import { METHODS } from "./methods.js";
 import { OPTION_LABELS, SETTINGS } from "./state.js";
 import { formatNumber } from "./theory.js";
@@ -53,6 +53,7 @@ export function slider(lab, key, { label, tint = null }) {
     mark: (found) => {
       best = found && found.value >= setting.min && found.value <= setting.max ? found : null;
       mark.hidden = !best;
+      track.classList.toggle("marked", Boolean(best));
       if (!best) return;
       const words = `Best ${label ?? setting.label}: ${formatNumber(best.value, 4)} (${best.how})`;
       mark.style.left = `calc(9px + ${place(best.value)} * (100% - 18px))`;
@@ -91,11 +92,7 @@ function dial(lab) {
     const angle = (Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2) * 180) / Math.PI;
     lab.update({ angle: Math.round(Math.max(0, Math.min(90, angle))) });
   };
-  draw.addEventListener("pointerdown", (event) => {
-    draw.setPointerCapture(event.pointerId);
-    turn(event);
-  });
-  draw.addEventListener("pointermove", (event) => draw.hasPointerCapture(event.pointerId) && turn(event));
+  drags(draw, lab, turn);
   const words = make("label", {}, make("span", { text: SETTINGS.angle.label }), inner.output);
   return {
     element: make("div", { class: "control" }, make("div", { class: "dial" }, draw, make("div", { style: "flex:1" }, words, inner.track))),

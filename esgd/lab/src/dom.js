@@ -37,28 +37,51 @@ export function panel({ title, shape = "wide", layers = 1 }) {
   };
 }
 
+/** A button that says whether what it opens is open. */
+export const opener = (label, name, onclick) =>
+  make("button", { type: "button", "aria-expanded": "false", text: label, "data-open": name, onclick });
+
 /** A button that opens and closes an element; `opened` runs when it opens. */
 export function disclosure(label, body, opened = () => {}) {
   body.hidden = true;
-  const button = make("button", { type: "button", "aria-expanded": "false", text: label, onclick: () => {
+  const button = opener(label, null, () => {
     body.hidden = !body.hidden;
     button.setAttribute("aria-expanded", String(!body.hidden));
     if (!body.hidden) opened();
-  } });
+  });
   return button;
 }
 
-/** Calls back with the pointer's position while it is held down on the canvas. */
-export function scrub(canvas, callback) {
+/**
+ * Calls `move` with each event of a pointer held down on an element. A drag that the browser takes away (for a
+ * scroll of the page, say) leaves the state as it was before; a second finger is not listened to.
+ */
+export function drags(element, lab, move, start = move) {
+  let held = null;
+  const mine = (event) => held?.pointer === event.pointerId;
+  const letGo = (event) => mine(event) && (held = null);
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || held) return;
+    held = { pointer: event.pointerId, before: lab.S };
+    element.setPointerCapture(event.pointerId);
+    start(event);
+  });
+  element.addEventListener("pointermove", (event) => mine(event) && move(event));
+  element.addEventListener("pointercancel", (event) => {
+    if (!mine(event)) return;
+    const { before } = held;
+    held = null;
+    if (lab.S !== before) lab.update({ ...before });
+  });
+  element.addEventListener("pointerup", letGo);
+  element.addEventListener("lostpointercapture", letGo);
+}
+
+/** Calls back with the pointer's place on the canvas while it is held down there. */
+export function scrub(canvas, lab, callback) {
   canvas.classList.add("scrub");
-  const report = (event) => {
+  drags(canvas, lab, (event) => {
     const box = canvas.getBoundingClientRect();
     callback(event.clientX - box.left, event.clientY - box.top);
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    canvas.setPointerCapture(event.pointerId);
-    report(event);
   });
-  canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && report(event));
 }

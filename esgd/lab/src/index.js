@@ -4,8 +4,10 @@
 import { mount } from "./app.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { METHODS, trajectory } from "./methods.js";
+import { amplitudes, mixes, modeFactor, modesOf, shares } from "./modes.js";
 import { drawNoise, drawProbe, stream } from "./rng.js";
 import { SCENES } from "./scenes.js";
+import { cameraOf, isHidden, laidOut, meshOf } from "./surface-mesh.js";
 import { decodeState, encodeState, makeState, pythonLine, SETTINGS } from "./state.js";
 import { bestMomentum, bestRate, comparison, contourRoot, escapeStep, escapeTimes, modeRadius, outcome, phaseSample, stationary } from "./theory.js";
 import { PALETTE } from "./theme.js";
@@ -36,8 +38,8 @@ function render({ model, el }) {
 export { mount, SCENES };
 
 export const core = {
-  bestMomentum, bestRate, comparison, contourRoot, decodeState, drawNoise, drawProbe, encodeState, escapeStep, escapeTimes,
-  LANDSCAPES, landscapeOf, makeState, METHODS, modeRadius, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, stationary, stream, trajectory,
+  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, encodeState, escapeStep, escapeTimes,
+  isHidden, laidOut, LANDSCAPES, landscapeOf, makeState, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
 };
 
 export default { render };

@@ -61,6 +61,7 @@ export const LANDSCAPES = {
       minima: [[-2, 0], [1, Math.sqrt(3)], [1, -Math.sqrt(3)]],
       critical: [0, 0],
       saddle: [0, 0],
+      lift: 2 / 3,
     }),
   },
   net: {
@@ -76,6 +77,7 @@ export const LANDSCAPES = {
       minima: [],
       critical: [0, 0],
       saddle: [0, 0],
+      lift: 0.5,
     }),
   },
   rosenbrock: {
@@ -91,6 +93,7 @@ export const LANDSCAPES = {
       minima: [[1, 1]],
       critical: [1, 1],
       saddle: null,
+      lift: 1,
     }),
   },
   eggbox: {
@@ -111,7 +114,10 @@ export const LANDSCAPES = {
   },
 };
 
-/** The landscape of a state, ready to evaluate; `window` is [centre x, centre y, half width]. */
+/**
+ * The landscape of a state, ready to evaluate: `window` is [centre x, centre y, half width]; contour lines are even
+ * in |rise|^(1/power); where there is a `lift`, the surface shows lift · asinh(rise / lift) as its height.
+ */
 export function landscapeOf(S) {
   const entry = LANDSCAPES[S.landscape];
   const made = entry.make(S);

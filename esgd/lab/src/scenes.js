@@ -23,7 +23,7 @@ export const SCENES = {
       landscape: "bowl", methods: ["sgd", "momentum"], kappa: 60, angle: 20, x0: -1.78, y0: 1.375, steps: 80,
       lr_sgd: 1.75, lr_momentum: 1.5, momentum: 0.6,
     },
-    views: [["path"], ["loss", "slice"]],
+    views: [["path"], ["loss", "slice"], ["modes"]],
     controls: ["kappa", "momentum", "angle", "steps"],
   },
   escape: {

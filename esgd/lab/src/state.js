@@ -30,6 +30,9 @@ export const SETTINGS = {
   curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
   precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
+  turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
+  tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
+  show: { label: "Further views", list: ["surface", "modes"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -53,14 +56,16 @@ const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
+  turn: 25, tilt: 38, show: [],
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
 
-/** Whether a setting changes anything in this state: the others are hidden. */
+/** Whether a setting or a further view says anything in this state: the others are hidden. */
 export function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
+  if (key === "modes") return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
@@ -113,9 +118,12 @@ export function difference(preset, state) {
   return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
 }
 
-/** What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`. */
-export function encodeState(scene, preset, state) {
-  const parts = [`lab=${scene}`];
+/**
+ * What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`; the second lab of a scene on
+ * its page is `lab=descent.2`.
+ */
+export function encodeState(scene, preset, state, nth = 1) {
+  const parts = [`lab=${scene}${nth > 1 ? `.${nth}` : ""}`];
   for (const [key, value] of Object.entries(difference(preset, state))) {
     const text = typeof value === "number" ? String(Number(value.toPrecision(6))) : plain(value);
     parts.push(`${key}=${encodeURIComponent(text)}`);
@@ -123,7 +131,7 @@ export function encodeState(scene, preset, state) {
   return parts.join("&");
 }
 
-/** The scene and settings of an address's hash, or null when it is not ours. */
+/** The scene, which of its labs, and the settings of an address's hash; null when it is not ours. */
 export function decodeState(hash) {
   const pairs = String(hash).replace(/^#/, "").split("&").map((part) => part.split("="));
   if (pairs[0][0] !== "lab" || pairs[0].length !== 2) return null;
@@ -135,7 +143,8 @@ export function decodeState(hash) {
       // a damaged escape: that setting keeps its preset
     }
   }
-  return { scene: pairs[0][1], state: wanted };
+  const [scene, nth] = pairs[0][1].split(".");
+  return { scene, nth: Number(nth) || 1, state: wanted };
 }
 
 /** The same figure as a line of Python. */

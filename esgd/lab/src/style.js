@@ -21,6 +21,14 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
 .plot.wide { aspect-ratio: 1.68; }
+.plot.modes { aspect-ratio: 3.6; }
+.plot.surface { aspect-ratio: 1.42; }
+.further { display: grid; gap: 14px; }
+.further > figure:not([hidden]) { padding: 6px 0 10px; }
+.grip { position: absolute; inset: 0; width: 100%; height: 100%; border: 0; padding: 0; background: none; border-radius: 6px;
+  cursor: grab; touch-action: pan-y; }
+.grip:active { cursor: grabbing; }
+.spatial p { color: var(--muted); font-size: 13px; margin: 2px 0 0; }
 .plot canvas.tap { cursor: crosshair; touch-action: pan-y; }
 .plot canvas.scrub { cursor: ew-resize; touch-action: pan-y; }
 .handle { position: absolute; width: 48px; height: 48px; margin: -24px 0 0 -24px; border: 0; padding: 0; background: none;
@@ -58,16 +66,16 @@ input[type=range]::-webkit-slider-thumb { -webkit-appearance: none; width: 18px;
 input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 50%; background: var(--tint, var(--ink));
   border: 2.5px solid var(--ground); box-shadow: 0 0 0 1px var(--tint, var(--ink)); }
 .best { position: absolute; top: 25px; width: 28px; height: 24px; margin-left: -14px; border: 0; background: none; padding: 0;
-  cursor: pointer; z-index: 1; }
+  cursor: pointer; z-index: 1; touch-action: manipulation; }
 .best::after { content: ""; position: absolute; left: 50%; top: 3px; margin-left: -6px; border: 6px solid transparent;
   border-top: 0; border-bottom: 9px solid var(--tint, var(--ink)); }
 .best:hover::after { transform: scale(1.25); }
 .rows { display: grid; margin-top: 4px; }
-.row { display: grid; grid-template-columns: minmax(200px, 1.2fr) minmax(130px, 1.5fr) 62px minmax(140px, 1.1fr);
+.row { display: grid; grid-template-columns: minmax(208px, 1.3fr) minmax(130px, 1.5fr) 62px minmax(140px, 1.1fr);
   align-items: center; gap: 0 12px; border-top: 1px solid var(--hairline); min-height: 46px; }
 .row .name { display: flex; align-items: center; gap: 8px; font-weight: 600; min-width: 0; }
 .row .name i { flex: none; width: 20px; height: 4px; border-radius: 2px; background: var(--tint); }
-.row .name button { flex: none; margin-left: auto; border: 0; background: none; width: 32px; height: 44px; color: var(--faint);
+.row .name button { flex: none; margin: 0 -10px 0 auto; border: 0; background: none; width: 44px; height: 44px; color: var(--muted);
   cursor: pointer; font-size: 17px; line-height: 1; padding: 0; }
 .row .name button:hover { color: var(--ink); }
 .row output { font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -108,8 +116,8 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
 .foot button { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
   text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
   font-size: 13.5px; list-style: none; }
-.foot [aria-expanded]::before { content: "▸"; margin-right: 6px; }
-.foot [aria-expanded=true]::before { content: "▾"; }
+.foot [aria-expanded]::before { content: "▸"; content: "▸" / ""; margin-right: 6px; } /* not to be read aloud */
+.foot [aria-expanded=true]::before { content: "▾"; content: "▾" / ""; }
 .foot input { font: 12.5px/1.4 ui-monospace, monospace; flex: 1 1 220px; min-width: 0; min-height: 32px; padding: 4px 8px; color: var(--ink);
   background: var(--panel); border: 1px solid var(--hairline); border-radius: 6px; }
 .table { max-height: 330px; overflow: auto; border: 1px solid var(--hairline); border-radius: 6px; margin: 0 0 8px; }
@@ -124,7 +132,9 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .stage { grid-template-columns: minmax(0, 1.24fr) minmax(0, 1fr); }
   .stage.pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .stage > .below { grid-column: 1 / -1; }
-  .below .plot { aspect-ratio: 3.8; }
+  .below .plot:not(.modes) { aspect-ratio: 3.8; }
+  .spatial { display: grid; grid-template-columns: minmax(0, 2.2fr) minmax(0, 1fr); gap: 0 18px; align-items: end; }
+  .spatial .head { grid-column: 1 / -1; }
 }
 @container (max-width: 559px) {
   .lab { display: flex; flex-direction: column; }
@@ -140,25 +150,33 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .main-controls { order: 4; }
   .stage:not(.linked) > .right { order: 5; margin-top: 12px; }
   .stage:not(.linked) > .below { order: 6; margin-top: 12px; }
-  .below .plot { aspect-ratio: 1.68; }
+  .below .plot:not(.modes) { aspect-ratio: 1.68; }
+  .plot.modes { aspect-ratio: 1.05; }
+  .plot.surface { aspect-ratio: 1.2; }
   .caption { order: 7; }
   .foot { order: 8; }
-  .more { order: 9; }
-  .table { order: 10; }
+  .further { order: 9; }
+  .more { order: 10; }
+  .table { order: 11; }
   .row { grid-template-columns: minmax(0, 1fr) auto; padding: 4px 0 2px; }
   .row .name { grid-column: 1; grid-row: 1; }
   .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }
   .row .track { grid-column: 1; grid-row: 2; }
   .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 52px; text-align: right; }
-  .row .name button { margin-left: 0; order: 3; width: 44px; }
+  .row .name button { margin: 0; order: 3; }
   .chip, .control select, .segments button { min-height: 44px; }
   header { display: block; }
   .transport output { min-width: 0; }
 }
-@media (pointer: coarse) {
+@media (any-pointer: coarse) {
   .chip, .control select, .segments button { min-height: 44px; }
-  .row .name button { width: 44px; }
-  .best { width: 44px; margin-left: -22px; }
+  .best { width: 44px; height: 44px; margin-left: -22px; }
+  .track.marked { margin-bottom: 25px; } /* the mark's 44 pixels reach below the track */
+  @container (min-width: 560px) {
+    .row { align-items: start; }
+    .row output { line-height: 44px; }
+  }
+  @container (max-width: 559px) { .row .track.marked { margin-bottom: 5px; } }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
 @media print {

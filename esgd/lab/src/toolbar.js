@@ -98,7 +98,9 @@ export function footer(lab, disclosures) {
   const note = make("span", { role: "status" });
   const address = () => {
     const here = globalThis.location ? location.href.split("#")[0] : "";
-    return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S)}`;
+    const place = lab.root.getRootNode().host?.closest("[data-esgd-lab]");
+    const alike = place ? [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)] : [];
+    return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
   };
   return make("div", { class: "foot" }, ...disclosures,
     make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(), field, note) }),

@@ -22,7 +22,10 @@ function lossRange(lab) {
 export function lossView(lab) {
   const view = panel({ title: "Loss" });
   let scale = null;
-  scrub(view.canvas, (x) => scale && lab.update({ at: Math.round(scale.invert(x)) }));
+  scrub(view.canvas, lab, (x) => {
+    lab.pause();
+    if (scale) lab.update({ at: Math.round(scale.invert(x)) });
+  });
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const area = surface(view.canvas);

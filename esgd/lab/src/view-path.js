@@ -1,7 +1,7 @@
 // The landscape from above with the runs on it and the start in the reader's hand; also its preconditioned twin.
 
 import { paintContours } from "./contours.js";
-import { panel } from "./dom.js";
+import { drags, panel } from "./dom.js";
 import { condition, congruence, inverse, matvec } from "./linalg.js";
 import { METHODS } from "./methods.js";
 import { dot, line, linearScale, surface, text } from "./plot.js";
@@ -104,12 +104,10 @@ export function pathView(lab, { transformed = false } = {}) {
     const [x0, y0] = where.unmap(p);
     lab.update({ x0, y0 });
   };
-  handle.addEventListener("pointerdown", (event) => {
-    handle.setPointerCapture(event.pointerId);
+  drags(handle, lab, moveTo, (event) => {
     handle.focus({ preventScroll: true });
     event.preventDefault();
   });
-  handle.addEventListener("pointermove", (event) => handle.hasPointerCapture(event.pointerId) && moveTo(event));
   front.addEventListener("click", moveTo);
   handle.addEventListener("keydown", (event) => {
     const step = (event.shiftKey ? 0.1 : 0.02) * where.frame[2];

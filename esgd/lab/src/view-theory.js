@@ -111,7 +111,7 @@ export function phaseView(lab) {
   view.still = true;
   let cache = { key: "", sample: [] };
   let scale = null;
-  scrub(view.canvas, (x) => {
+  scrub(view.canvas, lab, (x) => {
     const alpha = Math.max(10 ** -1.5, Math.min(10 ** 0.5, scale?.invert(x) ?? 1));
     lab.update({ lr_newton: alpha, lr_saddle_free: alpha });
   });
@@ -180,7 +180,7 @@ export function dialView(lab) {
   const view = panel({ title: "D of the first weight" });
   view.still = true;
   let scale = null;
-  scrub(view.canvas, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
+  scrub(view.canvas, lab, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
     const { S, theme } = lab;
     const area = surface(view.canvas);
