@@ -21,7 +21,18 @@ from esgd.figures.palette import COLOURS
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["Reductions", "Summary", "demo_rows", "figure", "read_rows", "reductions", "size_table", "summary"]
+__all__ = [
+    "Reductions",
+    "Summary",
+    "demo_rows",
+    "figure",
+    "gap",
+    "median_interval",
+    "read_rows",
+    "reductions",
+    "size_table",
+    "summary",
+]
 
 DEFINITIONS = {"eig": "eigenvalues of D^-½ H D^-½", "sv": "singular values of D⁻¹H"}
 HESSIANS = {"H": "the Hessian", "gauss_newton": "Gauss–Newton only", "absolute": "|H|, same eigenvectors"}
@@ -111,6 +122,31 @@ def summary(reduction: Reductions) -> Summary:
     low, median, high = np.quantile(reduction.ratio, [0.1, 0.5, 0.9])
     worse = float((reduction.ratio > 1).mean())
     return Summary(float(median), float(low), float(high), worse, len(reduction.ratio))
+
+
+def gap(found: Mapping[tuple[str, str, str], Reductions], hessian: str, definition: str) -> np.ndarray:
+    """κ after equilibration ÷ κ after Jacobi, draw by draw, shape (draws,).
+
+    Args:
+        found: what :func:`reductions` returns.
+        hessian: ``"H"``, or the control ``"gauss_newton"`` or ``"absolute"``.
+        definition: ``"eig"`` or ``"sv"``.
+    """
+    return found[hessian, "equilibration", definition].ratio / found[hessian, "jacobi", definition].ratio
+
+
+def median_interval(values: np.ndarray, draws: int | None = None, level: float = 0.9) -> tuple[float, float]:
+    """Where the median of some draws lies with the probability ``level``: a bootstrap of the recorded ones.
+
+    Args:
+        values: the recorded draws, shape (n,).
+        draws: of how many draws the median is; all n unless told. Say 10, to see what a small sample is worth.
+        level: probability of the interval.
+    """
+    rng = np.random.default_rng(0)
+    medians = np.median(values[rng.integers(len(values), size=(4000, draws or len(values)))], axis=1)
+    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def size_table(rows: Sequence[Row]) -> list[dict[str, object]]:

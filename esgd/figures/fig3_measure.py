@@ -63,7 +63,14 @@ SENSITIVITY = (
     *(Setting("network", classes=c) for c in (2, 10)),
     *(Setting("network", examples=n) for n in (250, 4000)),
 )
+SMALLER = tuple(Setting("network", hidden=h) for h in (25, 50))
 DEMO = (Setting("network", hidden=12, inputs=4, classes=3, examples=300), *PAPER[1:])
+SCALES = {
+    "paper": (PAPER, range(100)),
+    "sensitivity": (SENSITIVITY, range(20)),
+    "controls": (SMALLER, range(100, 160)),  # away from the seeds of "sensitivity", which has some of the sizes
+    "demo": (DEMO, range(20)),
+}
 
 
 def measure(setting: Setting, seed: int, *, controls: bool = True) -> list[dict[str, object]]:
@@ -123,12 +130,13 @@ def plan(scale: str) -> Iterator[tuple[Setting, int, bool]]:
     """The problems of a scale: (setting, seed, with controls).
 
     ``"paper"`` is 100 networks and 100 regressions of each kind; ``"sensitivity"`` is 20 networks at each
-    of ten other sizes, without controls; ``"demo"`` is 20 small ones, seconds in all.
+    of ten other sizes, without controls; ``"controls"`` is 60 networks more, with controls, at each of two
+    smaller sizes; ``"demo"`` is 20 small ones, seconds in all.
     """
-    if scale not in ("paper", "sensitivity", "demo"):
-        raise ConfigError(f'scale must be "paper", "sensitivity" or "demo", but it is {scale!r}')
-    settings, count = {"paper": (PAPER, 100), "sensitivity": (SENSITIVITY, 20), "demo": (DEMO, 20)}[scale]
-    for seed in range(count):
+    if scale not in SCALES:
+        raise ConfigError(f"scale must be one of {', '.join(SCALES)}, but it is {scale!r}")
+    settings, seeds = SCALES[scale]
+    for seed in seeds:
         for setting in settings:
             yield setting, seed, scale != "sensitivity"
 
@@ -198,7 +206,7 @@ def run(folder: Path, scale: str = "paper", *, report: bool = True) -> Path:
 def main() -> None:
     """The command line: ``python -m esgd.figures.fig3_measure --scale paper --out results/fig3``."""
     parser = argparse.ArgumentParser(description=run.__doc__.splitlines()[0])
-    parser.add_argument("--scale", default="paper", choices=("paper", "sensitivity", "demo"))
+    parser.add_argument("--scale", default="paper", choices=tuple(SCALES))
     parser.add_argument("--out", type=Path, default=Path("results/fig3"))
     args = parser.parse_args()
     run(args.out, args.scale)
