@@ -6,12 +6,14 @@ import math
 
 import torch
 
+from esgd.curvature_checks import check_counts
 from esgd.errors import CurvatureError
 from esgd.estimate import Estimate, RunningMoments
 from esgd.half_samples import Groups
 from esgd.operator_base import CurvatureOperator
+from esgd.operator_matrix import as_operator
 from esgd.probes import draw, probe_generator
-from esgd.probing import check_counts, until
+from esgd.probing import check_probing, until
 
 __all__ = ["cross_diag_squared"]
 
@@ -46,6 +48,9 @@ def cross_diag_squared(
         ConfigError: a bad setting.
         CurvatureError: batches that cannot be indexed, or fewer than two.
     """
+    check_counts(probes_per_pair=probes_per_pair)
+    check_probing(probe=probe, seed=seed, rtol=rtol, num_probes=num_probes)
+    operator = as_operator(operator)
     batches = operator.batches
     if not hasattr(batches, "__getitem__") or not hasattr(batches, "__len__"):
         raise CurvatureError(
@@ -54,9 +59,10 @@ def cross_diag_squared(
         )
     if len(batches) < 2:
         raise CurvatureError("cross_diag_squared needs at least two batches: split the data into smaller ones")
-    check_counts(num_probes=num_probes, probes_per_pair=probes_per_pair)
     sizes = [operator.size(b) if operator.reduction == "mean" else 1 for b in batches]
     weights = torch.tensor(sizes, dtype=torch.float64)
+    if not weights.sum() > 0:
+        raise CurvatureError("no batch has any examples: check the data and size=")
     scale = 1.0 if operator.reduction == "mean" else float(len(batches)) ** 2
     groups = Groups.fitting(operator.num_params, operator.dtype)
     moments = RunningMoments((operator.num_params,), operator.device, groups)

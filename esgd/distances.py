@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,8 @@ from esgd.estimate import Estimate
 from esgd.half_samples import half_sample_error
 
 __all__ = ["PreconditionerDistance", "compare", "cosine_distance", "log_dispersion", "noise_floor"]
+
+Vector = Tensor | np.ndarray | Estimate
 
 
 @dataclass(frozen=True)
@@ -40,26 +43,35 @@ class PreconditionerDistance:
     dropped: int
 
 
-def _parts(u: Tensor | Estimate, name: str) -> tuple[Tensor, Tensor, int]:
+def _parts(u: Vector, name: str) -> tuple[Tensor, Tensor, int]:
     """Value, standard error and probes, in float64."""
     value, error, probes = (u.value, u.stderr, u.num_probes) if isinstance(u, Estimate) else (u, None, 0)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        value = torch.from_numpy(np.array(value, dtype=np.float64))
     if not isinstance(value, Tensor) or value.ndim != 1 or not value.numel():
-        came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise ConfigError(f"{name} must be a flat vector of shape (N,) or an Estimate of one, got {came}")
+    if value.is_complex():
+        raise ConfigError(f"{name} must be real, got {value.dtype}: take its absolute value")
+    if value.is_floating_point() and not value.is_meta and not torch.isfinite(value).all():
+        bad = int((~torch.isfinite(value)).sum())
+        raise ConfigError(f"{bad} of {len(value)} entries of {name} are not finite: look at where it was computed")
     wide = torch.float32 if value.device.type == "mps" else torch.float64
     value = value.to(wide)
     return value, torch.zeros_like(value) if error is None else error.to(wide), probes
 
 
-def _pair(u: Tensor | Estimate, v: Tensor | Estimate) -> tuple[Tensor, Tensor, int]:
+def _pair(u: Vector, v: Vector) -> tuple[Tensor, Tensor, int]:
     a, _, a_probes = _parts(u, "u")
     b, _, b_probes = _parts(v, "v")
     if a.shape != b.shape:
         raise ConfigError(f"u has {len(a)} entries and v has {len(b)}: give both in the same parameters' order")
+    if a.device != b.device:
+        raise ConfigError(f"u is on {a.device} and v on {b.device}: use u.to({str(b.device)!r})")
     return a, b, max(a_probes, b_probes)
 
 
-def _estimate(statistic: Callable[[Tensor, Tensor], float], u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
+def _estimate(statistic: Callable[[Tensor, Tensor], float], u: Vector, v: Vector) -> Estimate:
     """A distance with its error bar from halves of the probes."""
     a, b, probes = _pair(u, v)
     noisy = [isinstance(x, Estimate) and bool(torch.as_tensor(x.stderr).any()) for x in (u, v)]
@@ -80,7 +92,7 @@ def _estimate(statistic: Callable[[Tensor, Tensor], float], u: Tensor | Estimate
     return Estimate(statistic(a, b), error, probes)
 
 
-def cosine_distance(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
+def cosine_distance(u: Vector, v: Vector) -> Estimate:
     """1 − u·v/(‖u‖‖v‖), the paper's §8.1; in [0, 1] for vectors without negative entries.
 
     The error bar compares halves of the probes (:func:`~esgd.half_samples.half_sample_error`), since one probe
@@ -88,7 +100,7 @@ def cosine_distance(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
     :func:`noise_floor`.
 
     Args:
-        u: flat vector, shape ``(N,)``, or an :class:`Estimate` of one.
+        u: flat vector, a tensor or NumPy array of shape ``(N,)``, or an :class:`Estimate` of one.
         v: likewise.
 
     Returns:
@@ -96,7 +108,7 @@ def cosine_distance(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
         of them.
 
     Raises:
-        ConfigError: shapes differ, or a vector is zero.
+        ConfigError: no such vectors, of different lengths or devices, not finite; or one is zero.
     """
     a, b, _ = _pair(u, v)
     if not (a.any() and b.any()):
@@ -110,7 +122,7 @@ def _cosine(a: Tensor, b: Tensor) -> float:
     return 0.5 * (x - y).square().sum().item()
 
 
-def log_dispersion(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
+def log_dispersion(u: Vector, v: Vector) -> Estimate:
     """Standard deviation over the entries of log(u_i / v_i): 0 iff u and v are proportional.
 
     All entries weigh the same, however small; scaling u or v changes nothing. An entry that is zero in both
@@ -123,7 +135,7 @@ def log_dispersion(u: Tensor | Estimate, v: Tensor | Estimate) -> Estimate:
         v: likewise.
 
     Raises:
-        ConfigError: shapes differ, an entry is negative, or fewer than two entries are left.
+        ConfigError: as for :func:`cosine_distance`; or an entry is negative, or fewer than two are left.
     """
     a, b, _ = _pair(u, v)
     if (a < 0).any() or (b < 0).any():
@@ -151,7 +163,12 @@ def noise_floor(u: Estimate) -> dict[str, float]:
 
     Returns:
         ``{"cosine": …, "log_dispersion": …}``, to first order in the relative errors.
+
+    Raises:
+        ConfigError: no estimate of a vector.
     """
+    if not isinstance(u, Estimate):
+        raise ConfigError(f"u must be an Estimate, whose error bars make the floor, got {type(u).__name__}")
     value, error, _ = _parts(u, "u")
     live = value > 0
     if not live.any():
@@ -174,7 +191,7 @@ def _variance_along(u: Estimate, error: Tensor, direction: Tensor) -> Tensor:
     return torch.as_tensor(error_along**2, dtype=error.dtype, device=error.device)
 
 
-def compare(u: Tensor | Estimate, reference: Tensor | Estimate) -> PreconditionerDistance:
+def compare(u: Vector, reference: Vector) -> PreconditionerDistance:
     """Both distances of ``u`` from ``reference``, and those of a constant vector.
 
     A preconditioner that is no nearer to the reference than a constant does nothing that a learning rate
@@ -183,6 +200,9 @@ def compare(u: Tensor | Estimate, reference: Tensor | Estimate) -> Preconditione
     Args:
         u: flat vector without negative entries, shape ``(N,)``, or an :class:`Estimate` of one.
         reference: likewise, e.g. D_E.
+
+    Raises:
+        ConfigError: as for the two distances.
     """
     value, _, _ = _parts(reference, "reference")
     constant = (value > 0).to(value.dtype)  # constant where the reference lives: dead entries divide nothing

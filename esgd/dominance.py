@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from esgd.curvature_checks import check_counts
 from esgd.errors import ConfigError
 from esgd.estimate import Estimate
 from esgd.flat import dot
 from esgd.operator_base import CurvatureOperator
-from esgd.probing import probe_products, until
+from esgd.operator_matrix import as_operator
+from esgd.probing import check_probing, probe_products, until
 
 __all__ = ["DominanceSums", "dominance_plugin", "dominance_squared"]
 
@@ -30,6 +32,7 @@ class DominanceSums:
     """
 
     def __init__(self, max_groups: int = 16):
+        check_counts(max_groups=max_groups)
         if max_groups < 4 or max_groups % 2:
             raise ConfigError(f"max_groups must be an even number of at least 4, got {max_groups}")
         self.max_groups = max_groups
@@ -132,6 +135,8 @@ def _dominance(
     rtol: float | None,
     probes_per_pass: int | None,
 ) -> Estimate:
+    check_probing(probe=probe, seed=seed, rtol=rtol, num_probes=num_probes, probes_per_pass=probes_per_pass)
+    operator = as_operator(operator)
     sums = DominanceSums()
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from esgd.curvature_checks import check_counts, check_positive, check_seed
 from esgd.errors import ConfigError
 from esgd.flat import dot, norm
 from esgd.lanczos import MAX_BYTES, allocate_basis, orthogonalise
 from esgd.operator_base import CurvatureOperator
+from esgd.operator_matrix import as_operator
 from esgd.probes import draw
 
 __all__ = ["Eigenpairs", "extreme_eigenpairs"]
@@ -135,7 +137,8 @@ def extreme_eigenpairs(
     eigenvectors themselves, for residuals that owe nothing to the recurrence.
 
     Args:
-        operator: the symmetric matrix H.
+        operator: the symmetric matrix H, an operator or what
+            :class:`~esgd.operator_matrix.MatrixOperator` takes for one.
         k: how many; with ``which="both"`` that many from each end.
         which: ``"largest"``, ``"smallest"`` (the most negative), ``"both"``, or ``"magnitude"``.
         tol: residual allowed, relative to the largest Ritz value in magnitude.
@@ -146,17 +149,21 @@ def extreme_eigenpairs(
 
     Raises:
         ConfigError: bad settings.
-        CurvatureError: the basis is too large, or a product is not finite.
+        CurvatureError: no operator, a too large basis, or a product that is not finite.
     """
+    if not isinstance(which, str) or which not in _WHICH:
+        raise ConfigError(f"which must be one of {', '.join(_WHICH)}, got {which!r}")
+    check_counts(k=k, max_products=max_products, **({} if subspace is None else {"subspace": subspace}))
+    check_positive(": it is the residual allowed, relative to the largest eigenvalue", tol=tol)
+    check_seed(seed)
+    operator = as_operator(operator)
     n = operator.num_params
     ends = 2 if which == "both" else 1
     wanted = ends * k
-    if which not in _WHICH:
-        raise ConfigError(f"which must be one of {', '.join(_WHICH)}, got {which!r}")
-    if k < 1 or wanted > n:
+    if wanted > n:
+        if n < ends:
+            raise ConfigError(f"a matrix with one eigenvalue has no two ends: take which='largest', not {which!r}")
         raise ConfigError(f"k must lie between 1 and {n // ends}, got {k}")
-    if not tol > 0:
-        raise ConfigError(f"tol must be above 0, got {tol}")
     watched = min(n, wanted + ends)  # the next eigenvalue of each end tells when a search outside may stop
     size = min(n, 2 * wanted + 20 if subspace is None else subspace)
     if size <= watched and size < n:

@@ -1,8 +1,8 @@
 """Diagonals and norms of a Hessian that is never formed, each with its error bar.
 
-Every estimator takes an operator (:class:`~esgd.operator.HessianOperator` or its Gauss–Newton sister) and
-random probes v with E[v vᵀ] = I, and returns an :class:`~esgd.estimate.Estimate`. They are the paper's Eq. 1
-(diag H²), Eq. 5 (diag H) and Eq. 6 (diagonal dominance), and what the paper leaves out: the bias of a
+Every estimator takes an operator (:class:`~esgd.operator.HessianOperator`, its Gauss–Newton sister, or a symmetric
+matrix) and random probes v with E[v vᵀ] = I, and returns an :class:`~esgd.estimate.Estimate`. They are the paper's
+Eq. 1 (diag H²), Eq. 5 (diag H) and Eq. 6 (diagonal dominance), and what the paper leaves out: the bias of a
 minibatch's (Hv)² and the estimator without it, the bias of Eq. 6's plug-in and the estimator without it,
 diag |H|, and how often the root of an unbiased estimate falls short.
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from esgd.cross_batch import cross_diag_squared
+from esgd.curvature_checks import check_counts
 from esgd.distances import PreconditionerDistance, compare, cosine_distance, log_dispersion, noise_floor
 from esgd.dominance import DominanceSums, dominance_plugin, dominance_squared
 from esgd.errors import ConfigError
@@ -27,8 +28,9 @@ from esgd.estimate import Estimate, RunningMoments
 from esgd.flat import dot
 from esgd.half_samples import Groups
 from esgd.operator_base import CurvatureOperator
+from esgd.operator_matrix import as_operator
 from esgd.probes import draw
-from esgd.probing import check_counts, probe_products, until
+from esgd.probing import check_probing, probe_products, until
 from esgd.spectrum import lanczos_many
 
 __all__ = [
@@ -99,14 +101,17 @@ def _moments(operator: CurvatureOperator, shape: tuple[int, ...]) -> RunningMome
 def _mean(
     operator: CurvatureOperator,
     sample: Callable[[Tensor, Tensor], Tensor | float],
-    shape: tuple[int, ...],
     num_probes: int,
     probe: str,
     seed: int,
     rtol: float | None,
     probes_per_pass: int | None,
+    *,
+    scalar: bool = False,
 ) -> Estimate:
-    moments = _moments(operator, shape)
+    check_probing(probe=probe, seed=seed, rtol=rtol, num_probes=num_probes, probes_per_pass=probes_per_pass)
+    operator = as_operator(operator)
+    moments = _moments(operator, () if scalar else (operator.num_params,))
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:
             moments.add(sample(v, h))
@@ -130,7 +135,7 @@ def diag(
     Rademacher entries and ‖h‖² + H_ii² with Gaussian ones, h the row: the energy off the diagonal decides.
 
     Args:
-        operator: the matrix H.
+        operator: the matrix H, or anything that :class:`~esgd.operator_matrix.MatrixOperator` takes for one.
         num_probes: how many probe vectors at most.
         probe: ``"rademacher"`` or ``"gaussian"``.
         seed: of the probes.
@@ -139,10 +144,9 @@ def diag(
 
     Raises:
         ConfigError: a bad setting.
-        CurvatureError: a product cannot be had or is not finite.
+        CurvatureError: no operator, or a product that cannot be had or is not finite.
     """
-    shape = (operator.num_params,)
-    return _mean(operator, lambda v, h: v * h, shape, num_probes, probe, seed, rtol, probes_per_pass)
+    return _mean(operator, lambda v, h: v * h, num_probes, probe, seed, rtol, probes_per_pass)
 
 
 def diag_squared(
@@ -164,8 +168,7 @@ def diag_squared(
 
     Args and errors: as for :func:`diag`.
     """
-    shape = (operator.num_params,)
-    return _mean(operator, lambda _, h: h.square(), shape, num_probes, probe, seed, rtol, probes_per_pass)
+    return _mean(operator, lambda _, h: h.square(), num_probes, probe, seed, rtol, probes_per_pass)
 
 
 def frobenius_squared(
@@ -181,7 +184,7 @@ def frobenius_squared(
 
     Args and errors: as for :func:`diag`.
     """
-    return _mean(operator, lambda _, h: dot(h, h), (), num_probes, probe, seed, rtol, probes_per_pass)
+    return _mean(operator, lambda _, h: dot(h, h), num_probes, probe, seed, rtol, probes_per_pass, scalar=True)
 
 
 def diagonals(
@@ -197,6 +200,8 @@ def diagonals(
 
     Args and errors: as for :func:`diag`.
     """
+    check_probing(probe=probe, seed=seed, rtol=rtol, num_probes=num_probes, probes_per_pass=probes_per_pass)
+    operator = as_operator(operator)
     z_moments, squares = (_moments(operator, (operator.num_params,)) for _ in range(2))
     energy, dominance = RunningMoments(), DominanceSums()
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
@@ -230,15 +235,21 @@ def diag_abs(
     leaves out stands beside it as ``truncation`` and vanishes as ``num_steps`` grows (exactly at N steps).
 
     Args:
-        operator: the matrix H.
+        operator: the matrix H, as for :func:`diag`.
         num_probes: how many probe vectors at most; each costs ``num_steps`` products.
         num_steps: dimension of the Krylov space, at least 2.
         probe: ``"rademacher"`` or ``"gaussian"``.
         seed: of the probes.
         rtol: stop once ‖stderr‖ ≤ rtol · ‖value‖.
         probes_per_pass: probes that share the passes; each holds ``num_steps`` vectors of N.
+
+    Raises:
+        ConfigError: a bad setting.
+        CurvatureError: as for :func:`diag`; or the Krylov spaces are too large.
     """
-    check_counts(num_probes=num_probes, probes_per_pass=probes_per_pass, num_steps=num_steps)
+    check_counts(num_steps=num_steps, probes_per_pass=probes_per_pass)
+    check_probing(probe=probe, seed=seed, rtol=rtol, num_probes=num_probes)
+    operator = as_operator(operator)
     if num_steps < 2:
         raise ConfigError(f"num_steps must be at least 2, to be compared with half of them, got {num_steps}")
     shape = (operator.num_params,)
@@ -264,8 +275,10 @@ def root_bias(num_probes: int) -> float:
 
     Args:
         num_probes: k.
+
+    Raises:
+        ConfigError: k is no whole number of at least 1.
     """
-    if num_probes < 1:
-        raise ConfigError(f"num_probes must be at least 1, got {num_probes}")
+    check_counts(num_probes=num_probes)
     k = num_probes
     return math.sqrt(2 / k) * math.exp(math.lgamma((k + 1) / 2) - math.lgamma(k / 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,18 @@ from torch import Tensor
 from esgd.errors import CurvatureError
 from esgd.hvp import check_parameters, check_vector
 
-__all__ = ["VectorSpace", "batch_size", "dot", "norm"]
+__all__ = ["Params", "VectorSpace", "batch_size", "dot", "norm"]
 
 Back = Callable[[Any], Any]
+Params = torch.nn.Module | Mapping[str, Tensor] | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 
 
 class VectorSpace:
     """The parameters' names, shapes and order, and the way between lists of tensors and flat vectors.
 
     Args:
-        params: tensors, or ``(name, tensor)`` pairs as from ``model.named_parameters()``.
+        params: tensors, ``(name, tensor)`` pairs as from ``model.named_parameters()``, a dictionary of them, or the
+            model itself.
 
     Raises:
         CurvatureError: no parameters, the same one twice, or one that has no Hessian-vector product.
@@ -35,11 +37,19 @@ class VectorSpace:
         device: of flat vectors: the first parameter's.
     """
 
-    def __init__(self, params: Iterable[Tensor] | Iterable[tuple[str, Tensor]]):
+    def __init__(self, params: Params):
         if isinstance(params, Tensor):
             raise CurvatureError("params must be a collection of tensors, got one tensor: pass [tensor]")
+        if isinstance(params, torch.nn.Module):
+            params = params.named_parameters()
+        elif isinstance(params, Mapping):
+            params = params.items()
+        if not isinstance(params, Iterable) or isinstance(params, str):
+            raise CurvatureError(
+                f"params must be a collection of tensors, got {type(params).__name__}: pass model.parameters()"
+            )
         given = list(params)
-        pairs = [p if isinstance(p, tuple) else (f"parameter {i}", p) for i, p in enumerate(given)]
+        pairs = [p if isinstance(p, tuple) and len(p) == 2 else (f"parameter {i}", p) for i, p in enumerate(given)]
         self.names = [str(name) for name, _ in pairs]
         self.params = [p for _, p in pairs]
         check_parameters(self.params)
@@ -48,7 +58,14 @@ class VectorSpace:
                 "a parameter is listed twice, so its rows would be too: pass each tensor once "
                 "(model.parameters() does)"
             )
+        if any(p.is_meta for p in self.params):
+            raise CurvatureError(
+                "a parameter is on the meta device, which holds no numbers: give the model a device with "
+                "model.to_empty(device=…) and load its weights"
+            )
         self.num_params = sum(p.numel() for p in self.params)
+        if not self.num_params:
+            raise CurvatureError("all parameters are empty tensors: there is nothing to differentiate")
         self.device = self.params[0].device
         self.dtype = torch.float32
         for p in self.params:
@@ -74,6 +91,10 @@ class VectorSpace:
             )
         if flat.dtype != self.dtype:
             raise CurvatureError(f"expected a vector of {self.dtype}, got {flat.dtype}: use v.to({self.dtype})")
+        if flat.device != self.device:
+            raise CurvatureError(
+                f"expected a vector on {self.device}, got one on {flat.device}: use v.to({str(self.device)!r})"
+            )
         pieces = flat.split([p.numel() for p in self.params])
         return [x.view(p.shape).to(p) for x, p in zip(pieces, self.params, strict=True)]
 
@@ -102,6 +123,11 @@ class VectorSpace:
         v = list(v) if isinstance(v, Iterator) else v
         check_vector(v, self.params)
         return list(v), list
+
+    def flat(self, v: Any) -> Tensor:
+        """A vector in any form of :meth:`read` as a flat tensor, shape ``(N,)``; a flat tensor stays as it is."""
+        parts, _ = self.read(v)
+        return v if isinstance(v, Tensor) and v.ndim == 1 else self.flatten(parts)
 
     def _from_numpy(self, array: np.ndarray) -> Tensor:
         """An array of real numbers in this space's dtype, on its device."""

@@ -17,6 +17,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from esgd.curvature_checks import check_callable, check_counts, is_number
 from esgd.errors import ConfigError
 
 __all__ = ["GROUP_BYTES", "Groups", "ProbeGroups", "half_sample_error"]
@@ -80,13 +81,25 @@ def half_sample_error(statistic: Callable[..., float], *groups: ProbeGroups) -> 
         that is not finite. It is right to first order. Where noise alone makes the value, as in the distance
         of two estimates of the same thing, the value shrinks faster than one over the root of the probes, and
         the error bar is up to twice too wide.
+
+    Raises:
+        CurvatureError: the statistic is no function.
+        ConfigError: it returns no number; no groups, or estimates of different counts of probes.
     """
+    check_callable(statistic, "statistic", "one tensor an estimate and returns a number")
+    if not groups or not all(isinstance(g, ProbeGroups) for g in groups):
+        came = ", ".join(type(g).__name__ for g in groups) or "none"
+        raise ConfigError(f"expected the groups of one estimate or more, got {came}: pass estimate.groups")
+    if any(list(g.counts) != list(groups[0].counts) for g in groups):
+        raise ConfigError("the estimates have different counts of probes: halve them one by one")
     if len(groups[0].counts) < _LEAST:
         return math.inf
     squares = []
     for half, other, weight in groups[0].splits():
-        difference = statistic(*(g.of(half) for g in groups)) - statistic(*(g.of(other) for g in groups))
-        squares.append(weight * difference**2)
+        sides = [statistic(*(g.of(mask) for g in groups)) for mask in (half, other)]
+        if not all(map(is_number, sides)):
+            raise ConfigError(f"statistic must return a number, got {sides[0]!r}")
+        squares.append(weight * float(sides[0] - sides[1]) ** 2)
     return math.sqrt(sum(squares) / len(squares)) if all(map(math.isfinite, squares)) else math.inf
 
 
@@ -98,6 +111,7 @@ class Groups:
     """
 
     def __init__(self, max_groups: int = 16):
+        check_counts(max_groups=max_groups)
         if max_groups < _LEAST or max_groups % 2:
             raise ConfigError(f"max_groups must be an even number of at least {_LEAST}, got {max_groups}")
         self.max_groups, self.capacity = max_groups, 1

@@ -17,9 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from esgd.curvature_checks import check_callable, check_counts, check_positive
 from esgd.errors import ConfigError, CurvatureError
 from esgd.flat import norm
 from esgd.operator_base import CurvatureOperator
+from esgd.operator_matrix import as_operator
 
 __all__ = ["Krylov", "abs_matvec", "abs_products", "allocate_basis", "lanczos", "lanczos_many", "orthogonalise"]
 
@@ -49,12 +51,14 @@ class Krylov:
 
     def head(self, num_steps: int) -> Krylov:
         """The space of the first ``num_steps`` products only, or all of it if it has no more."""
+        check_counts(num_steps=num_steps)
         m = min(num_steps, len(self.matrix))
         residual = self.residual if m == len(self.matrix) else self.matrix[m, m - 1].item()
         return Krylov(self.basis[:m], self.matrix[:m, :m], self.start_norm, residual)
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """f(H) times the start, shape ``(N,)``, f taken entry by entry of the eigenvalues."""
+        check_callable(function, "function", "a tensor of eigenvalues and returns f of each, e.g. torch.abs")
         values, vectors = torch.linalg.eigh(self.matrix)
         coefficients = vectors @ (function(values) * vectors[0]) * self.start_norm  # (m,)
         return coefficients.to(self.basis) @ self.basis
@@ -62,6 +66,7 @@ class Krylov:
 
 def allocate_basis(operator: CurvatureOperator, rows: int, spaces: int, max_bytes: float) -> list[Tensor]:
     """Zero bases of ``rows`` vectors each, or an error if they need more than ``max_bytes``."""
+    check_positive(": bytes that the vectors of a basis may take", max_bytes=max_bytes)
     needed = rows * spaces * operator.num_params * operator.dtype.itemsize
     if needed > max_bytes:
         raise CurvatureError(
@@ -83,28 +88,29 @@ def orthogonalise(basis: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     return w - second @ basis, (first + second).to("cpu", torch.float64)
 
 
-def lanczos(operator: CurvatureOperator, start: Tensor, num_steps: int, *, max_bytes: float = MAX_BYTES) -> Krylov:
+def lanczos(operator: CurvatureOperator, start: Any, num_steps: int, *, max_bytes: float = MAX_BYTES) -> Krylov:
     """The Krylov space of ``start``: span of v, H v, …, H^(m−1) v.
 
     Args:
-        operator: the symmetric matrix H.
-        start: flat vector, shape ``(N,)``, not zero.
+        operator: the symmetric matrix H, an operator or what
+            :class:`~esgd.operator_matrix.MatrixOperator` takes for one.
+        start: flat tensor or NumPy array of shape ``(N,)``, or one tensor a parameter; not zero.
         num_steps: m, products taken; fewer if the space turns out invariant or is all of R^N.
         max_bytes: refuse a basis that is larger.
 
     Raises:
         ConfigError: fewer than one step, or a zero start.
-        CurvatureError: the basis is too large.
+        CurvatureError: no operator, a start that does not match it or is not finite, or a too large basis.
     """
-    return lanczos_many(operator, [start], num_steps, max_bytes=max_bytes)[0]
+    operator = as_operator(operator)
+    return lanczos_many(operator, [operator.space.flat(start)], num_steps, max_bytes=max_bytes)[0]
 
 
 def lanczos_many(
     operator: CurvatureOperator, starts: Sequence[Tensor], num_steps: int, *, max_bytes: float = MAX_BYTES
 ) -> list[Krylov]:
-    """One Krylov space a start; in each step all of them share the pass over the batches."""
-    if num_steps < 1:
-        raise ConfigError(f"num_steps must be at least 1, got {num_steps}")
+    """One Krylov space a start, a flat tensor; in each step all of them share the pass over the batches."""
+    check_counts(num_steps=num_steps)
     steps = min(num_steps, operator.num_params)
     norms = [norm(s) for s in starts]
     if min(norms) == 0:
@@ -143,7 +149,9 @@ def abs_products(
     operator: CurvatureOperator, vectors: Sequence[Tensor], num_steps: int, *, max_bytes: float = MAX_BYTES
 ) -> list[Tensor]:
     """|H| v for flat vectors, each from its own Krylov space; the spaces share the passes over the batches."""
-    spaces = lanczos_many(operator, vectors, num_steps, max_bytes=max_bytes)
+    operator = as_operator(operator)
+    starts = [operator.space.flat(v) for v in vectors]
+    spaces = lanczos_many(operator, starts, num_steps, max_bytes=max_bytes)
     return [space.apply(torch.abs) for space in spaces]
 
 
@@ -154,14 +162,20 @@ def abs_matvec(operator: CurvatureOperator, v: Any, num_steps: int = 30, *, max_
     The kink of |λ| at zero makes it converge slowly where many eigenvalues crowd around zero.
 
     Args:
-        operator: the matrix H.
+        operator: the matrix H, as for :func:`lanczos`.
         v: flat tensor or NumPy array of shape ``(N,)``, or one tensor a parameter.
         num_steps: products taken.
         max_bytes: refuse a basis that is larger.
 
     Returns:
         |H| v in the form in which ``v`` came.
+
+    Raises:
+        ConfigError: fewer than one step.
+        CurvatureError: as for :func:`lanczos`.
     """
+    check_counts(num_steps=num_steps)
+    operator = as_operator(operator)
     vector, back = operator.space.read(v)
     flat = operator.space.flatten(vector)
     if not flat.any():

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from esgd.curvature_checks import check_callable
 from esgd.double_backward import check_graph, translated
 from esgd.errors import CurvatureError
 from esgd.hvp import gradient_with_graph, product_from_gradient
 from esgd.operator_base import CurvatureOperator, Linearized
+from esgd.operator_matrix import MatrixOperator
 
-__all__ = ["CurvatureOperator", "GaussNewtonOperator", "HessianOperator"]
+__all__ = ["CurvatureOperator", "GaussNewtonOperator", "HessianOperator", "MatrixOperator"]
 
 
 class HessianOperator(CurvatureOperator):
@@ -29,7 +31,8 @@ class HessianOperator(CurvatureOperator):
 
     Args:
         loss_fn: takes one batch, whatever it is, and returns the scalar loss with its graph.
-        params: ``model.parameters()``, or ``model.named_parameters()`` for names in errors and results.
+        params: the model, ``model.parameters()``, or some of them as ``(name, tensor)`` pairs or a dictionary;
+            errors and results show the names.
         batches: a collection of batches that can be gone through many times: a list, ``images.split(1000)``,
             a DataLoader.
         reduction: what ``loss_fn`` does over the examples of a batch, ``"mean"`` or ``"sum"``.
@@ -51,7 +54,7 @@ class HessianOperator(CurvatureOperator):
 
     def __init__(self, loss_fn: Callable[[Any], Tensor], params: Any, batches: Iterable[Any], **options: Any):
         super().__init__(params, batches, **options)
-        self.loss_fn = _callable(loss_fn, "loss_fn", "one batch and returns its loss")
+        self.loss_fn = check_callable(loss_fn, "loss_fn", "one batch and returns its loss")
 
     def _loss(self, batch: Any) -> Tensor:
         return self.loss_fn(batch)
@@ -103,8 +106,8 @@ class GaussNewtonOperator(CurvatureOperator):
         **options: Any,
     ):
         super().__init__(params, batches, **options)
-        self.model_fn = _callable(model_fn, "model_fn", "one batch and returns the outputs")
-        self.loss_fn = _callable(loss_fn, "loss_fn", "(outputs, batch) and returns the loss")
+        self.model_fn = check_callable(model_fn, "model_fn", "one batch and returns the outputs")
+        self.loss_fn = check_callable(loss_fn, "loss_fn", "(outputs, batch) and returns the loss")
 
     def _loss(self, batch: Any) -> Tensor:
         return self.loss_fn(_outputs_checked(self.model_fn(batch)), batch)
@@ -149,12 +152,6 @@ class GaussNewtonOperator(CurvatureOperator):
             ]
 
         return Linearized(product, loss.detach(), any(g is not None for g in pullback))
-
-
-def _callable(function: Any, name: str, does: str) -> Any:
-    if not callable(function):
-        raise CurvatureError(f"{name} must be a function that takes {does}, got {type(function).__name__}")
-    return function
 
 
 def _outputs_checked(outputs: Any) -> Tensor:

@@ -8,16 +8,19 @@ and memory grows by 2 k vectors of N.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from esgd.errors import ConfigError, CurvatureError
-from esgd.flat import VectorSpace, batch_size
+from esgd.curvature_checks import check_callable, check_counts, check_number, is_number
+from esgd.errors import CurvatureError
+from esgd.flat import Params, VectorSpace, batch_size
 from esgd.hvp import UNREACHED
 from esgd.progress import progress_bar
 
@@ -55,7 +58,7 @@ class CurvatureOperator(ABC):
 
     def __init__(
         self,
-        params: Iterable[Tensor] | Iterable[tuple[str, Tensor]],
+        params: Params,
         batches: Iterable[Any],
         *,
         reduction: str = "mean",
@@ -70,24 +73,26 @@ class CurvatureOperator(ABC):
                 "reduction says what loss_fn does over the examples of a batch: it must be 'mean' or 'sum', "
                 f"got {reduction!r}"
             )
-        if isinstance(batches, Tensor):
+        if isinstance(batches, Tensor | np.ndarray):
+            kind = "tensor" if isinstance(batches, Tensor) else "array"
             raise CurvatureError(
-                f"batches must be a collection of batches, got one tensor of shape {tuple(batches.shape)}: "
-                "pass [tensor] for a single batch, or tensor.split(size)"
+                f"batches must be a collection of batches, got one {kind} of shape {tuple(batches.shape)}: "
+                f"pass [{kind}] for a single batch, or tensor.split(size)"
             )
         if not isinstance(batches, Iterable) or iter(batches) is batches:
             raise CurvatureError(
                 "batches must be a collection that can be gone through many times, got "
                 f"{type(batches).__name__}: pass list(batches), or a DataLoader"
             )
-        if hasattr(batches, "__len__") and len(batches) == 0:
-            raise _empty()
         self.batches = batches
+        if self._count(batches) == 0:
+            raise _empty()
         self.reduction = reduction
-        self.size = size
+        self.size = check_callable(size, "size", "one batch and returns the number of its examples")
         self.progress = progress
         self.check = check
         self._repeats = self._reached = not check  # what the first use looks at
+        self._used = False
 
     @property
     def num_params(self) -> int:
@@ -110,11 +115,19 @@ class CurvatureOperator(ABC):
         return self.space.device
 
     def __repr__(self) -> str:
-        count = len(self.batches) if hasattr(self.batches, "__len__") else "?"
+        count = self._count(self.batches)
         return (
-            f"{type(self).__name__}(N={self.num_params:,}, batches={count}, dtype={self.dtype}, "
-            f"device={self.device}, reduction={self.reduction!r})"
+            f"{type(self).__name__}(N={self.num_params:,}, batches={'?' if count is None else count}, "
+            f"dtype={self.dtype}, device={self.device}, reduction={self.reduction!r})"
         )
+
+    @staticmethod
+    def _count(batches: Iterable[Any]) -> int | None:
+        """How many batches there are, if they tell: a DataLoader of an IterableDataset has a len that raises."""
+        try:
+            return len(batches)
+        except TypeError:
+            return None
 
     @abstractmethod
     def _loss(self, batch: Any) -> Tensor:
@@ -131,8 +144,7 @@ class CurvatureOperator(ABC):
     ) -> Iterator[tuple[int, Iterator[list[Tensor]]]]:
         """For each batch its size and an iterator over its products, one at a time from one graph."""
         batches = self.batches if batches is None else batches
-        total = len(batches) if hasattr(batches, "__len__") else None
-        number = -1
+        total, number = self._count(batches), -1
 
         def results(batch: Any, number: int) -> Iterator[list[Tensor]]:
             linear = self._linearize_checked(batch)
@@ -144,6 +156,10 @@ class CurvatureOperator(ABC):
         with progress_bar(total=total, desc=label, unit="batch", leave=False, delay=0.5, show=self.progress) as bar:
             for number, batch in enumerate(batches):
                 examples = self.size(batch)
+                if not is_number(examples) or not 0 <= examples < math.inf:
+                    raise CurvatureError(
+                        f"size must return the number of examples of a batch, got {examples!r} for batch {number}"
+                    )
                 if examples == 0 and self.reduction == "mean":
                     raise CurvatureError(
                         f"batch {number} has no examples, and a mean over none is undefined: leave it out"
@@ -151,7 +167,8 @@ class CurvatureOperator(ABC):
                 yield examples, results(batch, number)
                 bar.update(1)
         if number < 0:
-            raise _empty()
+            raise _empty(self._used)
+        self._used = True
         if vectors and not self._reached:
             raise CurvatureError(UNREACHED)
 
@@ -247,10 +264,9 @@ class CurvatureOperator(ABC):
             C V, of shape ``(N, k)``.
 
         Raises:
-            ConfigError: ``probes_per_pass`` is below 1.
+            ConfigError: ``probes_per_pass`` is no whole number of at least 1.
         """
-        if probes_per_pass < 1:
-            raise ConfigError(f"probes_per_pass must be at least 1, got {probes_per_pass}")
+        check_counts(probes_per_pass=probes_per_pass)
         columns, back = self.space.read_columns(vectors)
         result = []
         for start in range(0, len(columns), probes_per_pass):
@@ -271,7 +287,9 @@ class CurvatureOperator(ABC):
 
         Raises:
             CurvatureError: N is larger than ``max_params``.
+            ConfigError: ``max_params`` is no number.
         """
+        check_number(max_params=max_params)
         if self.num_params > max_params:
             raise CurvatureError(
                 f"the dense matrix of {self.num_params:,} parameters has "
@@ -308,5 +326,10 @@ class CurvatureOperator(ABC):
         )
 
 
-def _empty() -> CurvatureError:
+def _empty(used: bool = False) -> CurvatureError:
+    if used:
+        return CurvatureError(
+            "there were batches before and now there are none: what gives them can be gone through only once; "
+            "pass list(batches)"
+        )
     return CurvatureError("an operator needs at least one batch, but the batches are empty: check the loader")

@@ -6,25 +6,27 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from esgd.errors import ConfigError
+from esgd.curvature_checks import check_counts, check_positive, check_probe, check_seed
 from esgd.estimate import Estimate
 from esgd.operator_base import CurvatureOperator
-from esgd.probes import PROBES, draw
+from esgd.probes import draw
 
-__all__ = ["check_counts", "probe_products", "until"]
+__all__ = ["check_probing", "probe_products", "until"]
 
 PASS_BYTES = 256e6  # memory of the probes that share a pass, where the caller does not choose
 
 
-def check_counts(**counts: int) -> None:
-    """Refuse counts below 1.
+def check_probing(*, probe: str, seed: int, rtol: float | None, **counts: int | None) -> None:
+    """Refuse bad settings of an estimator before anything is computed; a count of None is left to the default.
 
     Raises:
         ConfigError: which one, and what came.
     """
-    for name, value in counts.items():
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+    check_counts(**{name: value for name, value in counts.items() if value is not None or name == "num_probes"})
+    check_probe(probe)
+    check_seed(seed)
+    if rtol is not None:
+        check_positive(": it is the error bar wanted, relative to the value", rtol=rtol)
 
 
 def probe_products(
@@ -38,15 +40,9 @@ def probe_products(
         probe: ``"rademacher"`` or ``"gaussian"``.
         seed: probe i is ``draw(probe, params, seed, i)``.
         per_pass: probes that share a pass over the batches; None takes what fits into 256 MB, at most 16.
-
-    Raises:
-        ConfigError: a count below 1 or an unknown probe.
     """
-    if probe not in PROBES:
-        raise ConfigError(f"probe must be one of {sorted(PROBES)}, got {probe!r}")
     if per_pass is None:
         per_pass = min(16, max(1, int(PASS_BYTES / (operator.num_params * operator.dtype.itemsize))))
-    check_counts(num_probes=num_probes, probes_per_pass=per_pass)
     for first in range(0, num_probes, per_pass):
         indices = range(first, min(first + per_pass, num_probes))
         vectors = [draw(probe, operator.params, seed, i) for i in indices]
@@ -58,8 +54,4 @@ def probe_products(
 
 def until(rtol: float | None, estimate: Callable[[], Estimate]) -> bool:
     """Whether the error bar is small enough to stop."""
-    if rtol is None:
-        return False
-    if not rtol > 0:
-        raise ConfigError(f"rtol must be above 0, got {rtol}")
-    return estimate().relative_error <= rtol
+    return rtol is not None and estimate().relative_error <= rtol

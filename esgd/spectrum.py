@@ -16,13 +16,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from esgd.curvature_checks import (
+    check_callable,
+    check_counts,
+    check_number,
+    check_positive,
+    check_probe,
+    check_seed,
+)
 from esgd.eigenpairs import Eigenpairs, extreme_eigenpairs
 from esgd.errors import ConfigError
 from esgd.estimate import Estimate, RunningMoments
 from esgd.lanczos import MAX_BYTES, Krylov, abs_matvec, abs_products, lanczos, lanczos_many
 from esgd.operator_base import CurvatureOperator
+from esgd.operator_matrix import as_operator
 from esgd.probes import draw
-from esgd.probing import check_counts
 
 __all__ = [
     "Eigenpairs",
@@ -61,10 +69,23 @@ class SpectralDensity:
         return len(self.nodes)
 
     def trace(self, function: Callable[[Tensor], Tensor]) -> Estimate:
-        """The trace of f(H), Σ f(λ), f taken entry by entry, with the error bar of the probes."""
+        """The trace of f(H), Σ f(λ), f taken entry by entry, with the error bar of the probes.
+
+        Args:
+            function: f, e.g. ``torch.abs``: takes eigenvalues, shape ``(m,)``, and returns as many.
+
+        Raises:
+            CurvatureError: it is no function.
+            ConfigError: it returns something else.
+        """
+        check_callable(function, "function", "a tensor of eigenvalues and returns f of each, e.g. torch.abs")
         moments = RunningMoments()
         for nodes, weights in zip(self.nodes, self.weights, strict=True):
-            moments.add(self.num_params * torch.dot(weights, function(nodes).to(weights.dtype)))
+            values = function(nodes)
+            if not isinstance(values, Tensor) or values.shape != nodes.shape:
+                came = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+                raise ConfigError(f"function must return a tensor of shape {tuple(nodes.shape)}, got {came}")
+            moments.add(self.num_params * torch.dot(weights, values.to(weights.dtype)))
         return moments.estimate()
 
     def density(self, points: Tensor, width: float) -> Estimate:
@@ -76,10 +97,17 @@ class SpectralDensity:
 
         Returns:
             Density and its error bar, each of shape ``(p,)``.
+
+        Raises:
+            ConfigError: the points are no list of numbers, or the width is not above 0.
         """
-        if not width > 0:
-            raise ConfigError(f"width must be above 0, got {width}: try a hundredth of the spectrum's range")
-        points = torch.as_tensor(points, dtype=torch.float64)
+        check_positive(": try a hundredth of the spectrum's range", width=width)
+        try:
+            points = torch.as_tensor(points, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise ConfigError(f"points must be numbers, shape (p,), got {type(points).__name__}") from None
+        if points.ndim != 1:
+            raise ConfigError(f"points must be numbers, shape (p,), got shape {tuple(points.shape)}")
         moments = RunningMoments(tuple(points.shape))
         for nodes, weights in zip(self.nodes, self.weights, strict=True):
             distance = (points[:, None] - nodes[None, :]) / width  # (p, m)
@@ -92,7 +120,11 @@ class SpectralDensity:
         Where eigenvalues crowd around the threshold, as those of a net do around zero, a Krylov space cannot
         tell them apart and the count is blurred by more than its error bar says: ask for those below −δ and
         vary δ.
+
+        Raises:
+            ConfigError: the threshold is no number.
         """
+        check_number(threshold=threshold)
         return self.trace(lambda x: (x < threshold).double())
 
     def certain_negative(self) -> int:
@@ -118,7 +150,8 @@ def spectral_density(
     """Stochastic Lanczos quadrature of the operator's spectrum.
 
     Args:
-        operator: the symmetric matrix H.
+        operator: the symmetric matrix H, an operator or what
+            :class:`~esgd.operator_matrix.MatrixOperator` takes for one.
         num_probes: Krylov spaces, each from a random start; each costs ``num_steps`` products.
         num_steps: m, nodes a probe. Polynomials up to degree 2m − 1 are integrated exactly.
         probe: ``"rademacher"`` or ``"gaussian"``.
@@ -128,9 +161,12 @@ def spectral_density(
 
     Raises:
         ConfigError: bad settings.
-        CurvatureError: the bases are too large.
+        CurvatureError: no operator, a product that cannot be had or is not finite, or too large bases.
     """
     check_counts(num_probes=num_probes, probes_per_pass=probes_per_pass, num_steps=num_steps)
+    check_probe(probe)
+    check_seed(seed)
+    operator = as_operator(operator)
     rows = []
     for first in range(0, num_probes, probes_per_pass):
         indices = range(first, min(first + probes_per_pass, num_probes))
@@ -173,6 +209,12 @@ def quadratures(
 
 
 def exact_negative_count(operator: CurvatureOperator, threshold: float = 0.0, *, max_params: int = 5_000) -> int:
-    """The number of eigenvalues below ``threshold`` from the dense matrix: the truth for small nets."""
-    dense = operator.to_dense(max_params=max_params)
+    """The number of eigenvalues below ``threshold`` from the dense matrix: the truth for small nets.
+
+    Raises:
+        ConfigError: the threshold is no number.
+        CurvatureError: no operator, or one of more than ``max_params`` parameters.
+    """
+    check_number(threshold=threshold)
+    dense = as_operator(operator).to_dense(max_params=max_params)
     return int((torch.linalg.eigvalsh((dense + dense.T) / 2) < threshold).sum())

@@ -216,7 +216,7 @@ class TestEigenpairs:
         ("settings", "word"),
         [
             ({"which": "middle"}, "which must be one of"),
-            ({"k": 0}, "k must lie between"),
+            ({"k": 0}, "k must be at least 1"),
             ({"k": 16}, "k must lie between 1 and 15"),
             ({"k": 4, "subspace": 5}, "subspace must be larger than the 8"),
             ({"k": 4, "subspace": 9}, "and the 2 watched"),
