@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from esgd.figures.palette import COLOURS
 from esgd.theory.matrices import condition_number, equilibration_diagonal, two_sided
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 __all__ = ["figure", "rotated"]
+
+# low to high; both ends can be seen on a light and on a dark page
+HEIGHTS = [[0, COLOURS["sgd"][0]], [0.5, COLOURS["newton"][0]], [1, COLOURS["jacobi"][0]]]
 
 
 def rotated(first: float, second: float, degrees: float) -> np.ndarray:
@@ -24,7 +28,7 @@ def rotated(first: float, second: float, degrees: float) -> np.ndarray:
 def figure(first: float = 16.0, second: float = 1.0, degrees: tuple[float, ...] = (0, 15, 30, 45)) -> Figure:
     """Contours of ½θᵀHθ and of the same loss in φ = D_E^{1/2}θ, with a slider for the angle.
 
-    The paper shows one pair, that of an axis-aligned bowl. Each step of the slider names κ before and after.
+    The paper shows one pair, that of an axis-aligned bowl. Over each panel stands its κ.
 
     Args:
         first: first eigenvalue of H; negative for a saddle.
@@ -36,7 +40,7 @@ def figure(first: float = 16.0, second: float = 1.0, degrees: tuple[float, ...] 
 
     axis = np.linspace(-1, 1, 61)
     grid = np.stack(np.meshgrid(axis, axis), -1)
-    fig = make_subplots(cols=2, subplot_titles=("before, in θ", "after, in φ = D_E^½ θ"), horizontal_spacing=0.08)
+    fig = make_subplots(cols=2, subplot_titles=("before", "after"), horizontal_spacing=0.08)
     steps = []
     for at, angle in enumerate(degrees):
         H = rotated(first, second, angle)
@@ -51,7 +55,7 @@ def figure(first: float = 16.0, second: float = 1.0, degrees: tuple[float, ...] 
                     z=np.round(values, 4),
                     ncontours=18,
                     contours={"coloring": "lines"},
-                    colorscale="Cividis",
+                    colorscale=HEIGHTS,
                     showscale=False,
                     hoverinfo="skip",
                     visible=at == 0,
@@ -61,14 +65,22 @@ def figure(first: float = 16.0, second: float = 1.0, degrees: tuple[float, ...] 
             )
         before, after = condition_number(H), condition_number(H, diagonal)
         shown = [k // 2 == at for k in range(2 * len(degrees))]
-        label = f"{angle:g}°: κ {before:.3g} → {after:.3g}"
-        steps.append({"label": label, "method": "update", "args": [{"visible": shown}]})
+        titles = [f"before: κ = {before:.3g}", f"after: κ = {after:.3g}"]
+        if at == 0:
+            fig.update_annotations(font_size=14)
+            for annotation, title in zip(fig.layout.annotations, titles, strict=True):
+                annotation.text = title
+        named = {f"annotations[{i}].text": title for i, title in enumerate(titles)}
+        steps.append({"label": f"{angle:g}°", "method": "update", "args": [{"visible": shown}, named]})
     fig.update_layout(
         height=440,
-        margin={"l": 40, "r": 20, "t": 40, "b": 40},
-        sliders=[{"steps": steps, "active": 0, "pad": {"t": 30}, "currentvalue": {"prefix": "angle "}}],
+        margin={"l": 40, "r": 30, "t": 40, "b": 40},
+        sliders=[{"steps": steps, "active": 0, "pad": {"t": 50}, "currentvalue": {"prefix": "angle "}}],
     )
-    fig.update_xaxes(showticklabels=False)
-    fig.update_yaxes(showticklabels=False, scaleanchor="x", scaleratio=1, col=1)
-    fig.update_yaxes(scaleanchor="x2", scaleratio=1, col=2)
+    fig.update_xaxes(showticklabels=False, constrain="domain")
+    fig.update_xaxes(title_text="θ", col=1)
+    fig.update_xaxes(title_text="φ = D<sub>E</sub><sup>½</sup>θ", col=2)
+    fig.update_yaxes(showticklabels=False, constrain="domain", constraintoward="top", scaleratio=1)
+    fig.update_yaxes(scaleanchor="x", col=1)
+    fig.update_yaxes(scaleanchor="x2", col=2)
     return fig

@@ -58,7 +58,7 @@ def figure(curvatures: tuple[float, ...] = (18.0, 12.0, 3.0, -1.0), lr: float = 
             fig.add_trace(
                 go.Scatter(
                     y=np.round(path, 6),
-                    name=f"h = {h:g}: factor {1 - lr * h:+.2g}",
+                    name=f"h = {h:g}: × {1 - lr * h:.2g}".replace("-", "−"),
                     mode="lines+markers",
                     line={"color": hues[at % 4], "dash": dashes[at % 4]},
                     visible=noise == 0,
@@ -71,10 +71,10 @@ def figure(curvatures: tuple[float, ...] = (18.0, 12.0, 3.0, -1.0), lr: float = 
     ]
     fig.update_layout(
         height=420,
-        margin={"l": 50, "r": 20, "t": 60, "b": 50},
+        margin={"l": 50, "r": 20, "t": 60, "b": 110},
         xaxis_title="step",
-        yaxis_title="displacement along the eigenvector",
-        legend={"orientation": "h", "y": -0.2},
+        yaxis_title="displacement",
+        legend={"orientation": "h", "y": -0.24},
         updatemenus=[
             {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.18, "yanchor": "top", "bgcolor": "#8882"}
         ],
