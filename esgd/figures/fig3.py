@@ -16,6 +16,7 @@ import numpy as np
 
 from esgd.errors import DataError
 from esgd.figures.fig3_measure import DEMO, FIELDS, PAPER, Setting, measure
+from esgd.figures.menus import ABOVE_LEFT
 from esgd.figures.palette import COLOURS
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ __all__ = [
     "summary",
 ]
 
-DEFINITIONS = {"eig": "eigenvalues of D^-½ H D^-½", "sv": "singular values of D⁻¹H"}
-HESSIANS = {"H": "the Hessian", "gauss_newton": "Gauss–Newton only", "absolute": "|H|, same eigenvectors"}
+# short: the menu that is made of them has to fit on a phone
+DEFINITIONS = {"eig": "eigenvalues", "sv": "singular values"}
+HESSIANS = {"H": "Hessian", "gauss_newton": "Gauss–Newton", "absolute": "|H|"}
 NAMES = {"jacobi": "Jacobi", "equilibration": "Equilibration", "absolute": "diag|H|"}
 HUES = {"jacobi": "jacobi", "equilibration": "equilibration", "absolute": "saddle_free"}
 Row = Mapping[str, object]
@@ -234,13 +236,13 @@ def figure(rows: Sequence[Row], *, network: Setting | str = "network", bins: int
     fig.update_layout(
         barmode="overlay",
         height=470,
-        margin={"l": 50, "r": 20, "t": 90, "b": 50},
-        legend={"orientation": "h", "x": 0, "y": -0.34},
-        updatemenus=[
-            {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.28, "yanchor": "top", "bgcolor": "#8882"}
-        ],
+        margin={"l": 50, "r": 20, "t": 90, "b": 110},
+        legend={"orientation": "h", "x": 0, "y": -0.3},
+        updatemenus=[{"buttons": buttons, **ABOVE_LEFT, "y": 1.12}],
     )
-    fig.update_xaxes(title_text="log₁₀ (κ after ÷ κ before)", zeroline=True, zerolinewidth=2)
+    below = {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "top", "showarrow": False}
+    fig.add_annotation(text="log₁₀ (κ after ÷ κ before)", x=0.5, y=-0.13, **below)
+    fig.update_xaxes(zeroline=True, zerolinewidth=2, nticks=5, tickangle=0)
     fig.update_yaxes(title_text="draws", col=1)
     return fig
 
