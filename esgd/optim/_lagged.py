@@ -29,7 +29,7 @@ class LaggedScalars:
             self._event = torch.cuda.Event()
             self._event.record()
         else:
-            self._host, self._event = values.cpu(), None
+            self._host, self._event = values.to("cpu", copy=True), None
 
     def peek(self) -> list[float] | None:
         """The values pushed last, or ``None`` if there are none; they stay."""

@@ -30,6 +30,7 @@ class Probing:
         self._pending: Pending | None = None
         self._cleared = False
         self._checked = False  # whether somebody has looked for functions that cannot be differentiated twice
+        self._given: Sequence[Tensor] | None = None  # v in a captured step, which is drawn outside
 
     @property
     def curvature_due(self) -> bool:
@@ -48,6 +49,8 @@ class Probing:
         return [p for g in self.param_groups for p in g["params"] if p.requires_grad]
 
     def _draw(self, params: Sequence[Tensor], index: int) -> Sequence[Tensor]:
+        if self._given is not None:
+            return self._given
         clock = self.param_groups[0]
         if clock["probe"] != "custom":
             return probes.draw_lazily(clock["probe"], params, clock["seed"], index)

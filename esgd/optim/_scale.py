@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,8 +32,37 @@ class Scales:
         """Memory held, in bytes."""
         return sum(t.untyped_storage().nbytes() for t in self._of.values())
 
-    def place(self, p: Tensor) -> Tensor:
-        """The memory of M for ``p``, made if there is none."""
+    def rebuild(
+        self,
+        params: Sequence[Tensor],
+        states: Sequence[dict[str, Any]],
+        damp: Callable[[list[Tensor]], None],
+        *,
+        look: bool,
+    ) -> None:
+        """M = 1 / damped running mean, in the memory that M has, or in new memory.
+
+        Args:
+            params: the parameters.
+            states: of each, with the sum ``curvature`` and the number ``weight`` of what is in it.
+            damp: turns running means, in place, into the damped diagonal.
+            look: whether the host may look at ``weight``; otherwise the device decides.
+        """
+        sums, weights = [s["curvature"] for s in states], [s["weight"] for s in states]
+        scales = [self._place(p) for p in params]
+        work = [m if m.dtype == s.dtype else torch.empty_like(s) for m, s in zip(scales, sums, strict=True)]
+        for m, total, w in zip(work, sums, weights, strict=True):
+            torch.div(total, w.to(total.dtype), out=m)
+        damp(work)
+        torch._foreach_reciprocal_(work)
+        for m, w in zip(work, weights, strict=True):
+            if not look or w.dim() or not bool(w):
+                m.masked_fill_(w == 0, 0.0)  # every product was rejected: stand still until one is not
+        for m, w in zip(scales, work, strict=True):
+            if m is not w:  # 1/damping may be beyond half precision, and infinity times 0 is not a step
+                m.copy_(w.clamp_(max=torch.finfo(m.dtype).max))
+
+    def _place(self, p: Tensor) -> Tensor:
         if p not in self._of:
             self._of[p] = torch.empty_like(p, requires_grad=False)
         return self._of[p]

@@ -24,9 +24,7 @@ def check_shared(group: dict[str, Any], members: int | None) -> None:
         ConfigError: a setting is out of range.
     """
     lr = group["lr"]
-    if isinstance(lr, Tensor) and lr.numel() == 1 and lr.device.type != "cpu":
-        pass  # looking at it would wait for the device
-    elif not (torch.as_tensor(lr) >= 0).all():
+    if not _may_be_positive(lr):
         raise ConfigError(f"Invalid learning rate: expected lr >= 0, got {lr}")
     if isinstance(lr, Tensor) and lr.numel() != 1 and members is None:
         raise ConfigError(f"a Tensor lr must have one element, got shape {tuple(lr.shape)}")
@@ -48,7 +46,7 @@ def check_shared(group: dict[str, Any], members: int | None) -> None:
 
 def check_diagonal(group: dict[str, Any], members: int | None) -> None:
     """The settings that a diagonal preconditioner adds; arguments and errors as for :func:`check_shared`."""
-    if not (torch.as_tensor(group["damping"]) >= 0).all():
+    if not _may_be_positive(group["damping"]):
         raise ConfigError(f"Invalid damping: expected damping >= 0, got {group['damping']}")
     if isinstance(group["damping"], Tensor) and group["damping"].numel() != 1 and members is None:
         raise ConfigError(f"a Tensor damping must have one element, got shape {tuple(group['damping'].shape)}")
@@ -65,8 +63,17 @@ def check_diagonal(group: dict[str, Any], members: int | None) -> None:
         raise ConfigError(f"Invalid momentum: expected 0 <= momentum < 1, got {group['momentum']}")
     if group["nesterov"] and group["momentum"] == 0:
         raise ConfigError("Nesterov momentum requires a momentum: set momentum=0.9, or nesterov=False")
+    if not isinstance(group["capturable"], bool):
+        raise ConfigError(f"capturable must be True or False, got {group['capturable']!r}")
     if group["weight_decay"] < 0:
         raise ConfigError(f"Invalid weight_decay: expected >= 0, got {group['weight_decay']}")
+
+
+def _may_be_positive(value: Any) -> bool:
+    """Whether ``value`` is 0 or more, as far as can be seen without waiting for a device."""
+    if isinstance(value, Tensor) and value.numel() == 1 and value.device.type != "cpu":
+        return True
+    return bool((torch.as_tensor(value) >= 0).all())
 
 
 def _is_count(value: Any) -> bool:

@@ -12,14 +12,13 @@ from torch.optim import Optimizer
 
 from esgd.errors import ConfigError, CurvatureError
 from esgd.hvp import check_parameters
+from esgd.optim._cuda_graph import is_capturing
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._probe import Probing
 from esgd.optim._settings import check_shared
 
 __all__ = ["CurvatureOptimizer"]
 
-# one product serves all groups, so these settings are the optimizer's, and each group carries the same value
-SHARED = ("update_every", "warmup_probes", "probe", "curvature", "seed")
 # where the schedule stands; kept in the groups, since only groups and state survive a state_dict
 CLOCK = {"step": 0, "next_probe": 0, "interval": 0, "probe_index": 0}
 
@@ -42,6 +41,8 @@ class CurvatureOptimizer(Probing, Optimizer):
     """
 
     _members: int | None = None  # the number of nets, where the parameters hold an ensemble
+    # one product serves all groups, so these settings are the optimizer's, and each group carries the same value
+    _shared: tuple[str, ...] = ("update_every", "warmup_probes", "probe", "curvature", "seed")
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class CurvatureOptimizer(Probing, Optimizer):
             check_parameters(group["params"] or [torch.zeros(())])
             self._check_group(group)
             first = self.param_groups[0]
-            for key in SHARED:
+            for key in self._shared:
                 if group[key] != first[key]:
                     raise ConfigError(
                         f"{key} is shared by all parameter groups, since one product serves them all: expected "
@@ -146,6 +147,11 @@ class CurvatureOptimizer(Probing, Optimizer):
                     f"{type(self).__name__} does not take sparse gradients (got {p.grad.layout}): construct the "
                     "embedding with sparse=False"
                 )
+        if is_capturing(moving[0]) and not self.param_groups[0].get("capturable"):
+            raise ConfigError(
+                f"{type(self).__name__} is not made to be captured in a CUDA graph: construct it with "
+                "capturable=True, and capture with esgd.optim.CapturedStep"
+            )
         if self.curvature_due:
             if not self._has_pending() and self._rates_are_zero():
                 # nothing would move: torch.distributed.checkpoint asks by such a step for the shape of the state
@@ -177,13 +183,17 @@ class CurvatureOptimizer(Probing, Optimizer):
             average_over_ranks(pending.sums, pending.weight, group)
         count = len(pending.sums)
         accepted = self._absorb(pending.params, pending.sums, pending.first_index)
+        self._schedule_next(count, accepted)
+        self._cleared = False
+
+    def _schedule_next(self, count: int, accepted: bool) -> None:
+        """Set the clock after ``count`` products."""
         clock = self.param_groups[0]
         every = clock["update_every"]
         interval = self._auto_interval() if every == "auto" else every
         if accepted:
             self._set_clock(interval=interval, next_probe=clock["step"] + interval)
-        self._set_clock(probe_index=pending.first_index + count)
-        self._cleared = False
+        self._set_clock(probe_index=clock["probe_index"] + count)
 
     def _absorb(self, params: list[Tensor], products: list[list[Tensor]], first_index: int) -> bool:
         """Work the products into the state; ``False`` asks for others at the very next step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,11 @@ from torch import Tensor
 
 from esgd.errors import ConfigError, CurvatureError
 from esgd.optim._auto import next_interval, stands_for
+from esgd.optim._average import accumulate, judge
+from esgd.optim._cuda_graph import is_capturing
+from esgd.optim._descent import descend
 from esgd.optim._lagged import LaggedScalars
+from esgd.optim._loading import precision_kept
 from esgd.optim._scale import Scales
 from esgd.optim._settings import check_diagonal
 from esgd.optim.base import CurvatureOptimizer
@@ -27,6 +32,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
     ``curvature / weight``; and ``momentum_buffer`` where there is momentum. M is derived from them, cached, and
     rebuilt only when they or the damping change.
     """
+
+    _shared = (*CurvatureOptimizer._shared, "capturable")
 
     def __init__(
         self,
@@ -45,6 +52,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         weight_decay: float,
         maximize: bool,
         foreach: bool | None,
+        capturable: bool,
         seed: int,
         process_group: Any,
         members: int | None,
@@ -63,6 +71,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
             "weight_decay": weight_decay,
             "maximize": maximize,
             "foreach": foreach,
+            "capturable": capturable,
             "seed": seed,
         }
         super().__init__(params, defaults, probe=probe, process_group=process_group)
@@ -73,6 +82,9 @@ class DiagonalOptimizer(CurvatureOptimizer):
         self._scale_key: list[Any] | None = None
         self._lagged = LaggedScalars()
         self._log_ratio: float | None = None
+        self._count = 1.0  # how often the products of this step count,
+        self._times: Tensor | None = None  # and the same where a captured step reads it
+        self._report: Tensor | None = None  # (rejected products, mean log-ratio of energies) of the last ones
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_members": self._members}
@@ -91,33 +103,13 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
         The curvature keeps its own precision (float32 for half-precision parameters), where torch would cast it.
         """
-        loaded: list[dict[str, Any]] = []
-
-        def look(_: Any, state_dict: dict[str, Any]) -> None:  # after the user's hooks, which may replace it
-            loaded.append(state_dict)
-
-        def restore(_: Any) -> None:  # before the user's hooks
-            (given,) = loaded
-            numbers = [n for g in given["param_groups"] for n in g["params"]]
-            mine = [p for g in self.param_groups for p in g["params"]]
-            for number, p in zip(numbers, mine, strict=True):
-                for key, value in given["state"].get(number, {}).items():
-                    if key in ("curvature", "weight", "energy"):
-                        self.state[p][key] = value.detach().clone().to(p.device)
-                    elif isinstance(value, Tensor):  # what is loaded is not written to by later steps
-                        self.state[p][key] = self.state[p][key].clone()
-
-        before = self.register_load_state_dict_pre_hook(look)
-        after = self.register_load_state_dict_post_hook(restore, prepend=True)
-        try:
+        with precision_kept(self, ("curvature", "weight", "energy")):
             super().load_state_dict(state_dict)
-        finally:
-            before.remove()
-            after.remove()
 
     def _draw(self, params: Sequence[Tensor], index: int) -> Sequence[Tensor]:
-        self._scale_key = None  # M is rebuilt after the product, in the memory of the product
-        self._scales.clear()
+        if not self._capturable:  # M is rebuilt after the product, in its memory; a graph remembers M's own
+            self._scale_key = None
+            self._scales.clear()
         return super()._draw(params, index)
 
     # -- curvature -----------------------------------------------------------------------------------------
@@ -134,28 +126,59 @@ class DiagonalOptimizer(CurvatureOptimizer):
     needs_probe = False  # whether _factor looks at v
 
     def _absorb(self, params: list[Tensor], products: list[list[Tensor]], first_index: int) -> bool:
-        lagged = self._lagged.read()  # of the products before: on a device this costs no wait
-        if lagged is not None:
-            self._note(*lagged)
-        bad, ratios, count = [], [], stands_for(self.param_groups[0], len(products))
+        capturing = is_capturing(params[0])
+        if not capturing:
+            self._before_products(len(products))
+        auto = self.param_groups[0]["update_every"] == "auto"
+        count = self._times if auto and self._capturable else self._count
+        bad, ratios = [], []
         for i, product in enumerate(products):
             product = [h.float() if h.dtype in (torch.float16, torch.bfloat16) else h for h in product]
             states = [self._state_of(p, h) for p, h in zip(params, product, strict=True)]
-            good, ratio = self._judge(states, product, count)
+            good, ratio = judge(states, product, members=self._members, auto=auto, count=count)
             v = self._draw(params, first_index + i) if self.needs_probe else []
-            self._add(states, self._factor(v, product), product, good, self._factors(params), count)
+            left, look = self._factor(v, product), self._may_look(good)
+            accumulate(states, left, product, good, self._factors(params), count, look=look)
             bad.append((~good).sum())
             ratios.append(ratio)
         self._scale_key = None
-        for p, h in zip(params, products[-1], strict=True):
-            self._scales.adopt(p, h)
+        if not self._capturable:
+            for p, h in zip(params, products[-1], strict=True):
+                self._scales.adopt(p, h)
         products.clear()
-        self._lagged.push(torch.stack([torch.stack(bad).sum().float(), torch.stack(ratios).mean().float()]))
-        if bad[0].device.type == "cuda":
+        report = torch.stack([torch.stack(bad).sum().float(), torch.stack(ratios).mean().float()])
+        self._report = report if self._report is None or not self._capturable else self._report.copy_(report)
+        if capturing:
+            return True
+        self._after_products()
+        if not self._may_look(good):
             return True
         rejected, log_ratio = self._lagged.read()
         self._note(rejected, log_ratio)
         return self._members is not None or not rejected
+
+    @property
+    def _capturable(self) -> bool:
+        return self.param_groups[0]["capturable"]
+
+    def _may_look(self, t: Tensor) -> bool:
+        """Whether the host may look at numbers of the device of ``t`` without waiting."""
+        return t.device.type != "cuda" and not self._capturable
+
+    def _before_products(self, number: int) -> None:
+        """The host's part before ``number`` products: what it learns of those before, and how much these count."""
+        lagged = self._lagged.read()  # on a device this costs no wait
+        if lagged is not None:
+            self._note(*lagged)
+        self._count = stands_for(self.param_groups[0], number)
+        if self._capturable:
+            if self._times is None:
+                self._times = torch.ones((), device=self.param_groups[0]["params"][0].device)
+            self._times.fill_(self._count)
+
+    def _after_products(self) -> None:
+        """The host's part after products: what it will learn of them."""
+        self._lagged.push(self._report)
 
     def _note(self, rejected: float, log_ratio: float) -> None:
         self._warn_rejected(int(rejected))
@@ -164,56 +187,6 @@ class DiagonalOptimizer(CurvatureOptimizer):
     def _factors(self, params: list[Tensor]) -> list[float]:
         beta = {p: g["beta"] for g in self.param_groups for p in g["params"]}
         return [1.0 if beta[p] is None else beta[p] for p in params]
-
-    def _judge(self, states: list[dict[str, Any]], product: list[Tensor], count: float) -> tuple[Tensor, Tensor]:
-        """Whether a product can be summed, shape () or (members,), and how its energy compares with the past.
-
-        The second is the mean over the parameters of log(‖Hv‖² / mean of ‖Hv‖² so far), NaN where nothing is
-        known yet or nobody asks (only ``update_every="auto"`` does).
-        """
-        unknown = product[0].new_full((), float("nan"))
-        if self._members is not None:
-            flat = [h.reshape(self._members, -1).square().sum(1) for h in product]
-            return torch.stack(flat).isfinite().all(0), unknown
-        home = product[0].device
-        energy = torch.stack([n.to(home, torch.float32) for n in torch._foreach_norm(product)]).square()
-        good = energy.isfinite().all()
-        if self.param_groups[0]["update_every"] != "auto":
-            return good, unknown
-        past = torch.stack(
-            [s.setdefault("energy", torch.zeros_like(s["weight"])).to(home, torch.float32) for s in states]
-        )
-        weight = torch.stack([s["weight"].to(home, torch.float32) for s in states])
-        ratio = (energy * weight / past).log()
-        alive = (past > 0) & (energy > 0) & good
-        mean = torch.where(alive, ratio, 0.0).sum() / alive.sum()
-        for s, e in zip(states, torch.where(good, energy, 0.0).unbind(), strict=True):
-            s["energy"].add_(e.to(s["energy"]), alpha=count)
-        return good, mean
-
-    def _add(
-        self,
-        states: list[dict[str, Any]],
-        left: list[Tensor],
-        product: list[Tensor],
-        good: Tensor,
-        factors: list[float],
-        count: float,
-    ) -> None:
-        """Discount the sums and add ``left`` ∘ ``product`` ``count`` times, unless the product is rejected."""
-        sums, weights = [s["curvature"] for s in states], [s["weight"] for s in states]
-        if good.device.type != "cuda" and bool(good.all()):  # nothing to mask, known without waiting
-            for factor in {f for f in factors if f != 1.0}:
-                torch._foreach_mul_([s for s, f in zip(sums, factors, strict=True) if f == factor], factor)
-                torch._foreach_mul_([w for w, f in zip(weights, factors, strict=True) if f == factor], factor)
-            torch._foreach_addcmul_(sums, left, product, count)
-            torch._foreach_add_(weights, count)
-            return
-        for total, weight, a, h, factor in zip(sums, weights, left, product, factors, strict=True):
-            mask = good.to(h.device).view(weight.shape)
-            keep = torch.where(mask, factor, 1.0)
-            total.mul_(keep.to(total.dtype)).add_(torch.where(mask, a * h, 0.0), alpha=count)
-            weight.mul_(keep).add_(mask, alpha=count)
 
     def _state_of(self, p: Tensor, like: Tensor) -> dict[str, Any]:
         state = self.state[p]
@@ -272,22 +245,9 @@ class DiagonalOptimizer(CurvatureOptimizer):
             return
         for group in self.param_groups:
             known = [p for p in group["params"] if "curvature" in self.state.get(p, {})]
-            if not known:
-                continue
-            sums = [self.state[p]["curvature"] for p in known]
-            weights = [self.state[p]["weight"] for p in known]
-            scales = [self._scales.place(p) for p in known]
-            work = [m if m.dtype == s.dtype else torch.empty_like(s) for m, s in zip(scales, sums, strict=True)]
-            for m, total, w in zip(work, sums, weights, strict=True):
-                torch.div(total, w.to(total.dtype), out=m)
-            self._damped_diagonal_(work, group["damping_mode"], group["damping"])
-            torch._foreach_reciprocal_(work)
-            for m, w in zip(work, weights, strict=True):
-                if w.device.type == "cuda" or self._members is not None or not bool(w):
-                    m.masked_fill_(w == 0, 0.0)  # every product was rejected: stand still until one is not
-            for m, w in zip(scales, work, strict=True):
-                if m is not w:  # 1/damping may be beyond half precision, and infinity times 0 is not a step
-                    m.copy_(w.clamp_(max=torch.finfo(m.dtype).max))
+            if known:
+                damp = partial(self._damped_diagonal_, mode=group["damping_mode"], damping=group["damping"])
+                self._scales.rebuild(known, [self.state[p] for p in known], damp, look=self._may_look(known[0]))
         self._scale_key = key
 
     def _update(self) -> None:
@@ -301,35 +261,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
                         "gradient to None, or requires_grad_() before probe"
                     )
             if params:
-                self._update_group(group, params)
-
-    def _update_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        lr, momentum = group["lr"], group["momentum"]
-        sign = 1.0 if group["maximize"] else -1.0
-        grads, scales = [p.grad for p in params], [self._scales[p] for p in params]
-        if group["weight_decay"]:
-            _each(params, Tensor.mul_, 1 - lr * group["weight_decay"])
-        if not momentum and not isinstance(lr, Tensor):
-            if group["foreach"] is False:
-                for p, g, m in zip(params, grads, scales, strict=True):
-                    p.addcmul_(g, m, value=sign * lr)
-            else:
-                torch._foreach_addcmul_(params, grads, scales, sign * lr)
-            return
-        steps = torch._foreach_mul(grads, scales)
-        if momentum:
-            buffers = [self._momentum_buffer(p) for p in params]
-            torch._foreach_mul_(buffers, momentum)
-            torch._foreach_add_(buffers, steps)
-            if group["nesterov"]:
-                torch._foreach_add_(steps, buffers, alpha=momentum)
-            else:
-                steps = buffers
-        if isinstance(lr, Tensor):
-            steps = [d * lr.to(d.device) for d in steps]
-            torch._foreach_add_(params, steps, alpha=sign)
-        else:
-            torch._foreach_add_(params, steps, alpha=sign * lr)
+                descend(group, params, [self._scales[p] for p in params], self._momentum_buffer)
 
     def _momentum_buffer(self, p: Tensor) -> Tensor:
         state = self.state[p]
@@ -341,8 +273,3 @@ class DiagonalOptimizer(CurvatureOptimizer):
 def _identity(value: float | Tensor) -> Any:
     """What tells whether a setting has changed; a tensor counts as unchanged while it is the same object."""
     return (id(value), value._version) if isinstance(value, Tensor) else value
-
-
-def _each(tensors: list[Tensor], operation: Callable[[Tensor, Any], Any], value: float | Tensor) -> None:
-    for t in tensors:
-        operation(t, value.to(t.device) if isinstance(value, Tensor) else value)

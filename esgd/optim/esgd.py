@@ -61,6 +61,8 @@ class ESGD(DiagonalOptimizer):
             is part of the objective, add it to the loss, and its curvature is seen.
         maximize: ascend.
         foreach: ``False`` loops over the parameters; else one fused call a step. The results are the same.
+        capturable: make steps that a CUDA graph can hold, see :class:`~esgd.optim.CapturedStep`: M keeps its
+            memory, and the device decides what the host would look at. ``lr`` should be a Tensor on the device.
         seed: of the probe vectors; probe number i depends on ``(seed, i)`` alone, on every rank.
         process_group: ranks whose products are averaged: ``"world"`` (all, if ``torch.distributed`` is
             initialised), a process group, or ``None`` for none.
@@ -103,6 +105,7 @@ class ESGD(DiagonalOptimizer):
         weight_decay: float = 0.0,
         maximize: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
         seed: int = 0,
         process_group: Any = "world",
         members: int | None = None,
@@ -122,6 +125,7 @@ class ESGD(DiagonalOptimizer):
             weight_decay=weight_decay,
             maximize=maximize,
             foreach=foreach,
+            capturable=capturable,
             seed=seed,
             process_group=process_group,
             members=members,

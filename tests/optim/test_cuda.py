@@ -1,4 +1,4 @@
-"""On a CUDA device: no step waits for it, float16 with a scaler, and the plain step in a captured graph."""
+"""On a CUDA device: no step waits for it, float16 with a scaler, and steps in captured graphs."""
 
 import copy
 
@@ -6,6 +6,9 @@ import pytest
 import torch
 from cases import CASES, DIAGONAL, OPTIMIZERS, Problem, assert_same, over, train
 from torch import nn
+
+from esgd.errors import ConfigError
+from esgd.optim import CapturedStep
 
 pytestmark = [
     pytest.mark.cuda,
@@ -89,24 +92,98 @@ def test_a_state_from_the_cpu_continues_here(case):
     torch.testing.assert_close([p.cpu() for p in other.values()], problem.values(), rtol=1e-4, atol=1e-5)
 
 
-@over([c for c in OPTIMIZERS if c.diagonal])
-def test_the_plain_step_in_a_captured_graph(case):
-    """Forward, backward and update between two products, replayed, equal the same steps one by one."""
-    eager, captured = on_cuda(), on_cuda()
-    first, second = case.make(eager.parameters()), case.make(captured.parameters())
-    train(first, eager.loss, 3)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        train(second, captured.loss, 3)
-    torch.cuda.current_stream().wait_stream(side)
-    assert_same(eager.values(), captured.values())
-    graph = torch.cuda.CUDAGraph()
-    second.zero_grad(set_to_none=True)
-    with torch.cuda.graph(graph):
-        second.probe(captured.loss()).backward()
-        second.step()
-    for _ in range(4):
-        graph.replay()
-    train(first, eager.loss, 4)
+CAPTURED = [c for c in DIAGONAL if not c.difference and c.name != "JacobiSGD-callable"]
+
+
+def loop(case, steps, captured, **more):
+    """A run on static inputs, the batch and the rate changing; the problem, its optimizer, how often Python ran."""
+    problem = on_cuda()
+    batch = problem.x.clone(), problem.y.clone()
+    lr = torch.tensor(0.01, device="cuda")
+    options = {"lr": lr, "capturable": True, "update_every": 3, **more}
+    if isinstance(case.options.get("damping"), torch.Tensor):
+        options["damping"] = case.options["damping"].cuda()
+    optimizer, calls = case.make(problem.parameters(), **options), []
+
+    def one_step():
+        calls.append(1)
+        optimizer.zero_grad()
+        loss = optimizer.probe(problem.loss())
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step = CapturedStep(optimizer, one_step) if captured else one_step
+    losses = []
+    for i in range(steps):
+        problem.x.copy_(batch[0].roll(i, 0))
+        problem.y.copy_(batch[1].roll(2 * i, 0))
+        lr.fill_(0.01 / (1 + i % 5))
+        losses.append(step().detach())
+    return problem, optimizer, losses, len(calls)
+
+
+@over(CAPTURED)
+def test_replayed_steps_are_the_steps(case):
+    more = {"update_every": "auto"} if case.name.endswith("auto") else {}
+    eager, first, losses, ran = loop(case, 40, captured=False, **more)
+    captured, second, again, captures = loop(case, 40, captured=True, **more)
     torch.testing.assert_close(captured.values(), eager.values())
+    torch.testing.assert_close(again, losses)
+    torch.testing.assert_close([p.grad for p in captured.parameters()], [p.grad for p in eager.parameters()])
+    assert first.num_products == second.num_products
+    assert ran == 40
+    assert captures <= 6
+
+
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_replays_do_not_wait_for_the_device(case):
+    problem = on_cuda()
+    optimizer = case.make(
+        problem.parameters(), lr=torch.tensor(0.01, device="cuda"), capturable=True, update_every=3
+    )
+
+    def one_step():
+        optimizer.zero_grad()
+        optimizer.probe(problem.loss()).backward()
+        optimizer.step()
+
+    step = CapturedStep(optimizer, one_step)
+    for _ in range(12):
+        step()
+    torch.cuda.synchronize()
+    previous = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(12):
+            step()
+    finally:
+        torch.cuda.set_sync_debug_mode(previous)
+
+
+def test_a_captured_run_goes_on_from_a_saved_state():
+    case = OPTIMIZERS[0]
+    eager, *_ = loop(case, 30, captured=False)
+    problem, optimizer, _, _ = loop(case, 30, captured=True)
+    fresh = case.make(
+        copy.deepcopy(problem).parameters(), lr=torch.tensor(0.01, device="cuda"), capturable=True, update_every=3
+    )
+    fresh.load_state_dict(optimizer.state_dict())
+    assert fresh.param_groups[0]["step"] == 30
+    torch.testing.assert_close(problem.values(), eager.values())
+
+
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_a_step_that_is_not_made_for_it_is_not_captured(case):
+    problem = on_cuda()
+    optimizer = case.make(problem.parameters())
+    train(optimizer, problem.loss, 3)
+    optimizer.zero_grad()
+
+    def capture():
+        with torch.cuda.graph(torch.cuda.CUDAGraph()):
+            optimizer.probe(problem.loss()).backward()
+            optimizer.step()
+
+    with pytest.raises(ConfigError, match="capturable=True"):
+        capture()

@@ -95,7 +95,7 @@ def test_torchs_own_refusals_come_through(case):
         ({"update_every": True}, "got True"),
         ({"update_every": "never"}, "got 'never'"),
         ({"warmup_probes": 0}, "warmup_probes must be"),
-        ({"probe": "normal"}, r"probe must be one of \['gaussian', 'rademacher'\].*got 'normal'"),
+        ({"probe": "normal"}, r"probe must be one of \['gaussian', 'low_rank', 'rademacher'\].*got 'normal'"),
         ({"curvature": "rough"}, "'exact' or 'difference', got 'rough'"),
         ({"seed": "one"}, "seed must be a whole number, got 'one'"),
     ],
