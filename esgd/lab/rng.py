@@ -53,17 +53,17 @@ def _sign(draw: Callable[[], float]) -> float:
     return -1.0 if draw() < 0.5 else 1.0
 
 
-def draw_probe(kind: str, seed: int, index: int) -> tuple[float, float]:
-    """Probe number ``index`` of a run: a pair of signs or of Gaussian numbers.
+def draw_probe(kind: str, seed: int, index: int, size: int = 2) -> tuple[float, ...]:
+    """Probe number ``index`` of a run: ``size`` signs or Gaussian numbers, an even number of them.
 
     Raises:
         ConfigError: ``kind`` is neither ``"rademacher"`` nor ``"gaussian"``.
     """
     draw = stream(seed, PURPOSE["probe"], index)
     if kind == "gaussian":
-        return _gaussian_pair(draw)
+        return tuple(value for _ in range(size // 2) for value in _gaussian_pair(draw))
     if kind == "rademacher":
-        return _sign(draw), _sign(draw)
+        return tuple(_sign(draw) for _ in range(size))
     raise ConfigError(f"a lab probe is 'rademacher' or 'gaussian', not {kind!r}")
 
 
@@ -73,10 +73,10 @@ def draw_noise(seed: int, index: int) -> tuple[float, float]:
 
 
 def lab_probe(kind: str, seed: int) -> Callable[[Sequence[Tensor], int], list[Tensor]]:
-    """The lab's probes as the ``probe=`` of :class:`esgd.ESGD`, for one parameter of shape (2,)."""
+    """The lab's probes as the ``probe=`` of :class:`esgd.ESGD`, for one parameter of an even size."""
 
     def probe(params: Sequence[Tensor], index: int) -> list[Tensor]:
         (theta,) = params
-        return [torch.tensor(draw_probe(kind, seed, index), dtype=theta.dtype, device=theta.device)]
+        return [torch.tensor(draw_probe(kind, seed, index, theta.numel()), dtype=theta.dtype, device=theta.device)]
 
     return probe

@@ -200,10 +200,11 @@ function rademacherPair(next) {
   return [first, next() < 0.5 ? -1 : 1];
 }
 
-/** Probe number `index` of a run: Rademacher signs or a Gaussian pair. */
-function drawProbe(kind, seed, index) {
+/** Probe number `index` of a run: Rademacher signs or Gaussian numbers, `size` of them (an even number). */
+function drawProbe(kind, seed, index, size = 2) {
   const next = stream(seed, PURPOSE.probe, index);
-  return kind === "gaussian" ? gaussianPair(next) : rademacherPair(next);
+  const pair = kind === "gaussian" ? gaussianPair : rademacherPair;
+  return Array.from({ length: size / 2 }, () => pair(next)).flat();
 }
 
 /** The standard normal pair behind the gradient noise of step `index`. */
@@ -517,7 +518,8 @@ const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes"] },
+  show: { label: "Further views", list: ["surface", "modes", "many"] },
+  many: { label: "Many weights", options: ["polynomial", "chain"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -534,14 +536,14 @@ const SETTINGS = {
 const OPTION_LABELS = {
   rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
   jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
-  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)",
+  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)", polynomial: "fit of a polynomial", chain: "chain of neighbours",
 };
 
 const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
-  turn: 25, tilt: 38, show: [],
+  turn: 25, tilt: 38, show: [], many: "polynomial",
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
@@ -550,7 +552,7 @@ const DEFAULTS = {
 function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
-  if (key === "modes") return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "modes" || key === "many") return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
@@ -2132,6 +2134,145 @@ function ratesView(lab) {
   return view;
 }
 
+// many.js
+// Quadratics of many weights, on which the lab's methods run with the same settings: a polynomial fitted to data, and
+// a chain of neighbours that must agree. Both start from zero weights and have no noise.
+
+
+const POINTS = 12;
+const DEGREE = 5;
+const LENGTH = 16;
+const place = (i) => -1 + (2 * i) / (POINTS - 1);
+/** The data of the fit: a wave, with a fixed wobble in place of measurement error. */
+const datum = (i) => Math.sin(2.6 * place(i)) + 0.35 * Math.cos(5 * i);
+const square = (n, entry) => Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => entry(i, j)));
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+const dotted = (a, b) => a.reduce((total, v, i) => total + v * b[i], 0);
+const times = (H, v) => H.map((row) => dotted(row, v));
+
+const polynomial = (weights, x) => weights.reduceRight((value, w) => value * x + w, 0);
+
+/** Eigenvalues of a symmetric matrix, the largest first, and its unit eigenvectors, by Jacobi's rotations. */
+function eigenbasis(matrix) {
+  const n = matrix.length;
+  const A = matrix.map((row) => row.slice());
+  const Q = square(n, (i, j) => Number(i === j));
+  const rotate = (M, p, q, c, s) => M.forEach((row) => ([row[p], row[q]] = [c * row[p] - s * row[q], s * row[p] + c * row[q]]));
+  for (let sweep = 0; sweep < 40; sweep += 1) {
+    for (let p = 0; p < n - 1; p += 1) {
+      for (let q = p + 1; q < n; q += 1) {
+        if (Math.abs(A[p][q]) < 1e-300) continue;
+        const theta = (A[q][q] - A[p][p]) / (2 * A[p][q]);
+        const t = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.hypot(theta, 1));
+        const c = 1 / Math.hypot(t, 1);
+        rotate(A, p, q, c, t * c); // columns, then rows
+        for (let j = 0; j < n; j += 1) [A[p][j], A[q][j]] = [c * A[p][j] - t * c * A[q][j], t * c * A[p][j] + c * A[q][j]];
+        rotate(Q, p, q, c, t * c);
+      }
+    }
+  }
+  const order = A.map((row, i) => i).sort((i, j) => A[j][j] - A[i][i]);
+  return { values: order.map((i) => A[i][i]), vectors: order.map((i) => Q.map((row) => row[i])) };
+}
+
+const MAKERS = {
+  polynomial: () => {
+    const feature = (i, k) => place(i) ** k;
+    const every = Array.from({ length: POINTS }, (_, i) => i);
+    return {
+      H: square(DEGREE + 1, (j, k) => sum(every.map((i) => feature(i, j) * feature(i, k))) / POINTS),
+      b: Array.from({ length: DEGREE + 1 }, (_, k) => sum(every.map((i) => feature(i, k) * datum(i))) / POINTS),
+      data: every.map((i) => [place(i), datum(i)]),
+    };
+  },
+  // ½(w₁ − 1)² + Σ ½(wᵢ − wᵢ₊₁)²: the first has been told, every other one listens to its neighbours
+  chain: () => ({
+    H: square(LENGTH, (i, j) => (i === j ? (i === LENGTH - 1 ? 1 : 2) : Math.abs(i - j) === 1 ? -1 : 0)),
+    b: Array.from({ length: LENGTH }, (_, i) => Number(i === 0)),
+    data: [],
+  }),
+};
+
+const made = {};
+
+/** A problem scaled to a steepest curvature: {H, goal, values, vectors, data}. */
+function manyProblem(name, steepest) {
+  made[name] ??= (() => {
+    const { H, b, data } = MAKERS[name]();
+    return { H, b, data, ...eigenbasis(H) };
+  })();
+  const { H, b, data, values, vectors } = made[name];
+  const scale = steepest / values[0];
+  const goal = H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
+  return { name, data, goal, vectors, H: H.map((row) => row.map((v) => v * scale)), values: values.map((v) => v * scale) };
+}
+
+const rowNorm = (row) => Math.sqrt(dotted(row, row));
+
+/** What a refresh does to the mean that a probed method keeps, as in the runs of two weights. */
+function probed(S, t, m, H, fold) {
+  if (t % S.interval !== 0) return;
+  const wanted = m.k === 0 ? S.warmup : 1;
+  for (let j = 0; j < wanted; j += 1) {
+    const v = drawProbe(S.probe, S.seed, m.k, H.length);
+    const Hv = times(H, v);
+    m.sum = m.sum.map((s, i) => s + fold(v[i], Hv[i]));
+    m.k += 1;
+  }
+}
+
+/** The direction of each method: g is the gradient, e the error w − w*, m its memory. */
+const DIRECTIONS = {
+  sgd: (S, p, g) => g,
+  momentum: (S, p, g, e, m) => (m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g),
+  newton: (S, p, g, e) => e, // H⁻¹g
+  saddle_free: (S, p, g) => {
+    const z = p.vectors.map((q, k) => dotted(q, g) / (Math.abs(p.values[k]) + S.damping));
+    return g.map((_, i) => sum(p.vectors.map((q, k) => q[i] * z[k])));
+  },
+  jacobi: (S, p, g, e, m, t) => {
+    if (S.curvature === "exact") return g.map((v, i) => v / (Math.abs(p.H[i][i]) + S.damping));
+    probed(S, t, m, p.H, (v, Hv) => v * Hv);
+    return g.map((v, i) => v / (Math.abs(m.sum[i] / m.k) + S.damping));
+  },
+  equilibration: (S, p, g) => g.map((v, i) => v / (rowNorm(p.H[i]) + S.damping)),
+  rmsprop: (S, p, g, e, m) => {
+    m.v = m.v.map((v, i) => S.decay * v + (1 - S.decay) * g[i] * g[i]);
+    return g.map((v, i) => v / (Math.sqrt(m.v[i]) + S.damping));
+  },
+  adam: (S, p, g, e, m, t) => {
+    m.mean = m.mean.map((mean, i) => mean + (1 - S.beta1) * (g[i] - mean));
+    m.v = m.v.map((v, i) => S.beta2 * v + (1 - S.beta2) * g[i] * g[i]);
+    const [seen, seen2] = [1 - S.beta1 ** (t + 1), 1 - S.beta2 ** (t + 1)];
+    return m.mean.map((mean, i) => mean / seen / (Math.sqrt(m.v[i] / seen2) + S.damping));
+  },
+  esgd: (S, p, g, e, m, t) => {
+    probed(S, t, m, p.H, (v, Hv) => Hv * Hv);
+    return g.map((v, i) => v / (Math.sqrt(m.sum[i] / m.k) + S.damping));
+  },
+};
+
+/** The weights after every step of a method on a problem, from zero; cut off where they leave 10⁶. */
+function manyRun(method, S, problem) {
+  const zero = () => problem.goal.map(() => 0);
+  const memory = { k: 0, sum: zero(), v: zero(), mean: zero(), buffer: null };
+  const lr = S[`lr_${method}`];
+  const points = [zero()];
+  for (let t = 0; t < S.steps; t += 1) {
+    const w = points[t];
+    const e = w.map((v, i) => v - problem.goal[i]);
+    const d = DIRECTIONS[method](S, problem, times(problem.H, e), e, memory, t);
+    const next = w.map((v, i) => v - lr * d[i]);
+    if (!(Math.sqrt(dotted(next, next)) < 1e6)) break;
+    points.push(next);
+  }
+  return points;
+}
+
+/** For each mode, how much of its error at the start is left in the weights w. */
+const leftOver = (problem, w) =>
+  problem.vectors.map((q) => Math.abs(1 - dotted(q, w) / dotted(q, problem.goal)));
+
 // modes.js
 // A quadratic mode by mode: the error in the Hessian's eigenbasis, and the factor by which a step shrinks each part.
 
@@ -2172,6 +2313,106 @@ function shares(run, modes, t) {
   const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
   const whole = parts[0] + parts[1];
   return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
+}
+
+// view-many.js
+// The methods with the same settings on a quadratic of many weights: what is left of each mode, and the weights at work.
+
+
+const LOWEST = 1e-4;
+
+/** Share of each mode's first error that is left, over its curvature. */
+function drawModes(lab, area, problem, runs, step) {
+  const { S, theme } = lab;
+  const { ctx } = area;
+  const values = problem.values;
+  const x = [10 ** Math.floor(Math.log10(values[values.length - 1])), 10 ** Math.ceil(Math.log10(values[0]) + 1e-9)];
+  const frame = axes(area, theme, { x, y: [LOWEST, 10], xLog: true, yLog: true, yLabel: " ", xLabel: "curvature of the mode" });
+  text(ctx, theme, `left of each mode’s error, step ${step}`, frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  ctx.strokeStyle = theme.critical;
+  ctx.setLineDash([5, 4]);
+  ctx.lineWidth = 1;
+  line(ctx, [[frame.box.left, frame.sy(1)], [frame.box.right, frame.sy(1)]]);
+  ctx.setLineDash([]);
+  clipped(ctx, { ...frame.box, top: frame.box.top - 4, bottom: frame.box.bottom + 4, right: frame.box.right + 5 }, () => {
+    for (const method of S.methods) {
+      const left = leftOver(problem, runs[method][Math.min(step, runs[method].length - 1)]);
+      const pixels = left.map((v, k) => [frame.sx(values[k]), frame.sy(Math.max(LOWEST, Math.min(20, v)))]);
+      ctx.strokeStyle = theme.hue[method];
+      ctx.lineWidth = 1.6;
+      ctx.globalAlpha = 0.6;
+      line(ctx, pixels);
+      ctx.globalAlpha = 1;
+      pixels.forEach(([px, py]) => dot(ctx, px, py, 3, theme.hue[method]));
+    }
+  });
+}
+
+/** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement. */
+function drawWeights(lab, area, problem, runs, step) {
+  const { S, theme } = lab;
+  const { ctx } = area;
+  const fit = problem.name === "polynomial";
+  const n = problem.goal.length;
+  const grid = fit ? Array.from({ length: 81 }, (_, i) => -1 + i / 40) : Array.from({ length: n }, (_, i) => i + 1);
+  const curve = (w) => grid.map((x, i) => [x, fit ? polynomial(w, x) : w[i]]);
+  const range = fit ? { x: [-1, 1], y: [-1.8, 1.8], xTicks: [-1, -0.5, 0, 0.5, 1], yTicks: [-1, 0, 1] } : { x: [1, n], y: [-0.2, 1.4], xTicks: [1, 4, 8, 12, 16], yTicks: [0, 0.5, 1] };
+  const frame = axes(area, theme, { ...range, yLabel: " ", xLabel: fit ? "x" : "place in the chain" });
+  const pixels = (w) => curve(w).map(([x, y]) => [frame.sx(x), frame.sy(Math.max(-99, Math.min(99, y)))]);
+  text(ctx, theme, fit ? "the fitted polynomial" : "what each one believes", frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  clipped(ctx, { ...frame.box, left: frame.box.left - 4, right: frame.box.right + 4 }, () => {
+    ctx.strokeStyle = theme.muted;
+    ctx.lineWidth = 1.3;
+    ctx.setLineDash([3, 4]);
+    line(ctx, pixels(problem.goal));
+    ctx.setLineDash([]);
+    problem.data.forEach(([x, y]) => dot(ctx, frame.sx(x), frame.sy(y), 3, theme.faint));
+    for (const method of S.methods) {
+      ctx.strokeStyle = theme.hue[method];
+      ctx.lineWidth = 2;
+      line(ctx, pixels(runs[method][Math.min(step, runs[method].length - 1)]));
+    }
+  });
+}
+
+function manyView(lab) {
+  const view = panel({ title: "On many weights", shape: "modes" });
+  const choice = segments(lab, "many");
+  view.element.append(choice.element);
+  let cache = { key: "" };
+  view.draw = () => {
+    const { S, theme, land, at } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    choice.draw();
+    const steepest = land.quadratic ? modesOf(land.quadratic)[0].h : 0;
+    if (!(steepest > 0)) {
+      text(ctx, theme, "These need a landscape that curves upward: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13 });
+      view.describe("No problem of many weights beside this landscape.");
+      return;
+    }
+    const key = JSON.stringify({ ...S, at: 0, turn: 0, tilt: 0, steepest });
+    if (cache.key !== key) {
+      const problem = manyProblem(S.many, steepest);
+      cache = { key, problem, runs: Object.fromEntries(S.methods.map((m) => [m, manyRun(m, S, problem)])) };
+    }
+    const { problem, runs } = cache;
+    const step = Math.round(at);
+    const stacked = width < 560;
+    const size = stacked ? { width, height: height / 2 - 6 } : { width: width / 2 - 12, height };
+    drawModes(lab, { ctx, ...size }, problem, runs, step);
+    ctx.save();
+    ctx.translate(stacked ? 0 : width / 2 + 12, stacked ? height / 2 + 6 : 0);
+    drawWeights(lab, { ctx, ...size }, problem, runs, step);
+    ctx.restore();
+    const { values, goal } = problem;
+    view.note(`${goal.length} weights, κ = ${formatNumber(values[0] / values[values.length - 1], 2)}, no noise`);
+    const words = S.methods.map((m) => {
+      const left = leftOver(problem, runs[m][Math.min(step, runs[m].length - 1)]);
+      return `${METHODS[m].label} has ${formatNumber(left[0], 2)} of the steepest left and ${formatNumber(left[left.length - 1], 2)} of the flattest`;
+    });
+    view.describe(`${goal.length} weights, ${S.many === "polynomial" ? "a polynomial fitted to twelve points" : "a chain of neighbours"}, at step ${step}: ${words.join("; ") || "no method"}.`);
+  };
+  return view;
 }
 
 // view-modes.js
@@ -3095,11 +3336,11 @@ function dialView(lab) {
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView, modes: modesView, surface: surfaceView,
+  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, surface: surfaceView,
 };
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
-const FURTHER = { surface: "Surface", modes: "Mode by mode" };
+const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights" };
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [
@@ -3200,7 +3441,7 @@ function mount(el, options = {}) {
     const before = lab.S;
     const changed = Object.keys(change);
     const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
-    const sameRuns = onlyCamera || ["at", "show"].includes(changed.join());
+    const sameRuns = onlyCamera || ["at", "show", "many"].includes(changed.join());
     const atEnd = before.at >= before.steps;
     const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
@@ -3329,8 +3570,8 @@ function render({ model, el }) {
 export { mount, SCENES };
 
 export const core = {
-  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, encodeState, escapeStep, escapeTimes,
-  isHidden, laidOut, LANDSCAPES, landscapeOf, makeState, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
+  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, eigenbasis, encodeState, escapeStep, escapeTimes,
+  isHidden, laidOut, LANDSCAPES, landscapeOf, leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
 };
 
 export default { render };

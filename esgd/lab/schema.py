@@ -23,12 +23,13 @@ SCENES: dict[str, str] = {
 }
 
 METHODS = ("sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd")
-VIEWS = ("surface", "modes")
+VIEWS = ("surface", "modes", "many")
 LANDSCAPES = ("bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox")
 
 LISTS = {"methods": ("method", METHODS), "show": ("view", VIEWS)}
 OPTIONS: dict[str, tuple[str, ...]] = {
     "landscape": LANDSCAPES,
+    "many": ("polynomial", "chain"),
     "noise_shape": ("I", "H", "H2", "tilted"),
     "probe": ("rademacher", "gaussian"),
     "curvature": ("exact", "probes"),

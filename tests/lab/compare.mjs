@@ -28,6 +28,16 @@ export function deviations(core, SCENES, golden) {
         const ours = [land.f(point), ...land.grad(point), a, b, b, c];
         results.push({ what: `derivatives ${state.landscape}`, deviation: furthest(ours, [value, ...gradient, ...hessian.flat()]) });
       }
+    } else if (name === "many") {
+      for (const { state, every, points, diverged } of content) {
+        const [method] = state.methods;
+        const S = core.makeState({}, state);
+        const run = core.manyRun(method, S, core.manyProblem(S.many, core.modesOf(core.landscapeOf(S).quadratic)[0].h));
+        const ours = run.filter((_, t) => t % every === 0);
+        const same = (run.length <= S.steps ? run.length : null) === diverged;
+        const what = `many ${method} ${state.curvature} ${S.many} of ${state.landscape}`;
+        results.push({ what, many: S.many, deviation: same ? furthest(ours.flat(), points.flat()) : Infinity });
+      }
     } else {
       for (const item of content) {
         const { state, points, losses, diverged } = item;

@@ -1,4 +1,4 @@
-"""The lab's landscapes for torch: only the value is written, autograd does the rest."""
+"""The lab's landscapes and problems of many weights for torch: only values are written, autograd does the rest."""
 
 from __future__ import annotations
 
@@ -32,3 +32,21 @@ def landscape(state: dict) -> Loss:
         "rosenbrock": lambda: lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2,
         "eggbox": lambda: lambda x: torch.cos(x[0]) + torch.cos(x[1]),
     }[state["landscape"]]()
+
+
+def many_weights(state: dict) -> tuple[Loss, Tensor]:
+    """A problem of many weights: its loss, as steep as the landscape is at its steepest, and its minimum."""
+    if state["many"] == "polynomial":
+        x = torch.linspace(-1, 1, 12, dtype=torch.float64)
+        features = torch.stack([x**k for k in range(6)], dim=1)
+        wobble = torch.cos(5 * torch.arange(12, dtype=torch.float64))
+        data = torch.sin(2.6 * x) + 0.35 * wobble
+        hessian = features.T @ features / 12
+        goal = torch.linalg.lstsq(features, data[:, None], driver="gelsd").solution[:, 0]
+    else:
+        links = torch.eye(16, dtype=torch.float64) - torch.diag(torch.ones(15, dtype=torch.float64), -1)
+        hessian = links.T @ links  # the differences of neighbours, and of the first from what it has been told
+        goal = torch.ones(16, dtype=torch.float64)
+    steepest = 1.0 if state["landscape"] == "bowl" else max(state["eig1"], state["eig2"])
+    hessian = hessian * (steepest / torch.linalg.eigvalsh(hessian)[-1])
+    return lambda w: 0.5 * (w - goal) @ (hessian @ (w - goal)), goal

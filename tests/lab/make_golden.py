@@ -21,7 +21,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 from lab_tools import NODE
-from landscapes import Loss, landscape
+from landscapes import Loss, landscape, many_weights
 
 from esgd import ESGD, JacobiSGD, SaddleFreeNewton
 from esgd.lab import MODULE
@@ -119,21 +119,43 @@ def _optimizer(method: str, theta: Tensor, state: dict) -> torch.optim.Optimizer
         ),
         "esgd": lambda: ESGD([theta], **probed),
         "jacobi": lambda: JacobiSGD([theta], **probed),
-        "saddle_free": lambda: SaddleFreeNewton([theta], lr=lr, damping=state["damping"], krylov_dim=2),
+        "saddle_free": lambda: SaddleFreeNewton([theta], lr=lr, damping=state["damping"], krylov_dim=theta.numel()),
     }[method]()
 
 
 def trajectory(state: dict) -> dict:
     """Points (steps + 1, 2) and losses of one run; cut off where it leaves the radius of the lab's arithmetic."""
+    return _run(state, landscape(state), torch.tensor([state["x0"], state["y0"]], dtype=torch.float64))
+
+
+def many_trajectory(state: dict) -> dict:
+    """Every eighth point of one run on a problem of many weights, from zero and without noise."""
+    loss, goal = many_weights(state)
+    run = _run({**state, "noise": 0.0}, loss, torch.zeros_like(goal))
+    return {"state": state, "every": 8, "points": run["points"][::8], "diverged": run["diverged"]}
+
+
+def many_states() -> list[dict]:
+    """The settings of every method on both problems, at a bowl and at a saddle."""
+    return [
+        {**state, "many": many}
+        for state in states()
+        if (state["landscape"], state["seed"]) in (("bowl", 7), ("quadratic", 1))
+        for many in ("polynomial", "chain")
+    ]
+
+
+def _run(state: dict, loss: Loss, start: Tensor) -> dict:
     (method,) = state["methods"]
-    loss = landscape(state)
-    scale = torch.tensor(SHAPES[state["noise_shape"]], dtype=torch.float64)
-    theta = torch.tensor([state["x0"], state["y0"]], dtype=torch.float64, requires_grad=True)
+    theta = start.clone().requires_grad_()
     dense = method in ("newton", "equilibration") or (method == "jacobi" and state["curvature"] == "exact")
     optimizer = None if dense else _optimizer(method, theta, state)
     points, losses = [theta.tolist()], [loss(theta).item()]
     for t in range(state["steps"]):
-        noise = state["noise"] * scale * torch.tensor(draw_noise(state["seed"], t), dtype=torch.float64)
+        noise = torch.zeros_like(start)
+        if state["noise"]:
+            scale = torch.tensor(SHAPES[state["noise_shape"]], dtype=torch.float64)
+            noise = state["noise"] * scale * torch.tensor(draw_noise(state["seed"], t), dtype=torch.float64)
         if dense:
             gradient = torch.func.grad(loss)(theta.detach()) + noise
             step = _dense_step(method, state, loss)(theta.detach(), gradient)
@@ -189,7 +211,8 @@ def documents() -> dict[str, object]:
         name: [run for run in runs if run["state"]["landscape"] == name] for name in LANDSCAPES
     }
     scenes = [item | trajectory(item["state"]) for item in presets()]
-    return files | {"derivatives": derivatives(), "draws": draws(), "scenes": scenes}
+    many = [many_trajectory(state) for state in many_states()]
+    return files | {"derivatives": derivatives(), "draws": draws(), "scenes": scenes, "many": many}
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from esgd.lab import SCENES
 
 pytestmark = pytest.mark.browser
 
-INK = """(host) => [...host.shadowRoot.querySelectorAll('canvas')].map((canvas) => {
+INK = """(host) => [...host.shadowRoot.querySelectorAll('figure:not([hidden]) canvas')].map((canvas) => {
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   const seen = new Set();
   for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());

@@ -212,3 +212,39 @@ def test_turning_the_surface_computes_no_run_again(open_lab) -> None:
           return lab.runs === runs && lab.best === best && lab.S.turn === 100; }"""
     )
     assert same
+
+
+@pytest.mark.parametrize("problem", ["polynomial", "chain"])
+def test_many_weights_shrink_mode_by_mode_as_two_do(evaluate, problem: str) -> None:
+    found = evaluate(
+        """(core, scenes, many) => {
+          const S = core.makeState({}, { many, methods: 'sgd', lr_sgd: 1.3, steps: 30 });
+          const p = core.manyProblem(many, 1); const run = core.manyRun('sgd', S, p);
+          const left = core.leftOver(p, run[30]);
+          return { H: p.H, goal: p.goal, values: p.values, vectors: p.vectors, left }; }""",
+        problem,
+    )
+    hessian, vectors = np.array(found["H"]), np.array(found["vectors"])
+    assert found["values"] == pytest.approx(np.linalg.eigvalsh(hessian)[::-1], abs=1e-13)
+    assert found["values"][0] == pytest.approx(1)
+    assert vectors @ vectors.T == pytest.approx(np.eye(len(hessian)), abs=1e-12)
+    assert found["left"] == pytest.approx(np.abs(1 - 1.3 * np.array(found["values"])) ** 30, rel=1e-6, abs=1e-9)
+    if problem == "chain":
+        n = len(hessian)
+        known = 4 * np.sin((2 * np.arange(n, 0, -1) - 1) * np.pi / (4 * n + 2)) ** 2
+        assert found["values"] == pytest.approx(known / known[0])
+        assert found["goal"] == pytest.approx(np.ones(n))
+
+
+@pytest.mark.browser
+def test_reader_sees_a_polynomial_or_a_chain(open_lab) -> None:
+    reader = open_lab("descent")
+    page = reader.page
+    page.get_by_role("button", name="Many weights").click()
+    reader.settle()
+    label = "[data-view=many] canvas"
+    assert page.locator(label).get_attribute("aria-label").startswith("6 weights, a polynomial")
+    page.get_by_role("button", name="chain of neighbours").click()
+    reader.settle()
+    assert page.locator(label).get_attribute("aria-label").startswith("16 weights, a chain")
+    assert reader.problems == []

@@ -13,6 +13,7 @@ import { bestMomentum, bestRate, outcome } from "./theory.js";
 import { colours, pageIsDark, watchTheme } from "./theme.js";
 import { faceButtons, footer, transport } from "./toolbar.js";
 import { lossView, ratesView } from "./view-loss.js";
+import { manyView } from "./view-many.js";
 import { modesView } from "./view-modes.js";
 import { pathView } from "./view-path.js";
 import { barsView, cloudView, estimatesView, facesView, ledgerView } from "./view-probes.js";
@@ -22,11 +23,11 @@ import { dialView, escapeView, phaseView, sliceView } from "./view-theory.js";
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView, modes: modesView, surface: surfaceView,
+  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, surface: surfaceView,
 };
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
-const FURTHER = { surface: "Surface", modes: "Mode by mode" };
+const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights" };
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [
@@ -127,7 +128,7 @@ export function mount(el, options = {}) {
     const before = lab.S;
     const changed = Object.keys(change);
     const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
-    const sameRuns = onlyCamera || ["at", "show"].includes(changed.join());
+    const sameRuns = onlyCamera || ["at", "show", "many"].includes(changed.join());
     const atEnd = before.at >= before.steps;
     const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;

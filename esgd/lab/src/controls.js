@@ -64,7 +64,7 @@ export function slider(lab, key, { label, tint = null }) {
 }
 
 /** A choice of a few as a row of buttons. */
-function segments(lab, key) {
+export function segments(lab, key) {
   const setting = SETTINGS[key];
   const buttons = setting.options.map((option) =>
     make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option }) }));

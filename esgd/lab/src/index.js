@@ -3,6 +3,7 @@
 
 import { mount } from "./app.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
+import { eigenbasis, leftOver, manyProblem, manyRun } from "./many.js";
 import { METHODS, trajectory } from "./methods.js";
 import { amplitudes, mixes, modeFactor, modesOf, shares } from "./modes.js";
 import { drawNoise, drawProbe, stream } from "./rng.js";
@@ -38,8 +39,8 @@ function render({ model, el }) {
 export { mount, SCENES };
 
 export const core = {
-  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, encodeState, escapeStep, escapeTimes,
-  isHidden, laidOut, LANDSCAPES, landscapeOf, makeState, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
+  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, eigenbasis, encodeState, escapeStep, escapeTimes,
+  isHidden, laidOut, LANDSCAPES, landscapeOf, leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
 };
 
 export default { render };

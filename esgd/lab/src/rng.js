@@ -40,10 +40,11 @@ export function rademacherPair(next) {
   return [first, next() < 0.5 ? -1 : 1];
 }
 
-/** Probe number `index` of a run: Rademacher signs or a Gaussian pair. */
-export function drawProbe(kind, seed, index) {
+/** Probe number `index` of a run: Rademacher signs or Gaussian numbers, `size` of them (an even number). */
+export function drawProbe(kind, seed, index, size = 2) {
   const next = stream(seed, PURPOSE.probe, index);
-  return kind === "gaussian" ? gaussianPair(next) : rademacherPair(next);
+  const pair = kind === "gaussian" ? gaussianPair : rademacherPair;
+  return Array.from({ length: size / 2 }, () => pair(next)).flat();
 }
 
 /** The standard normal pair behind the gradient noise of step `index`. */

@@ -32,7 +32,8 @@ export const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes"] },
+  show: { label: "Further views", list: ["surface", "modes", "many"] },
+  many: { label: "Many weights", options: ["polynomial", "chain"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -49,14 +50,14 @@ export const SETTINGS = {
 export const OPTION_LABELS = {
   rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
   jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
-  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)",
+  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)", polynomial: "fit of a polynomial", chain: "chain of neighbours",
 };
 
 const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
-  turn: 25, tilt: 38, show: [],
+  turn: 25, tilt: 38, show: [], many: "polynomial",
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
@@ -65,7 +66,7 @@ const DEFAULTS = {
 export function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
-  if (key === "modes") return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "modes" || key === "many") return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
