@@ -10,7 +10,7 @@ ratio of FLOPs (matrix products, counted by torch, over one period after the fir
 memory (allocations, counted by torch's profiler on the CPU and by the caching allocator on CUDA, from the
 construction on, first product included).
 
-On CUDA steps are timed with events.
+On CUDA steps are timed with events, and steps captured in CUDA graphs stand beside those that the host launches.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from _contenders import BATCH, contenders, contenders_in_graphs, plain
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from esgd import ESGD, JacobiSGD
+from esgd import ESGD
 from esgd.data import load
 from esgd.nets import curves_autoencoder, mnist_autoencoder, reconstruction_loss
 from esgd.provenance import provenance
 
 RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "step.json"
 NETS = {"mnist": mnist_autoencoder, "curves": curves_autoencoder}
-BATCH = 200
 TARGETS = {  # what is to be reached, ratio to SGD
     "ESGD plain step": 1.03,
     "ESGD 1": 3.0,
@@ -49,192 +48,6 @@ TARGETS = {  # what is to be reached, ratio to SGD
     "ESGD quarter batch 20": 1.06,
     "ESGD difference 20": 1.06,
 }
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One optimizer under one setting.
-
-    Attributes:
-        name: as printed.
-        build: (net, images) -> a function that takes one whole step.
-        period: steps in one period of it; a round runs at least one.
-        ours: whether it is this project's.
-        peer: whether it is a curvature-based optimizer of somebody else.
-    """
-
-    name: str
-    build: Callable[[torch.nn.Module, Tensor], Callable[[], None]]
-    period: int = 1
-    ours: bool = False
-    peer: bool = False
-
-
-def plain(factory: Callable[[list[Tensor]], torch.optim.Optimizer]):
-    """A step of an optimizer that needs nothing but the gradient."""
-
-    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
-        optimizer = factory(list(net.parameters()))
-
-        def step() -> None:
-            optimizer.zero_grad()
-            reconstruction_loss(net(x), x).backward()
-            optimizer.step()
-
-        return step
-
-    return build
-
-
-def probed(factory: Callable[[list[Tensor]], torch.optim.Optimizer]):
-    """A step of ours: the one line more."""
-
-    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
-        optimizer = factory(list(net.parameters()))
-
-        def step() -> None:
-            optimizer.zero_grad()
-            loss = reconstruction_loss(net(x), x)
-            loss = optimizer.probe(loss)
-            loss.backward()
-            optimizer.step()
-
-        step.optimizer = optimizer
-        return step
-
-    return build
-
-
-def probed_by_function(factory: Callable[[list[Tensor]], torch.optim.Optimizer], examples: int):
-    """A step of ours with the curvature from a function: a part of the batch, or differences."""
-
-    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
-        optimizer = factory(list(net.parameters()))
-        part = x[:examples]
-
-        def step() -> None:
-            optimizer.zero_grad()
-            optimizer.probe(lambda: reconstruction_loss(net(part), part))
-            reconstruction_loss(net(x), x).backward()
-            optimizer.step()
-
-        return step
-
-    return build
-
-
-def create_graph(factory: Callable[[list[Tensor]], torch.optim.Optimizer], period: int):
-    """A step of pytorch-optimizer's: backward with a graph, only on the steps that need it."""
-
-    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
-        optimizer = factory(list(net.parameters()))
-        count = 0
-
-        def step() -> None:
-            nonlocal count
-            optimizer.zero_grad()
-            reconstruction_loss(net(x), x).backward(create_graph=count % period == 0)
-            optimizer.step()
-            count += 1
-
-        return step
-
-    return build
-
-
-def torchzero_esgd(period: int):
-    """A step of torchzero's ESGD, by its closure."""
-    import torchzero as tz
-
-    def build(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
-        optimizer = tz.Optimizer(net.parameters(), tz.m.ESGD(update_freq=period), tz.m.LR(1e-5))
-
-        def closure(backward: bool = True) -> Tensor:
-            loss = reconstruction_loss(net(x), x)
-            if backward:
-                optimizer.zero_grad()
-                loss.backward()
-            return loss
-
-        return lambda: optimizer.step(closure)
-
-    return build
-
-
-def contenders() -> Iterator[Contender]:
-    """All of them; a peer that is not installed is left out, and said so."""
-    lr = 1e-5  # small: the nets stay where they are, and every step costs the same
-    yield Contender("gradient alone", lambda net, x: _gradient_alone(net, x))
-    yield Contender("RMSprop", plain(lambda p: torch.optim.RMSprop(p, lr=lr, foreach=True)))
-    yield Contender("Adam fused", plain(lambda p: torch.optim.Adam(p, lr=lr, fused=True)))
-    yield Contender(
-        "ESGD plain step", probed(lambda p: ESGD(p, lr=lr, update_every=10**9, warmup_probes=1)), ours=True
-    )
-    for every in (1, 10, 20):
-        yield Contender(
-            f"ESGD {every}",
-            probed(lambda p, e=every: ESGD(p, lr=lr, update_every=e, warmup_probes=1)),
-            every,
-            ours=True,
-        )
-    for every in (1, 10, 20):
-        yield Contender(
-            f"ESGD low rank {every}",
-            probed(lambda p, e=every: ESGD(p, lr=lr, update_every=e, warmup_probes=1, probe="low_rank")),
-            every,
-            ours=True,
-        )
-    yield Contender(
-        "ESGD quarter batch 20",
-        probed_by_function(lambda p: ESGD(p, lr=lr, warmup_probes=1), BATCH // 4),
-        20,
-        ours=True,
-    )
-    yield Contender(
-        "ESGD difference 20",
-        probed_by_function(lambda p: ESGD(p, lr=lr, warmup_probes=1, curvature="difference"), BATCH // 4),
-        20,
-        ours=True,
-    )
-    yield Contender(
-        "ESGD Nesterov 20",
-        probed(lambda p: ESGD(p, lr=lr, warmup_probes=1, momentum=0.9, nesterov=True)),
-        20,
-        ours=True,
-    )
-    yield Contender("JacobiSGD 20", probed(lambda p: JacobiSGD(p, lr=lr, warmup_probes=1)), 20, ours=True)
-    try:
-        import pytorch_optimizer as po
-    except ImportError:
-        print("pytorch-optimizer is not installed: its AdaHessian and SophiaH are left out")
-    else:
-        for every in (1, 20):
-            yield Contender(
-                f"pytorch-optimizer AdaHessian {every}",
-                create_graph(lambda p, e=every: po.AdaHessian(p, lr=lr, update_period=e), every),
-                every,
-                peer=True,
-            )
-        for every in (10, 20):
-            yield Contender(
-                f"pytorch-optimizer SophiaH {every}",
-                create_graph(lambda p, e=every: po.SophiaH(p, lr=lr, update_period=e), every),
-                every,
-                peer=True,
-            )
-    try:
-        import torchzero  # noqa: F401
-    except ImportError:
-        print("torchzero is not installed: its ESGD is left out")
-    else:
-        for every in (1, 20):
-            yield Contender(f"torchzero ESGD {every}", torchzero_esgd(every), every, peer=True)
-
-
-def _gradient_alone(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
-    params = list(net.parameters())
-    return lambda: torch.autograd.grad(reconstruction_loss(net(x), x), params)
-
 
 _INTERVALS: dict[int, int] = {}
 
@@ -288,20 +101,20 @@ def flops(step: Callable[[], None], period: int) -> float:
     return counter.get_total_flops() / period
 
 
-def peak_memory(build: Callable[[], Callable[[], None]], device: torch.device) -> int:
-    """Peak of live bytes from the construction of net and optimizer to the end of the third step."""
+def peak_memory(build: Callable[[], Callable[[], None]], device: torch.device, steps: int = 3) -> int:
+    """Peak of live bytes from the construction of net and optimizer to the end of the last of ``steps``."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         base = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         step = build()
-        for _ in range(3):
+        for _ in range(steps):
             step()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - base
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         step = build()
-        for _ in range(3):
+        for _ in range(steps):
             step()
     live = peak = 0
     for event in sorted(profile.profiler.kineto_results.events(), key=lambda e: e.start_ns()):
@@ -328,10 +141,12 @@ def measure(name: str, rounds: int, device: torch.device, only: str | None) -> l
         return NETS[name](seed=0).to(device)
 
     sgd = sgd_build(fresh(), x)
-    crew = [c for c in contenders() if only is None or only.lower() in c.name.lower()]
+    everybody = [*contenders(), *(contenders_in_graphs() if device.type == "cuda" else ())]
+    crew = [c for c in everybody if only is None or only.lower() in c.name.lower()]
     steps = {c.name: c.build(fresh(), x) for c in crew}
-    for step in (sgd, *steps.values()):  # the first step also fills caches
-        clock(step, 2, device)
+    clock(sgd, 2, device)
+    for c in crew:  # the first steps also fill caches
+        clock(steps[c.name], c.settle, device)
     ratios: dict[str, list[float]] = {c.name: [] for c in crew}
     for _ in tqdm(range(rounds), desc=name, disable=None):
         before = clock(sgd, 5, device)
@@ -355,8 +170,10 @@ def measure(name: str, rounds: int, device: torch.device, only: str | None) -> l
                 "time_ratio": round(statistics.median(ratios[c.name]), 4),
                 "low": round(low, 4),
                 "high": round(high, 4),
-                "flop_ratio": round(flops(c.build(fresh(), x), max(1, c.period)) / base_flops, 4),
-                "memory_ratio": round(peak_memory(lambda c=c: c.build(fresh(), x), device) / base_memory, 3),
+                "flop_ratio": round(flops((c.counted or c.build)(fresh(), x), c.period) / base_flops, 4),
+                "memory_ratio": round(
+                    peak_memory(lambda c=c: c.build(fresh(), x), device, max(3, c.settle)) / base_memory, 3
+                ),
                 "target": TARGETS.get(c.name),
             }
         )

@@ -11,10 +11,12 @@ import esgd
 
 BOOK = Path(__file__).parents[2] / "book"
 MODULES = [
+    "esgd.double_backward",
     "esgd.hvp",
     "esgd.nets",
     "esgd.operator",
     "esgd.optim._probe",
+    "esgd.optim.captured",
     "esgd.optim.esgd",
     "esgd.optim.jacobi",
     "esgd.optim.reference",
