@@ -106,6 +106,7 @@ def custom_functions(loss: Tensor) -> dict[str, Any]:
         loss: a tensor with a graph, which is walked and left untouched.
 
     Example:
+        >>> import torch
         >>> custom_functions(torch.ones(2, requires_grad=True).tanh().sum())
         {}
     """

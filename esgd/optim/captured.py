@@ -74,6 +74,7 @@ class CapturedStep:
         ConfigError: the optimizer cannot be captured; the message says why.
 
     Example:
+        >>> import torch
         >>> from esgd import ESGD
         >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
         >>> optimizer = ESGD([w], lr=torch.tensor(0.5), damping=0.0, capturable=True)
