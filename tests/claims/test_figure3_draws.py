@@ -106,8 +106,8 @@ def test_the_recorded_medians_are_those_of_other_draws(rows, setting, draws):
 
 @pytest.mark.claim("F3")
 def test_small_networks_have_the_medians_of_other_draws():
-    mine = [row for seed in range(24) for row in measure(DEMO[0], seed, controls=False)]
-    same_medians(recorded_logs(mine, DEMO[0]), other_logs(DEMO[0], range(24)))
+    mine = [row for seed in range(80) for row in measure(DEMO[0], seed, controls=False)]
+    same_medians(recorded_logs(mine, DEMO[0]), other_logs(DEMO[0], range(80)))
 
 
 def test_the_comparison_sees_another_setting(rows):
