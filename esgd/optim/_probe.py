@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from esgd.optim._check import UNCHECKED, check_functions
 from esgd.optim._graph import deposit, inspect_graph
 from esgd.optim._pending import Arrivals, Pending
 from esgd.optim._products import difference_products, exact_products
+from esgd.optim._warning import warn
 
 __all__ = ["Probing"]
 
@@ -161,7 +161,7 @@ class Probing:
             if closure is not None:
                 self.check_curvature(closure)
             else:
-                warnings.warn(UNCHECKED.format(name=" and ".join(functions)), RuntimeWarning, stacklevel=3)
+                warn(UNCHECKED.format(name=" and ".join(functions)))
         self._checked = True
 
     def check_curvature(self, closure: Callable[[], Tensor]) -> None:
@@ -197,7 +197,7 @@ class Probing:
             esgd.errors.CurvatureError: the model uses Cube, and autograd cannot follow its backward: ...
         """
         for text in check_functions(closure, self._probed()):
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            warn(text)
         self._checked = True
 
     def _probe_graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ def check_shared(group: dict[str, Any], members: int | None) -> None:
     Raises:
         ConfigError: a setting is out of range.
     """
+    for key in ("lr", "damping", "momentum", "weight_decay"):
+        if not isinstance(group.get(key, 0.0), (Real, Tensor)):
+            raise ConfigError(f"{key} must be a number or a Tensor, got {group[key]!r}")
     lr = group["lr"]
     if not _may_be_positive(lr):
         raise ConfigError(f"Invalid learning rate: expected lr >= 0, got {lr}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from esgd.optim._cuda_graph import is_capturing
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._probe import Probing
 from esgd.optim._settings import check_shared
+from esgd.optim._warning import warn
 
 __all__ = ["CurvatureOptimizer"]
 
@@ -209,10 +209,8 @@ class CurvatureOptimizer(Probing, Optimizer):
 
     def _warn_rejected(self, count: int) -> None:
         if count and not self._rejected:
-            warnings.warn(
+            warn(
                 "a Hessian-vector product was not finite and was left out of the curvature estimate: lower the "
-                "learning rate, or look for an overflow in the model (further ones are counted in num_rejected)",
-                RuntimeWarning,
-                stacklevel=4,
+                "learning rate, or look for an overflow in the model (further ones are counted in num_rejected)"
             )
         self._rejected += count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from esgd.errors import ConfigError
 from esgd.low_rank import LowRank
 from esgd.optim._cuda_graph import Recorder, can_capture
 from esgd.optim._distributed import resolve_group
+from esgd.optim._warning import warn
 from esgd.optim.base import CLOCK
 from esgd.optim.diagonal import DiagonalOptimizer
 
@@ -158,11 +158,9 @@ class CapturedStep:
             self._times_forgotten += 1
             if self._times_forgotten == MANY:
                 changed = [k.partition(" ")[2] or k for k in now if self._frozen.get(k) != now[k]]
-                warnings.warn(
+                warn(
                     f"steps have been captured {MANY + 1} times, which costs more than it saves: a graph freezes "
-                    f"what changed ({', '.join(changed)}). Only lr and damping may change, as Tensors in place",
-                    RuntimeWarning,
-                    stacklevel=3,
+                    f"what changed ({', '.join(changed)}). Only lr and damping may change, as Tensors in place"
                 )
         self._forget()
         self._check()

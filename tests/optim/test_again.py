@@ -24,8 +24,9 @@ def test_products_that_are_not_finite_are_counted_and_left_out(case, poison):
     spike = problem.W1.sum() - problem.W1.detach().sum()  # its curvature overflows, its gradient is not used
     optimizer.probe(problem.loss() + poison * spike**2)
     problem.loss().backward()
-    with pytest.warns(RuntimeWarning, match="not finite and was left out"):
+    with pytest.warns(RuntimeWarning, match="not finite and was left out") as caught:
         optimizer.step()
+    assert caught[0].filename == __file__
     assert optimizer.num_rejected == 1
     assert_same([curvature_of(optimizer, list(problem.parameters()))], [saved])
     assert all(p.isfinite().all() for p in problem.parameters())

@@ -95,6 +95,8 @@ def test_torchs_own_refusals_come_through(case):
         ({"update_every": True}, "got True"),
         ({"update_every": "never"}, "got 'never'"),
         ({"warmup_probes": 0}, "warmup_probes must be"),
+        ({"lr": None}, "lr must be a number or a Tensor, got None"),
+        ({"damping": "1e-2"}, "damping must be a number or a Tensor, got '1e-2'"),
         ({"probe": "normal"}, r"probe must be one of \['gaussian', 'low_rank', 'rademacher'\].*got 'normal'"),
         ({"curvature": "rough"}, "'exact' or 'difference', got 'rough'"),
         ({"seed": "one"}, "seed must be a whole number, got 'one'"),
