@@ -242,7 +242,7 @@ def figure(rows: Sequence[Row], *, network: Setting | str = "network", bins: int
     )
     below = {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "top", "showarrow": False}
     fig.add_annotation(text="log₁₀ (κ after ÷ κ before)", x=0.5, y=-0.13, **below)
-    fig.update_xaxes(zeroline=True, zerolinewidth=2, nticks=5, tickangle=0)
+    fig.update_xaxes(zeroline=True, zerolinewidth=2, nticks=4, tickangle=0)
     fig.update_yaxes(title_text="draws", col=1)
     return fig
 
