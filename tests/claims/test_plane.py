@@ -118,3 +118,12 @@ def test_when_the_three_diagonals_are_equal(H, axis):
     sizes = np.abs(values[touches])
     if sizes.max() > 1.1 * sizes.min():
         assert e > a * (1 + 1e-10)
+
+
+@pytest.mark.claim("ThS", "F1")
+@given(symmetric(max_size=6, decades=3))
+def test_equilibration_raises_kappa_by_no_more_than_root_n(H):
+    d = equilibration_diagonal(H)
+    by_eigenvalues, by_singular_values = condition_number(H, d), condition_number(H, d, definition="sv")
+    assert by_eigenvalues <= by_singular_values * (1 + 1e-9)
+    assert by_singular_values <= np.sqrt(len(H)) * condition_number(H) * (1 + 1e-9)
