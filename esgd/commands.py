@@ -131,7 +131,7 @@ def _train_ensemble(config, text, name, runs, device, quiet, minutes, checkpoint
     """All seeds of a configuration in one run."""
     from dataclasses import replace
 
-    from esgd.ensemble_run import train_ensemble_in_folder
+    from esgd.ensemble_run import ensemble_name, train_ensemble_in_folder
     from esgd.parallel import launched
     from esgd.runs import RunFolder
 
@@ -142,8 +142,7 @@ def _train_ensemble(config, text, name, runs, device, quiet, minutes, checkpoint
     except ValueError:
         raise ConfigError(f"seeds must be whole numbers with commas between them, as 0,1,2; got {text!r}") from None
     configs = [replace(config, seed=seed) for seed in seeds]
-    own = f"{config.name().removesuffix(f'seed{config.seed}')}seeds{'-'.join(map(str, seeds))}"
-    folder = RunFolder(own if name is None else name, runs)
+    folder = RunFolder(ensemble_name(configs) if name is None else name, runs)
     with StopSignal(minutes) as stop:
         status, training = train_ensemble_in_folder(
             configs,
@@ -154,7 +153,7 @@ def _train_ensemble(config, text, name, runs, device, quiet, minutes, checkpoint
             checkpoint_every=checkpoint_every,
         )
     stop.exit_if_received("stopped and saved; the same command goes on from here")
-    losses = ", ".join(f"{row['loss']:.4f}" for row in training.records[-len(configs) :])
+    losses = ", ".join(f"{training.member_records(k)[-1]['loss']:.4f}" for k in range(len(configs)))
     print(f"{status}: {folder.name}: losses {losses} after {training.epoch} epochs; records in {folder.records}")
 
 
@@ -168,6 +167,9 @@ def search(
     seed: Annotated[int, typer.Option(help="Of each trial's net, data order and probes.")] = 1000,
     momentum: Annotated[float, typer.Option(help="Momentum of each trial; the paper uses none.")] = 0.0,
     nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of the momentum.")] = False,
+    ensemble: Annotated[
+        int, typer.Option(help="Train so many trials at once as one vectorised run: faster on a GPU.")
+    ] = 1,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
     device: Device = "auto",
     runs: Runs = None,
@@ -186,17 +188,19 @@ def search(
             done = run_search(
                 settings,
                 root=runs,
+                ensemble=ensemble,
                 device=device,
                 progress=not quiet,
                 should_stop=stop,
                 on_trial=lambda number, loss, name=settings.name: print(f"{name} trial {number}: loss {loss:.4f}"),
             )
             stop.exit_if_received("stopped and saved; the same command goes on from here")
-            told = done.frozen("COMPLETE")
-            if told:
-                best = min(told, key=lambda trial: trial.value)
-                drawn = ", ".join(f"{key} {value:.4g}" for key, value in best.params.items())
-                print(f"{settings.name}: {len(told)} of {trials} trials; best loss {best.value:.4f} with {drawn}")
+            losses, best = done.losses(), done.best()
+            if best is not None:
+                drawn = ", ".join(f"{key} {value:.4g}" for key, value in settings.drawn(best).items())
+                print(
+                    f"{settings.name}: {len(losses)} of {trials} trials; best loss {losses[best]:.4f} with {drawn}"
+                )
 
 
 @app.command()
@@ -208,6 +212,9 @@ def reproduce(
     results: Annotated[Path | None, typer.Option(help="Export what there is to this folder at the end.")] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
     snapshot_every: Snapshots = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Each search, and the seeds of each method, as one vectorised run.")
+    ] = False,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
     device: Device = "auto",
     runs: Runs = None,
@@ -231,6 +238,7 @@ def reproduce(
                 progress=not quiet,
                 should_stop=stop,
                 snapshot_every=snapshot_every,
+                ensemble=ensemble,
             )
         if results is not None:
             for path in export(plan, results, root=runs):

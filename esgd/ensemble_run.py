@@ -1,7 +1,8 @@
 """Training K runs as one ensemble, in a folder, resumable to the bit.
 
 The members share workload, method and schedule, and differ in seed, rate, damping and decay. Each follows the
-trajectory of the same run trained alone. A member that diverges goes on alone with numbers that are not finite.
+trajectory of the same run trained alone. A member that diverges harms no other; it is not evaluated again. Members
+may have run folders of their own, with the records and the manifest that their runs alone would have there.
 
 On one CPU core an ensemble of three takes nearly as long as its three runs one after the other (measured once, with
 SGD on the CURVES net); the gain is on a GPU, where nets of this size wait for their launches.
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -31,13 +33,14 @@ from esgd.ensemble import (
     member_probe,
 )
 from esgd.errors import ConfigError
+from esgd.members import check_own_folders, write_members
 from esgd.progress import progress_bar
 from esgd.provenance import now, pick_device, provenance
-from esgd.runs import RunFolder
-from esgd.train import evaluate
+from esgd.runs import RunAheadError, RunFolder
+from esgd.train import DIVERGED, evaluate
 from esgd.workload import product_cost, workload
 
-__all__ = ["EnsembleTraining", "train_ensemble_in_folder"]
+__all__ = ["EnsembleTraining", "check_members", "ensemble_name", "train_ensemble_in_folder"]
 
 MAY_DIFFER = ("lr", "damping", "decay", "seed")
 PROGRESS = ("epoch", "position", "step", "seconds")
@@ -49,14 +52,16 @@ class EnsembleTraining:
     Args:
         configs: one a member; they may differ in ``lr``, ``damping``, ``decay`` and ``seed`` only.
         data: the training set, on the device that shall do the work.
+        names: of the members in the records; default: their settings' own.
 
     Raises:
         ConfigError: the members differ in something else, or the method knows no ensembles.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], data: Dataset):
+    def __init__(self, configs: Sequence[RunConfig], data: Dataset, *, names: Sequence[str] | None = None):
         self.configs, self.data = list(configs), data
-        _check(self.configs)
+        check_members(self.configs)
+        self.names = [config.name() for config in self.configs] if names is None else list(names)
         first, images = self.configs[0], data.images
         self.seeds = [config.seed for config in self.configs]
         self.task = workload(first.workload)
@@ -128,19 +133,42 @@ class EnsembleTraining:
         self.epoch, self.position = self.epoch + 1, 0
         return True
 
-    def record(self) -> list[dict[str, Any]]:
-        """Evaluate every member on the whole training set, off the clock; one record a member is appended.
+    def member_records(self, k: int) -> list[dict[str, Any]]:
+        """The records of a member, without its number: those of its run alone."""
+        return [{x: y for x, y in r.items() if x != "member"} for r in self.records if r["member"] == k]
+
+    @property
+    def diverged(self) -> set[int]:
+        """Members whose last recorded loss is not finite, or a hundred times that of their untrained net."""
+        last = {record["member"]: record["loss"] for record in self.records}
+        return self._blown_up(last)
+
+    @property
+    def suspects(self) -> set[int]:
+        """Members whose batches of the epoch have diverged: reason enough to evaluate them out of turn."""
+        return self._blown_up(dict(enumerate((self.loss_sums / self.batches).tolist())))
+
+    def _blown_up(self, losses: Mapping[int, float]) -> set[int]:
+        first = {record["member"]: record["loss"] for record in reversed(self.records)}
+        return {k for k, loss in losses.items() if not math.isfinite(loss) or loss > DIVERGED * first[k]}
+
+    def record(self, members: Iterable[int] | None = None) -> list[dict[str, Any]]:
+        """Evaluate members on the whole training set, off the clock; one record of each is appended.
 
         ``seconds`` are those of the whole ensemble.
+
+        Args:
+            members: their numbers; default: all.
         """
         products = self.optimizer.param_groups[0].get("probe_index", 0)
         means = (self.loss_sums / self.batches).tolist()
         entries = []
-        for k, config in enumerate(self.configs):
+        for k in range(len(self.configs)) if members is None else sorted(members):
+            config = self.configs[k]
             loss, squared_error = evaluate(self.net.member(k), self.data.images, self.task)
             entries.append(
                 {
-                    "run": config.name(),
+                    "run": self.names[k],
                     "seed": config.seed,
                     "method": config.method,
                     "epoch": self.epoch,
@@ -176,7 +204,12 @@ class EnsembleTraining:
         self.records = list(state["records"])
 
 
-def _check(configs: Sequence[RunConfig]) -> None:
+def check_members(configs: Sequence[RunConfig]) -> None:
+    """Refuse runs that cannot be the members of one ensemble.
+
+    Raises:
+        ConfigError: there are none, they differ in more than they may, or the method knows no ensembles.
+    """
     if not configs:
         raise ConfigError("an ensemble needs at least one member")
     first = configs[0]
@@ -194,10 +227,18 @@ def _check(configs: Sequence[RunConfig]) -> None:
         raise ConfigError("two members of the ensemble are the same run: give each its own seed or rate")
 
 
+def ensemble_name(configs: Sequence[RunConfig]) -> str:
+    """A readable name for runs that differ in their seeds only, e.g. ``curves-sgd-lr0.02-seeds0-1-2``."""
+    first = configs[0]
+    return f"{first.name().removesuffix(f'seed{first.seed}')}seeds{'-'.join(str(c.seed) for c in configs)}"
+
+
 def train_ensemble_in_folder(
     configs: Sequence[RunConfig],
     folder: RunFolder,
     *,
+    own_folders: Sequence[RunFolder] | None = None,
+    about: Mapping[str, Any] | None = None,
     device: str = "auto",
     progress: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
@@ -208,6 +249,8 @@ def train_ensemble_in_folder(
     Args:
         configs: the members.
         folder: the ensemble's folder.
+        own_folders: one a member, which get their records and manifests as well, but no checkpoint.
+        about: goes into the ensemble's manifest.
         device: as for :func:`esgd.resumable.train_in_folder`, as are the rest.
         progress: show a progress bar.
         should_stop: asked before each step.
@@ -218,56 +261,78 @@ def train_ensemble_in_folder(
 
     Raises:
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
-        ConfigError: the members do not fit together, or fewer epochs are asked for than are done.
-        RunBusyError: another process is working in the folder.
+        ConfigError: the members do not fit together, or one was begun alone in its own folder.
+        RunAheadError: fewer epochs are asked for than are done.
+        RunBusyError: another process is working in one of the folders.
     """
-    _check(configs)
-    place, first = pick_device(device), configs[0]
-    with folder.locked():
+    check_members(configs)
+    place, first, own = pick_device(device), configs[0], list(own_folders or ())
+    with ExitStack() as stack:
+        for each in (folder, *own):
+            stack.enter_context(each.locked())
+        check_own_folders(own, folder)
         data = workload(first.workload).data(device=place, dtype=getattr(torch, first.dtype), progress=progress)
-        training = EnsembleTraining(configs, data)
-        about = {"name": data.name, "examples": len(data), "source": data.source, "sha256": data.digest}
-        identity = {f"member {k}": config.settings() for k, config in enumerate(configs)} | {"data": about}
+        training = EnsembleTraining(configs, data, names=[each.name for each in own] or None)
+        source = {"name": data.name, "examples": len(data), "source": data.source, "sha256": data.digest}
+        identity = {f"member {k}": config.settings() for k, config in enumerate(configs)} | {"data": source}
         if folder.checkpoint.exists():
             saved = load_checkpoint(folder.checkpoint, device=place)
             require_same(saved.get("ensemble", {}), identity, where=folder.checkpoint)
             if (done := saved["progress"]["epoch"]) > first.epochs:
-                raise ConfigError(f"the ensemble in {folder.path} has {done} epochs already: ask for more")
+                raise RunAheadError(f"the ensemble in {folder.path} has {done} epochs already: ask for more")
             training.load_state_dict(saved)
-        manifest = {
-            "run": folder.name,
-            "members": [asdict(config) for config in configs],
-            "config": asdict(first),
-            "data": about,
+        shared = {
+            "data": source,
+            "net": {
+                "sizes": list(training.task.sizes),
+                "parameters": sum(p.numel() for p in training.net.parameters()) // len(configs),
+            },
             **provenance(place),
             "started": folder.manifest().get("started", now()),
+        }
+        manifest = {
+            "run": folder.name,
+            **(about or {}),
+            "members": [asdict(config) for config in configs],
+            "config": asdict(first),
+            **shared,
         }
         folder.write_manifest({**manifest, "status": "running"})
         if not training.records:
             training.record()
-        status = _run(training, folder, identity, progress, should_stop, checkpoint_every)
-        folder.write_manifest({**manifest, "ended": now(), "status": status, "epochs_done": training.epoch})
+
+        def keep() -> None:
+            save_checkpoint(folder.checkpoint, {"ensemble": identity, **training.state_dict()})
+            folder.write_records(training.records)
+            write_members(training, own, {**shared, "status": "running"}, folder)
+
+        status = _run(training, progress, should_stop, checkpoint_every, keep, folder.name)
+        end = {"ended": now(), "status": status}
+        write_members(training, own, {**shared, **end}, folder)
+        folder.write_manifest(
+            {**manifest, **end, "epochs_done": training.epoch, "diverged": sorted(training.diverged)}
+        )
     return status, training
 
 
 def _run(
     training: EnsembleTraining,
-    folder: RunFolder,
-    identity: dict[str, Any],
     progress: bool,
     should_stop: Callable[[], bool],
     checkpoint_every: int,
+    keep: Callable[[], None],
+    name: str,
 ) -> str:
-    first = training.configs[0]
-    total = first.epochs * training.batches
-    with progress_bar(show=progress, total=total, initial=training.step, unit="step", desc=folder.name) as bar:
+    epochs, every, size = training.configs[0].epochs, training.configs[0].eval_every, len(training.configs)
+    total = epochs * training.batches
+    with progress_bar(show=progress, total=total, initial=training.step, unit="step", desc=name) as bar:
         status = "finished"
-        while training.epoch < first.epochs and status == "finished":
+        while training.epoch < epochs and status == "finished" and len(training.diverged) < size:
             if not training.train_epoch(should_stop=should_stop, on_step=bar.update):
                 status = "stopped"
-            elif training.epoch % first.eval_every == 0 or training.epoch == first.epochs:
-                training.record()
-            if status == "stopped" or training.epoch % checkpoint_every == 0 or training.epoch == first.epochs:
-                save_checkpoint(folder.checkpoint, {"ensemble": identity, **training.state_dict()})
-                folder.write_records(training.records)
+            else:
+                due = training.epoch % every == 0 or training.epoch == epochs
+                training.record((set(range(size)) if due else training.suspects) - training.diverged)
+            if status == "stopped" or training.epoch % checkpoint_every == 0 or training.epoch == epochs:
+                keep()
     return status

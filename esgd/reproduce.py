@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from esgd.config import RunConfig
+from esgd.ensemble_run import check_members, ensemble_name, train_ensemble_in_folder
 from esgd.errors import ConfigError
 from esgd.paths import runs_dir
 from esgd.provenance import now
 from esgd.resumable import train_in_folder
-from esgd.runs import RunBusyError, RunFolder, read_csv, write_csv
+from esgd.runs import RunAheadError, RunBusyError, RunFolder, read_csv, write_csv
 from esgd.search import SearchSettings, Trials, search, trial_rows
 
 __all__ = ["PROTOCOLS", "Protocol", "export", "protocol", "reproduce"]
@@ -56,17 +57,15 @@ class Protocol:
         return f"{self.workload}-nesterov" if self.momentum else self.workload
 
     def study(self, method: str) -> SearchSettings:
-        """The search for a method; Adam has its own momentum, RMSProp none of Nesterov's form."""
-        momentum = 0.0 if method == "adam" else self.momentum
-        nesterov = momentum > 0 and method != "rmsprop"
+        """The search for a method; RMSProp has no momentum of Nesterov's form and gets the heavy ball."""
         return SearchSettings(
             self.workload,
             method,
             self.space,
             self.trials,
             self.search_epochs,
-            momentum=momentum,
-            nesterov=nesterov,
+            momentum=self.momentum,
+            nesterov=self.momentum > 0 and method != "rmsprop",
         )
 
 
@@ -81,7 +80,7 @@ PROTOCOLS = {
         seeds=(0,),
         rounds=(50,),
         space="momentum",
-        methods=("esgd", "rmsprop", "sgd", "adam"),
+        methods=("esgd", "rmsprop", "sgd"),
         momentum=0.9,
     ),
 }
@@ -101,20 +100,21 @@ def protocol(name: str) -> Protocol:
 def best_config(plan: Protocol, method: str, root: Path) -> RunConfig | None:
     """The settings of the trial with the lowest loss, or None while the search is not done."""
     trials = Trials(plan.study(method), root)
-    told = trials.frozen("COMPLETE")
-    if len(told) < plan.trials:
+    if len(trials.losses()) < plan.trials:
         return None
-    best = min(told, key=lambda trial: trial.value)
-    return replace(trials.settings.run_config(trials.drawn(best.number)), eval_every=plan.eval_every)
+    return replace(trials.settings.trial(trials.best()), eval_every=plan.eval_every)
 
 
-def _recorded(plan: Protocol, root: Path) -> Iterator[tuple[RunConfig, RunFolder]]:
-    """The recorded runs whose settings are known."""
+Recorded = tuple[RunConfig, RunFolder]
+
+
+def _recorded(plan: Protocol, root: Path) -> Iterator[list[Recorded]]:
+    """The recorded runs of each method whose settings are known, one a seed."""
     for method in plan.methods:
         config = best_config(plan, method, root)
-        for seed in plan.seeds if config is not None else ():
-            member = replace(config, seed=seed)
-            yield member, RunFolder(member.name(), root)
+        if config is not None:
+            members = [replace(config, seed=seed) for seed in plan.seeds]
+            yield [(member, RunFolder(member.name(), root)) for member in members]
 
 
 def reproduce(
@@ -127,6 +127,7 @@ def reproduce(
     should_stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = print,
     snapshot_every: int | None = None,
+    ensemble: bool = False,
 ) -> bool:
     """Go on with a protocol from wherever it is; several processes may share it, each run is one's at a time.
 
@@ -139,39 +140,54 @@ def reproduce(
         should_stop: asked before each step; True stops, resumable.
         say: told of what is done, one line each.
         snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the first seed's runs only.
+        ensemble: train each method's new trials as the members of one ensemble, and its seeds as those of another.
 
     Returns:
         Whether everything is done; False when it was stopped, or when other processes are at the rest.
+
+    Raises:
+        ConfigError: an ensemble is asked for and a method knows none, or snapshots are asked for as well; a
+            recorded run was begun alone and is now asked for as a member, or the other way round.
     """
     root = runs_dir() if root is None else root
+    if ensemble and snapshot_every is not None:
+        raise ConfigError("members of an ensemble keep no snapshots: leave out --ensemble or --snapshot-every")
+    for method in plan.methods if ensemble else ():
+        check_members([plan.study(method).trial(number) for number in range(plan.trials)])
+    options = {"device": device, "progress": progress, "should_stop": should_stop}
     for method in plan.methods:
-        search(plan.study(method), root=root, device=device, progress=progress, should_stop=should_stop)
+        search(plan.study(method), root=root, ensemble=plan.trials if ensemble else 1, **options)
         if should_stop():
             return False
     recorded = list(_recorded(plan, root))
+    units = recorded if ensemble else [[run] for runs in recorded for run in runs]
+    options["checkpoint_every"] = plan.eval_every
+
+    def advance(runs: list[Recorded], goal: int) -> str:
+        configs = [replace(config, epochs=goal) for config, _ in runs]
+        folders = [folder for _, folder in runs]
+        if ensemble:
+            place = RunFolder(ensemble_name(configs), root)
+            return train_ensemble_in_folder(configs, place, own_folders=folders, **options)[0]
+        snapshots = snapshot_every if configs[0].seed == plan.seeds[0] else None
+        return train_in_folder(configs[0], folders[0], snapshot_every=snapshots, **options).status
+
     last = plan.rounds[-1] if epochs is None else epochs
     for goal in [*(r for r in plan.rounds if r < last), last]:
-        for config, folder in recorded:
-            if _at_goal(folder, goal):
+        for runs in units:
+            if all(_at_goal(folder, goal) for _, folder in runs):
                 continue
             try:
-                result = train_in_folder(
-                    replace(config, epochs=goal),
-                    folder,
-                    device=device,
-                    progress=progress,
-                    should_stop=should_stop,
-                    checkpoint_every=plan.eval_every,
-                    snapshot_every=snapshot_every if config.seed == plan.seeds[0] else None,
-                )
-            except RunBusyError:  # another process works on it
+                status = advance(runs, goal)
+            except (RunBusyError, RunAheadError):  # another process works on it, or has done so in the meantime
                 continue
-            if result.status == "stopped":
+            if status == "stopped":
                 return False
-        if all(_at_goal(folder, goal) for _, folder in recorded):
-            say(f"{plan.name}: all {len(recorded)} recorded runs have {goal} epochs")
-    expected = len(plan.methods) * len(plan.seeds)  # fewer while another process is at the searches
-    return len(recorded) == expected and all(_at_goal(folder, last) for _, folder in recorded)
+        if all(_at_goal(folder, goal) for runs in units for _, folder in runs):
+            say(f"{plan.name}: all {sum(map(len, units))} recorded runs have {goal} epochs")
+    # fewer while another process is at the searches
+    complete = len(recorded) == len(plan.methods)
+    return complete and all(_at_goal(folder, last) for runs in units for _, folder in runs)
 
 
 def _at_goal(folder: RunFolder, epochs: int) -> bool:
@@ -199,7 +215,7 @@ def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> li
     root = runs_dir() if root is None else root
     studies = [Trials(plan.study(method), root) for method in plan.methods]
     trials = [row for study in studies for row in trial_rows(study)]
-    folders = [folder for _, folder in _recorded(plan, root)]
+    folders = [folder for runs in _recorded(plan, root) for _, folder in runs]
     if not all(folder.records.exists() for folder in folders):
         folders = []  # the first round is under way: nothing to compare yet
     if not trials and not folders:
@@ -214,7 +230,7 @@ def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> li
         "searches": [
             {
                 "command": study.settings.command(),
-                "trials_done": len(study.frozen("COMPLETE")),
+                "trials_done": len(study.losses()),
                 "trials_asked": plan.trials,
                 "first": study.folder(0).manifest() or None,
             }

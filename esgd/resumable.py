@@ -12,10 +12,10 @@ import torch
 from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
 from esgd.config import RunConfig
 from esgd.data import Dataset
-from esgd.errors import ConfigError
+from esgd.members import refuse_member
 from esgd.nets import count_parameters
 from esgd.provenance import now, pick_device, provenance
-from esgd.runs import RunFolder
+from esgd.runs import RunAheadError, RunFolder
 from esgd.snapshots import check_interval, save_snapshot
 from esgd.train import Training, TrainResult, train
 from esgd.workload import workload
@@ -55,12 +55,15 @@ def train_in_folder(
 
     Raises:
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
+        ConfigError: the run is a member of an ensemble.
+        RunAheadError: fewer epochs are asked for than are done.
         DataError: the data are missing or damaged.
         EsgdError: the folder cannot be written, or another process is working in it.
     """
     check_interval(snapshot_every)
     place = pick_device(device)
     with folder.locked() if writes else nullcontext():
+        refuse_member(folder)
         saved = _saved(config, folder, place)
         data = workload(config.workload).data(device=place, dtype=getattr(torch, config.dtype), progress=progress)
         training = training_type(config, data, name=folder.name)
@@ -104,7 +107,7 @@ def _saved(config: RunConfig, folder: RunFolder, device: torch.device) -> dict[s
     require_same(saved["settings"], config.settings(), where=folder.checkpoint)
     done = saved["progress"]["epoch"]
     if done > config.epochs:
-        raise ConfigError(
+        raise RunAheadError(
             f"the run in {folder.path} has {done} epochs already, more than the {config.epochs} asked for: "
             "ask for more, or give the new run another name"
         )

@@ -18,7 +18,7 @@ from esgd.errors import ConfigError, DataError, EsgdError
 from esgd.files import atomic_write, exclusive_lock
 from esgd.paths import runs_dir
 
-__all__ = ["COLUMNS", "RunBusyError", "RunFolder", "by_run", "list_runs", "read_csv", "write_csv"]
+__all__ = ["COLUMNS", "RunAheadError", "RunBusyError", "RunFolder", "by_run", "list_runs", "read_csv", "write_csv"]
 
 COLUMNS = (
     "run",  # name of the run
@@ -37,6 +37,10 @@ _INTEGERS = frozenset({"seed", "epoch", "step", "member", "trial"})
 
 class RunBusyError(EsgdError):
     """Another process is working on the run."""
+
+
+class RunAheadError(ConfigError):
+    """The run has more epochs already than were asked for."""
 
 
 class RunFolder:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from esgd.errors import ConfigError
 from esgd.reproduce import Protocol, best_config, export, protocol, reproduce
+from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv
 from esgd.search import SearchSettings, Trials, search, trial_rows
 from esgd.spaces import SPACES
@@ -22,8 +26,7 @@ def test_the_papers_ranges_are_kept_and_the_wide_ones_are_as_wide_for_all(tiny, 
     assert paper.lr == ((0.01, 0.1) if method in ("sgd", "esgd") else (1e-4, 1e-3))
     assert math.log10(wide.lr[1] / wide.lr[0]) == pytest.approx(3)
     assert wide.lr[0] == pytest.approx(paper.lr[0] / 10)
-    trials = Trials(study(method, trials=30), tmp_path)
-    drawn = [trials.drawn(trials.ask()) for _ in range(30)]
+    drawn = [study(method).drawn(number) for number in range(30)]
     assert all(paper.lr[0] <= d["lr"] <= paper.lr[1] for d in drawn)
     assert len({d["lr"] for d in drawn}) == 30
     for name in ("damping", "decay"):
@@ -37,40 +40,79 @@ def test_the_extension_with_momentum_gives_each_method_two_decades_and_its_own_f
         low, high = SPACES["momentum"][method].lr
         assert math.log10(high / low) == pytest.approx(2)
     forms = {method: (plan.study(method).momentum, plan.study(method).nesterov) for method in plan.methods}
-    assert forms == {"esgd": (0.9, True), "rmsprop": (0.9, False), "sgd": (0.9, True), "adam": (0, False)}
+    assert forms == {"esgd": (0.9, True), "rmsprop": (0.9, False), "sgd": (0.9, True)}
     assert all(study == replace(study, momentum=0.0) for study in map(protocol("curves").study, SPACES["paper"]))
 
 
-def test_trial_n_is_the_same_whoever_draws_it(tiny, tmp_path):
-    first = Trials(study(), tmp_path / "a")
-    both = [Trials(study(), tmp_path / "b") for _ in range(2)]  # two processes on one storage
-    alone = [first.drawn(first.ask()) for _ in range(3)]
-    shared = [both[i % 2].drawn(both[i % 2].ask()) for i in range(3)]
-    assert alone == shared
-    assert both[0].ask() is both[1].ask() is None
+RECORDED = Path(__file__).parents[2] / "results" / "fig5"
+
+
+@pytest.mark.parametrize("name", ["curves", "mnist"])
+def test_the_recorded_trials_are_drawn_again_to_the_bit(name):
+    rows = read_csv(RECORDED / name / "trials.csv")
+    assert rows
+    for row in rows:
+        settings = SearchSettings(
+            row["workload"], row["method"], row["space"], epochs=int(row["epochs"]), seed=row["seed"]
+        )
+        recorded = {key: row[key] for key in ("lr", "damping", "decay") if row[key] is not None}
+        assert settings.drawn(row["trial"]) == recorded
+
+
+def test_processes_share_the_trials_of_a_study(tiny, tmp_path):
+    both = [Trials(study(), tmp_path) for _ in range(2)]  # two processes on one folder
+    assert [both[i % 2].claim() for i in range(3)] == [[0], [1], [2]]
+    assert both[0].claim() == both[1].claim(2) == []
+    assert both[0].begun() == [0, 1, 2]
+    assert both[1].unfinished() == [[0], [1], [2]]
+
+
+def test_optunas_journal_mirrors_the_folders_also_of_runs_that_were_copied(tiny, tmp_path):
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    settings = study("rmsprop")
+    done = search(settings, root=tmp_path / "there", device="cpu", progress=False)
+    assert len(done.losses()) == 3
+    shutil.rmtree(tmp_path / "there" / "searches")  # as a machine without Optuna leaves them
+    shutil.copytree(tmp_path / "there", tmp_path / "here")
+    copied = Trials(replace(settings, trials=4), tmp_path / "here")
+    copied.claim()
+    for _ in range(2):  # opening it again changes nothing
+        found = Trials(replace(settings, trials=4), tmp_path / "here").journal.study.get_trials()
+        assert [trial.state.name for trial in found] == ["COMPLETE"] * 3 + ["RUNNING"]
+        assert [trial.params for trial in found] == [settings.drawn(number) for number in range(4)]
+        assert {n: trial.value for n, trial in enumerate(found[:3])} == done.losses()
+
+
+def test_a_search_needs_no_optuna(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    done = search(study(), root=tmp_path, ensemble=2, device="cpu", progress=False)
+    assert done.journal is None
+    assert sorted(done.losses()) == [0, 1, 2]
 
 
 def test_a_search_stopped_in_a_trial_goes_on_with_it(tiny, tmp_path):
     settings = study(epochs=60, trials=2)
     steps = iter(range(10**6))
     stopped = search(settings, root=tmp_path, device="cpu", progress=False, should_stop=lambda: next(steps) > 30)
-    assert stopped.unfinished() == [0]
+    assert stopped.unfinished() == [[0]]
     done = search(settings, root=tmp_path, device="cpu", progress=False)
     straight = search(settings, root=tmp_path / "other", device="cpu", progress=False)
-    assert [t.value for t in done.frozen("COMPLETE")] == [t.value for t in straight.frozen("COMPLETE")]
+    assert done.losses() == straight.losses()
     rows = trial_rows(done)
     assert [row["trial"] for row in rows] == [0, 1]
     assert all(row["status"] == "finished" and row["squared_error"] > 0 for row in rows)
     longer = search(study(epochs=60, trials=3), root=tmp_path, device="cpu", progress=False)
-    assert len(longer.frozen("COMPLETE")) == 3
+    assert sorted(longer.losses()) == [0, 1, 2]
 
 
 def test_a_trial_that_another_process_works_on_is_left_to_it(tiny, tmp_path):
     trials = Trials(study(trials=2), tmp_path)
-    with trials.folder(trials.ask()).locked():
+    with trials.folder(*trials.claim()).locked():
         done = search(study(trials=2), root=tmp_path, device="cpu", progress=False)
-    assert [t.number for t in done.frozen("COMPLETE")] == [1]
-    assert done.unfinished() == [0]
+    assert list(done.losses()) == [1]
+    assert done.unfinished() == [[0]]
 
 
 def test_reproduce_stops_goes_on_and_exports_what_all_runs_have(tiny, tmp_path):
@@ -116,3 +158,17 @@ def test_a_recorded_run_that_another_process_works_on_is_left_to_it(tiny, tmp_pa
     assert not RunFolder(busy.name(), tmp_path).records.exists()
     assert read_csv(RunFolder(replace(busy, seed=1).name(), tmp_path).records)[-1]["epoch"] == 2
     assert reproduce(plan, **options)
+
+
+def test_a_run_that_another_process_took_past_the_round_counts_as_done(tiny, tmp_path, monkeypatch):
+    plan = Protocol("tiny", trials=1, search_epochs=1, seeds=(0,), rounds=(2, 4), methods=("sgd",), eval_every=1)
+
+    def overtaken(config, folder, **options):  # between the look at the run and its lock
+        if config.epochs == 2:
+            train_in_folder(replace(config, epochs=4), folder, **options)
+        return train_in_folder(config, folder, **options)
+
+    monkeypatch.setattr("esgd.reproduce.train_in_folder", overtaken)
+    said = []
+    assert reproduce(plan, root=tmp_path, device="cpu", progress=False, say=said.append)
+    assert said == [f"tiny: all 1 recorded runs have {epochs} epochs" for epochs in (2, 4)]
