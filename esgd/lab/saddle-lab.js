@@ -518,7 +518,7 @@ const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes", "many"] },
+  show: { label: "Further views", list: ["surface", "modes", "many", "convergence"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
@@ -552,6 +552,7 @@ const DEFAULTS = {
 function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
+  if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
   if (key === "modes" || key === "many") return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
@@ -683,10 +684,14 @@ function preconditionedCurvatures(H, diag, damping) {
   return eigen(congruence(root, H)).values;
 }
 
-/** Lowest loss at the last step (where the loss is bounded below), or the soonest escape that never climbs. */
-function searchRate(method, S, land) {
+/**
+ * The rate with the lowest loss at the last step (where the loss is bounded below), or with the soonest escape that
+ * never climbs. A generator that pauses after every rate it tries, so that a page may draw in between.
+ */
+function* searchRate(method, S, land) {
   let best = null;
   for (let i = 0; i <= 80; i += 1) {
+    yield;
     const lr = 10 ** (-4 + (5 * i) / 80);
     const run = trajectory(method, S, S.steps, lr);
     if (run.diverged && land.floor !== null) continue;
@@ -702,8 +707,8 @@ function searchRate(method, S, land) {
   return best && best.lr;
 }
 
-/** The rate to mark on a method's slider, and the reason in words; null where there is none. */
-function bestRate(method, S, run = null) {
+/** The rate to mark on a method's slider, and the reason in words; null where there is none. A generator, as above. */
+function* seekBestRate(method, S, run = null) {
   const land = landscapeOf(S);
   const how = land.floor === null ? "cleanest escape" : "fastest convergence";
   if (land.quadratic && method !== "rmsprop" && method !== "adam") {
@@ -718,8 +723,16 @@ function bestRate(method, S, run = null) {
     const value = bestRateFor(curvatures[0], curvatures[1], method === "momentum" ? S.momentum : 0);
     return value === null ? null : { value, how };
   }
-  const value = searchRate(method, S, land);
+  const value = yield* searchRate(method, S, land);
   return value === null ? null : { value, how: land.floor === null ? "soonest escape" : `lowest loss after ${S.steps} steps` };
+}
+
+/** `seekBestRate` at one go. */
+function bestRate(method, S, run = null) {
+  const search = seekBestRate(method, S, run);
+  let step = search.next();
+  while (!step.done) step = search.next();
+  return step.value;
 }
 
 /** The momentum that is best on a convex quadratic: ((√κ − 1)/(√κ + 1))². */
@@ -1217,6 +1230,7 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .plot.wide { aspect-ratio: 1.68; }
 .plot.modes { aspect-ratio: 3.6; }
 .plot.surface { aspect-ratio: 1.42; }
+.plot.map { aspect-ratio: 2.6; }
 .further { display: grid; gap: 14px; }
 .further > figure:not([hidden]) { padding: 6px 0 10px; }
 .grip { position: absolute; inset: 0; width: 100%; height: 100%; border: 0; padding: 0; background: none; border-radius: 6px;
@@ -1347,6 +1361,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .below .plot:not(.modes) { aspect-ratio: 1.68; }
   .plot.modes { aspect-ratio: 1.05; }
   .plot.surface { aspect-ratio: 1.2; }
+  .plot.map { aspect-ratio: 1.4; }
   .caption { order: 7; }
   .foot { order: 8; }
   .further { order: 9; }
@@ -1478,9 +1493,9 @@ function watchTheme(callback) {
 // Drawing on a canvas, crisp at the screen's own resolution: a frame with axes, ticks, lines and labels.
 
 
-/** Sizes the canvas to its box; returns a context whose unit is one CSS pixel. */
-function surface(canvas) {
-  const ratio = Math.min(3, Math.max(1, globalThis.devicePixelRatio || 1));
+/** Sizes the canvas to its box, at most `sharpest` dots to a CSS pixel; returns a context in CSS pixels. */
+function surface(canvas, sharpest = 3) {
+  const ratio = Math.min(sharpest, Math.max(1, globalThis.devicePixelRatio || 1));
   const width = canvas.clientWidth || 300;
   const height = canvas.clientHeight || 200;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -1996,6 +2011,142 @@ function faceButtons(lab, faces) {
   };
 }
 
+// modes.js
+// A quadratic mode by mode: the error in the Hessian's eigenbasis, and the factor by which a step shrinks each part.
+
+
+/** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
+function modesOf(H) {
+  const { values, angle } = eigen(H);
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
+}
+
+/** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
+const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0] + axis[1] * p[1]);
+
+/**
+ * The factor on |qᵀ(θ − θ*)| in one step along curvature h, where theory knows one: for methods whose rates are a
+ * function of H alone. For momentum it is the spectral radius, which a run reaches after a while. Null for the others.
+ */
+function modeFactor(method, S, h) {
+  const lr = S[`lr_${method}`];
+  if (method === "sgd") return Math.abs(1 - lr * h);
+  if (method === "momentum") return modeRadius(lr, h, S.momentum);
+  if (method === "newton") return Math.abs(1 - lr);
+  if (method === "saddle_free") return Math.abs(1 - (lr * h) / (Math.abs(h) + S.damping));
+  return null;
+}
+
+/** Whether a diagonal D mixes the modes of H: it does unless D is a multiple of I or H is diagonal. */
+function mixes(method, H) {
+  const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H) }[method];
+  const size = Math.abs(H.a) + Math.abs(H.c) + Math.abs(H.b);
+  if (Math.abs(H.b) < 1e-9 * size) return false;
+  return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "newton", "saddle_free"].includes(method);
+}
+
+/** Each mode's share of Σ ½|h| z² at a step: what is left to do, and in which direction. */
+function shares(run, modes, t) {
+  const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
+  const whole = parts[0] + parts[1];
+  return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
+}
+
+// view-convergence.js
+// Every rate and every momentum at once on a convex quadratic: by which factor a step shrinks the slowest mode.
+
+
+const [COLUMNS, ROWS] = [96, 60];
+const TOP = 0.99; // the largest momentum
+const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+
+/** The factor of the slowest mode. */
+const slowest = (modes, lr, beta) => Math.max(...modes.map(({ h }) => modeRadius(lr, h, beta)));
+
+/** Where a step of the steepest mode stops shrinking: h₁ · rate = 2(1 + β). */
+const edgeAt = (modes, beta) => (2 * (1 + beta)) / modes[0].h;
+
+/** The map as a small picture, the faster the stronger the hue; beyond the edge it goes on as it is at the edge. */
+function paintMap(modes, x, fastest, theme) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [COLUMNS, ROWS];
+  const image = new ImageData(COLUMNS, ROWS);
+  const hue = channels(theme.hue.momentum);
+  for (let j = 0; j < ROWS; j += 1) {
+    for (let i = 0; i < COLUMNS; i += 1) {
+      const beta = TOP * (1 - (j + 0.5) / ROWS);
+      const lr = Math.min(x[0] * (x[1] / x[0]) ** ((i + 0.5) / COLUMNS), 0.97 * edgeAt(modes, beta));
+      const share = 0.06 + 0.8 * (Math.log(slowest(modes, lr, beta)) / Math.log(fastest));
+      for (let c = 0; c < 3; c += 1) image.data[4 * (j * COLUMNS + i) + c] = theme.level[c] + (hue[c] - theme.level[c]) * share;
+      image.data[4 * (j * COLUMNS + i) + 3] = 255;
+    }
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+function convergenceView(lab) {
+  const view = panel({ title: "Every rate and momentum", shape: "map" });
+  let frame = null;
+  let cache = { key: "" };
+  view.still = true;
+  scrub(view.canvas, lab, (x, y) => {
+    if (!frame) return;
+    const beta = Math.max(0, Math.min(TOP, frame.sy.invert(y)));
+    const lr = Math.max(cache.x[0], Math.min(cache.x[1], frame.sx.invert(x)));
+    const methods = lab.S.methods.includes("momentum") ? lab.S.methods : [...lab.S.methods, "momentum"];
+    lab.update({ methods, momentum: Number(beta.toFixed(2)), lr_momentum: Number(lr.toPrecision(3)) });
+  });
+  view.draw = () => {
+    const { S, theme, land } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    const modes = modesOf(land.quadratic);
+    const beta = bestMomentum(S);
+    const rate = bestRateFor(modes[0].h, modes[1].h, beta);
+    const fastest = Math.max(1e-3, slowest(modes, rate, beta));
+    const x = [0.02 / modes[0].h, 10 / modes[0].h];
+    const key = [lab.landKey, theme.dark].join();
+    if (cache.key !== key) cache = { key, x, map: paintMap(modes, x, fastest, theme) };
+    frame = axes(area, theme, { x, y: [0, TOP], xLog: true, yTicks: [0, 0.25, 0.5, 0.75], xLabel: "learning rate", yLabel: "momentum β" });
+    const { box, sx, sy } = frame;
+    ctx.imageSmoothingEnabled = true;
+    ctx.drawImage(cache.map, box.left, box.top, box.right - box.left, box.bottom - box.top);
+    const edge = Array.from({ length: 40 }, (_, i) => (TOP * i) / 39).map((b) => [sx(edgeAt(modes, b)), sy(b)]);
+    ctx.fillStyle = `rgb(${theme.above.join()})`;
+    ctx.beginPath();
+    [...edge, [box.right, box.top], [box.right, box.bottom]].forEach(([px, py]) => ctx.lineTo(px, py));
+    ctx.fill();
+    ctx.strokeStyle = theme.critical;
+    ctx.lineWidth = 1.2;
+    line(ctx, edge);
+    text(ctx, theme, "diverges", box.right - 6, box.bottom - 8, { align: "right", size: 12 });
+    const [bx, by] = [sx(rate), sy(beta)];
+    ctx.strokeStyle = theme.ink;
+    ctx.lineWidth = 1.8;
+    line(ctx, [[bx - 5, by], [bx + 5, by]]);
+    line(ctx, [[bx, by - 5], [bx, by + 5]]);
+    text(ctx, theme, "best", bx - 8, by - 7, { align: "right", colour: theme.ink, halo: true });
+    const place = (lr) => Math.max(box.left, Math.min(box.right, sx(lr)));
+    const words = [];
+    for (const [method, b] of [["sgd", 0], ["momentum", S.momentum]]) {
+      if (!S.methods.includes(method)) continue;
+      const lr = S[`lr_${method}`];
+      const factor = formatNumber(slowest(modes, lr, b), 3);
+      dot(ctx, place(lr), sy(b), 6, theme.hue[method], theme.ground);
+      text(ctx, theme, `×${factor}`, place(lr) - 10, sy(b) - 5, { align: "right", colour: theme.ink, halo: true });
+      words.push(`${method === "sgd" ? "descent" : "momentum"} ×${factor}`);
+    }
+    view.note(`best ×${formatNumber(fastest, 3)} a step`);
+    view.describe(
+      `Factor of the slowest mode a step, over the learning rate and the momentum. Best: momentum ${formatNumber(beta, 3)} with rate ${formatNumber(rate, 3)}, ` +
+        `a factor of ${formatNumber(fastest, 3)}. Now: ${words.join(", ") || "neither method runs"}. The sliders of rate and momentum move the same point.`,
+    );
+  };
+  return view;
+}
+
 // view-loss.js
 // The loss of each run against its steps, and the effective learning rates of the step shown as ellipses.
 
@@ -2273,48 +2424,6 @@ function manyRun(method, S, problem) {
 const leftOver = (problem, w) =>
   problem.vectors.map((q) => Math.abs(1 - dotted(q, w) / dotted(q, problem.goal)));
 
-// modes.js
-// A quadratic mode by mode: the error in the Hessian's eigenbasis, and the factor by which a step shrinks each part.
-
-
-/** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
-function modesOf(H) {
-  const { values, angle } = eigen(H);
-  const [c, s] = [Math.cos(angle), Math.sin(angle)];
-  return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
-}
-
-/** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
-const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0] + axis[1] * p[1]);
-
-/**
- * The factor on |qᵀ(θ − θ*)| in one step along curvature h, where theory knows one: for methods whose rates are a
- * function of H alone. For momentum it is the spectral radius, which a run reaches after a while. Null for the others.
- */
-function modeFactor(method, S, h) {
-  const lr = S[`lr_${method}`];
-  if (method === "sgd") return Math.abs(1 - lr * h);
-  if (method === "momentum") return modeRadius(lr, h, S.momentum);
-  if (method === "newton") return Math.abs(1 - lr);
-  if (method === "saddle_free") return Math.abs(1 - (lr * h) / (Math.abs(h) + S.damping));
-  return null;
-}
-
-/** Whether a diagonal D mixes the modes of H: it does unless D is a multiple of I or H is diagonal. */
-function mixes(method, H) {
-  const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H) }[method];
-  const size = Math.abs(H.a) + Math.abs(H.c) + Math.abs(H.b);
-  if (Math.abs(H.b) < 1e-9 * size) return false;
-  return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "newton", "saddle_free"].includes(method);
-}
-
-/** Each mode's share of Σ ½|h| z² at a step: what is left to do, and in which direction. */
-function shares(run, modes, t) {
-  const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
-  const whole = parts[0] + parts[1];
-  return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
-}
-
 // view-many.js
 // The methods with the same settings on a quadratic of many weights: what is left of each mode, and the weights at work.
 
@@ -2433,7 +2542,7 @@ function drawMode(lab, area, mode, other, range) {
   const { ctx } = area;
   const name = modeName(mode.h, other.h);
   const frame = axes(area, theme, { x: [0, S.steps], y: range, yLog: true, yLabel: " ", xLabel: area.width > 220 ? "step" : "" });
-  text(ctx, theme, `${name}, h = ${formatNumber(mode.h, 2)}`, frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  text(ctx, theme, `${name}, h = ${formatNumber(mode.h, 2)}`, area.width > 220 ? frame.box.left : 0, 12, { colour: theme.ink, weight: 600, size: 12 });
   ctx.strokeStyle = theme.faint;
   ctx.lineWidth = 1;
   line(ctx, [[frame.sx(at), frame.box.top], [frame.sx(at), frame.box.bottom]]);
@@ -2525,7 +2634,7 @@ function modesView(lab) {
     ctx.translate(stacked ? 0 : 2 * (column + gap), stacked ? tall + 10 : 0);
     drawShares(lab, { ctx, width: stacked ? width : width - 2 * (column + gap), height: stacked ? height - tall - 10 : height }, modes);
     ctx.restore();
-    view.note("distance |qᵀ(θ − θ*)| along each eigenvector");
+    view.note("distance |qᵀ(θ − θ*)|");
     view.describe(`Distance from the critical point along each eigenvector at step ${Math.round(lab.at)}. ${words.join(". ")}.`);
   };
   return view;
@@ -2535,7 +2644,7 @@ function modesView(lab) {
 // The ground of a path view: a quiet tint of the loss and its contour lines, drawn once and kept.
 
 
-const CELLS = 80;
+const CELLS = 64;
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 function riseGrid(land, frame, unmap, cells = CELLS) {
@@ -2732,6 +2841,7 @@ function pathView(lab, { transformed = false } = {}) {
   handle.setAttribute("aria-roledescription", "point to drag");
   view.plot.append(handle);
   front.classList.add("tap");
+  view.swift = true;
   let where = null;
   let painted = "";
 
@@ -2938,35 +3048,32 @@ function paintSurface(ctx, mesh, camera, theme, power) {
     py[k] = camera.y(x, y, heights[k]);
   }
   const order = (first) => Array.from({ length: MESH }, (_, i) => (first ? i : MESH - 1 - i));
+  const wider = (a, middle) => a + (a < middle ? -0.6 : 0.6); // closes the hair between neighbours
   const columns = order(camera.sa < 0); // far is where x sin + y cos is large
   const rows = order(camera.ca >= 0);
   const colour = [0, 0, 0];
   const [dark, span] = theme.dark ? [0.62, 0.95] : [0.74, 0.27];
   ctx.lineWidth = 1;
+  ctx.strokeStyle = theme.contour;
   for (const j of rows) {
     for (const i of columns) {
       const k = j * n + i;
-      const tint = rgb(tintOf(field.values[k], field, theme, power, colour), dark + span * shadeOf(heights, k, camera));
-      ctx.fillStyle = tint;
-      ctx.strokeStyle = tint; // closes the hair between neighbours
+      ctx.fillStyle = rgb(tintOf(field.values[k], field, theme, power, colour), dark + span * shadeOf(heights, k, camera));
+      const mx = (px[k] + px[k + n + 1]) / 2;
+      const my = (py[k] + py[k + n + 1] + py[k + 1] + py[k + n]) / 4;
       ctx.beginPath();
-      ctx.moveTo(px[k], py[k]);
-      ctx.lineTo(px[k + 1], py[k + 1]);
-      ctx.lineTo(px[k + n + 1], py[k + n + 1]);
-      ctx.lineTo(px[k + n], py[k + n]);
-      ctx.closePath();
+      for (const corner of [k, k + 1, k + n + 1, k + n]) ctx.lineTo(wider(px[corner], mx), wider(py[corner], my));
       ctx.fill();
-      ctx.stroke();
-      const flat = segments.get(k);
-      if (!flat) continue;
-      ctx.strokeStyle = theme.contour;
-      ctx.beginPath();
+    }
+    ctx.beginPath(); // the contour lines of the row, before a nearer row can hide them
+    for (let k = j * n; k < j * n + MESH; k += 1) {
+      const flat = segments.get(k) ?? [];
       for (let s = 0; s < flat.length; s += 5) {
         ctx.moveTo(camera.x(flat[s], flat[s + 1]), camera.y(flat[s], flat[s + 1], flat[s + 4]));
         ctx.lineTo(camera.x(flat[s + 2], flat[s + 3]), camera.y(flat[s + 2], flat[s + 3], flat[s + 4]));
       }
-      ctx.stroke();
     }
+    ctx.stroke();
   }
 }
 
@@ -3050,6 +3157,9 @@ function surfaceView(lab) {
   let mesh = null;
   let meshKey = "";
   let painted = "";
+  let angle = null;
+  let turning = false; // then it is drawn more coarsely, and finely once it rests
+  let rest = 0;
   let laid = { runs: null, key: "" };
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
@@ -3063,15 +3173,24 @@ function surfaceView(lab) {
     }
     const { ctx, width, height } = surface(front);
     const camera = cameraOf(S.turn, S.tilt, width, height);
-    const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio].join("|");
+    if (angle !== null && angle !== camera.key) {
+      turning = true;
+      clearTimeout(rest);
+      rest = setTimeout(() => {
+        turning = false;
+        lab.redraw(view);
+      }, 160);
+    }
+    angle = camera.key;
+    const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio, turning].join("|");
     if (scene !== painted) {
-      const below = surface(ground).ctx;
+      const below = surface(ground, turning ? 1 : 3).ctx;
       paintSurface(below, mesh, camera, theme, land.power);
       paintSides(below, mesh, camera, theme);
       painted = scene;
     }
     if (laid.runs !== runs || laid.key !== scene) {
-      const pieces = S.steps > 120 ? 2 : 8;
+      const pieces = turning || S.steps > 120 ? 2 : 8;
       laid = { runs, key: scene, pieces };
       for (const method of S.methods) {
         const points = laidOut(runs[method], mesh, pieces);
@@ -3336,11 +3455,12 @@ function dialView(lab) {
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, surface: surfaceView,
+  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, convergence: convergenceView,
+  surface: surfaceView,
 };
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
-const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights" };
+const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights", convergence: "All rates" };
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [
@@ -3375,11 +3495,13 @@ function mount(el, options = {}) {
   shadow.append(make("style", { text: STYLE }), root);
   el.replaceChildren(host);
 
-  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
+  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false };
   const views = [];
   let frame = 0;
   let dressed = null;
   let timer = 0;
+  let beat = 0;
+  let search = 0;
   let marked = null; // the runs for which the best settings are marked
   let only = null; // the one view to draw again, where that is enough
   let unsaid = false; // a change by the reader's hand that the listener has not heard of
@@ -3391,13 +3513,37 @@ function mount(el, options = {}) {
     lab.runs = Object.fromEntries(S.methods.map((m) => [m, trajectory(m, S)]));
     lab.outcomes = Object.fromEntries(S.methods.map((m) => [m, outcome(lab.runs[m], S)]));
   };
-  const markBest = () => {
-    if (marked === lab.runs) return;
-    marked = lab.runs;
-    lab.best = Object.fromEntries(lab.S.methods.map((m) => [m, bestRate(m, lab.S, lab.runs[m])]));
+  const mark = () => {
+    lab.seeking = false;
     const beta = bestMomentum(lab.S);
     rows.mark();
     parts.forEach((part) => part.mark?.(part.key === "momentum" && beta !== null && lab.S.methods.includes("momentum") ? { value: beta, how: "((√κ − 1)/(√κ + 1))²" } : null));
+  };
+  /** Seeks the best settings for a few milliseconds at a time, so that the page can draw in between. */
+  const markBest = () => {
+    const { S, runs } = lab;
+    if (marked === runs) {
+      lab.seeking = false;
+      return;
+    }
+    marked = runs;
+    clearTimeout(search);
+    const best = {};
+    const job = (function* seek() {
+      for (const m of S.methods) best[m] = yield* seekBestRate(m, S, runs[m]);
+    })();
+    const work = () => {
+      const pause = performance.now() + 4;
+      while (performance.now() < pause) {
+        if (lab.runs !== runs) return; // the state has changed: it will be sought anew
+        if (!job.next().done) continue;
+        lab.best = best;
+        mark();
+        return;
+      }
+      search = setTimeout(work);
+    };
+    work();
   };
   const draw = () => {
     frame = 0;
@@ -3410,7 +3556,9 @@ function mount(el, options = {}) {
     const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
     dressed = lab.runs;
     if (light) {
-      views.forEach((view) => view.still || view.element.hidden || view.draw());
+      beat += 1;
+      const due = (view, i) => view.swift || (beat + i) % 2 === 0; // the paths at every frame, the rest at every other
+      views.forEach((view, i) => view.still || view.element.hidden || (due(view, i) && view.draw()));
       bar.draw();
       table.draw();
       return;
@@ -3421,7 +3569,8 @@ function mount(el, options = {}) {
       view.element.hidden = button.hidden || !lab.S.show.includes(name);
       button.setAttribute("aria-expanded", String(!view.element.hidden));
     });
-    [...views.filter((view) => !view.element.hidden), ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+    const seen = more.hidden ? shownControls : parts;
+    [...views.filter((view) => !view.element.hidden), ...seen, rows, bar, table, faces].forEach((part) => part?.draw());
     if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
   lab.redraw = (view = null) => {
@@ -3450,6 +3599,7 @@ function mount(el, options = {}) {
     if (!sameRuns) compute();
     lab.redraw(onlyCamera ? further.find(({ name }) => name === "surface").view : null);
     unsaid = unsaid || !silent;
+    lab.seeking = true;
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
   };
@@ -3496,7 +3646,7 @@ function mount(el, options = {}) {
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more), table.button]),
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, () => lab.redraw()), table.button]),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
@@ -3522,13 +3672,14 @@ function mount(el, options = {}) {
   paint();
   cancelAnimationFrame(frame);
   draw();
-  timer = setTimeout(markBest, 30);
+  timer = setTimeout(markBest, 120);
   return {
     lab,
     set: (state) => lab.update(makeState(preset.state, state), { silent: true }),
     destroy: () => {
       lab.pause?.();
       clearTimeout(timer);
+      clearTimeout(search);
       cancelAnimationFrame(frame);
       unwatch();
       resize.disconnect();

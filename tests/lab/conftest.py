@@ -82,6 +82,9 @@ class Reader:
     def settle(self) -> None:
         """Waits until the lab has drawn and said what has changed."""
         self.page.wait_for_timeout(260)
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('[data-esgd-lab]')].every((p) => !p.esgdLab?.lab.seeking)"
+        )
 
 
 @pytest.fixture

@@ -248,3 +248,30 @@ def test_reader_sees_a_polynomial_or_a_chain(open_lab) -> None:
     reader.settle()
     assert page.locator(label).get_attribute("aria-label").startswith("16 weights, a chain")
     assert reader.problems == []
+
+
+@pytest.mark.browser
+def test_map_of_rates_and_momenta_is_offered_on_bowls_and_sets_both(open_lab) -> None:
+    reader = open_lab("descent", state={"show": ["convergence"]})
+    page = reader.page
+    canvas = page.locator("[data-esgd-lab] [data-view=convergence] canvas")
+    root = 60**0.5
+    best = f"a factor of {(root - 1) / (root + 1):.3f}"
+    assert best in canvas.get_attribute("aria-label")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    before = reader.state()
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.2)
+    reader.settle()
+    after = reader.state()
+    assert after["momentum"] > before["momentum"] + 0.1
+    assert after["lr_momentum"] < before["lr_momentum"] / 2
+    page.locator("[data-remove=momentum]").click()
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    reader.settle()
+    assert "momentum" in reader.state()["methods"]
+    assert reader.problems == []
+
+    saddle = open_lab("escape", state={"show": ["convergence"]})
+    assert not saddle.page.locator("[data-esgd-lab] [data-view=convergence]").is_visible()
+    assert not saddle.page.get_by_role("button", name="All rates").is_visible()

@@ -9,9 +9,10 @@ import { SCENES } from "./scenes.js";
 import { difference, makeState, relevant } from "./state.js";
 import { STYLE } from "./style.js";
 import { stepTable } from "./table.js";
-import { bestMomentum, bestRate, outcome } from "./theory.js";
+import { bestMomentum, outcome, seekBestRate } from "./theory.js";
 import { colours, pageIsDark, watchTheme } from "./theme.js";
 import { faceButtons, footer, transport } from "./toolbar.js";
+import { convergenceView } from "./view-convergence.js";
 import { lossView, ratesView } from "./view-loss.js";
 import { manyView } from "./view-many.js";
 import { modesView } from "./view-modes.js";
@@ -23,11 +24,12 @@ import { dialView, escapeView, phaseView, sliceView } from "./view-theory.js";
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, surface: surfaceView,
+  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, convergence: convergenceView,
+  surface: surfaceView,
 };
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
-const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights" };
+const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights", convergence: "All rates" };
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [
@@ -62,11 +64,13 @@ export function mount(el, options = {}) {
   shadow.append(make("style", { text: STYLE }), root);
   el.replaceChildren(host);
 
-  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, playing: false };
+  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false };
   const views = [];
   let frame = 0;
   let dressed = null;
   let timer = 0;
+  let beat = 0;
+  let search = 0;
   let marked = null; // the runs for which the best settings are marked
   let only = null; // the one view to draw again, where that is enough
   let unsaid = false; // a change by the reader's hand that the listener has not heard of
@@ -78,13 +82,37 @@ export function mount(el, options = {}) {
     lab.runs = Object.fromEntries(S.methods.map((m) => [m, trajectory(m, S)]));
     lab.outcomes = Object.fromEntries(S.methods.map((m) => [m, outcome(lab.runs[m], S)]));
   };
-  const markBest = () => {
-    if (marked === lab.runs) return;
-    marked = lab.runs;
-    lab.best = Object.fromEntries(lab.S.methods.map((m) => [m, bestRate(m, lab.S, lab.runs[m])]));
+  const mark = () => {
+    lab.seeking = false;
     const beta = bestMomentum(lab.S);
     rows.mark();
     parts.forEach((part) => part.mark?.(part.key === "momentum" && beta !== null && lab.S.methods.includes("momentum") ? { value: beta, how: "((√κ − 1)/(√κ + 1))²" } : null));
+  };
+  /** Seeks the best settings for a few milliseconds at a time, so that the page can draw in between. */
+  const markBest = () => {
+    const { S, runs } = lab;
+    if (marked === runs) {
+      lab.seeking = false;
+      return;
+    }
+    marked = runs;
+    clearTimeout(search);
+    const best = {};
+    const job = (function* seek() {
+      for (const m of S.methods) best[m] = yield* seekBestRate(m, S, runs[m]);
+    })();
+    const work = () => {
+      const pause = performance.now() + 4;
+      while (performance.now() < pause) {
+        if (lab.runs !== runs) return; // the state has changed: it will be sought anew
+        if (!job.next().done) continue;
+        lab.best = best;
+        mark();
+        return;
+      }
+      search = setTimeout(work);
+    };
+    work();
   };
   const draw = () => {
     frame = 0;
@@ -97,7 +125,9 @@ export function mount(el, options = {}) {
     const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
     dressed = lab.runs;
     if (light) {
-      views.forEach((view) => view.still || view.element.hidden || view.draw());
+      beat += 1;
+      const due = (view, i) => view.swift || (beat + i) % 2 === 0; // the paths at every frame, the rest at every other
+      views.forEach((view, i) => view.still || view.element.hidden || (due(view, i) && view.draw()));
       bar.draw();
       table.draw();
       return;
@@ -108,7 +138,8 @@ export function mount(el, options = {}) {
       view.element.hidden = button.hidden || !lab.S.show.includes(name);
       button.setAttribute("aria-expanded", String(!view.element.hidden));
     });
-    [...views.filter((view) => !view.element.hidden), ...parts, rows, bar, table, faces].forEach((part) => part?.draw());
+    const seen = more.hidden ? shownControls : parts;
+    [...views.filter((view) => !view.element.hidden), ...seen, rows, bar, table, faces].forEach((part) => part?.draw());
     if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
   lab.redraw = (view = null) => {
@@ -137,6 +168,7 @@ export function mount(el, options = {}) {
     if (!sameRuns) compute();
     lab.redraw(onlyCamera ? further.find(({ name }) => name === "surface").view : null);
     unsaid = unsaid || !silent;
+    lab.seeking = true;
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
   };
@@ -183,7 +215,7 @@ export function mount(el, options = {}) {
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more), table.button]),
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, () => lab.redraw()), table.button]),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
@@ -209,13 +241,14 @@ export function mount(el, options = {}) {
   paint();
   cancelAnimationFrame(frame);
   draw();
-  timer = setTimeout(markBest, 30);
+  timer = setTimeout(markBest, 120);
   return {
     lab,
     set: (state) => lab.update(makeState(preset.state, state), { silent: true }),
     destroy: () => {
       lab.pause?.();
       clearTimeout(timer);
+      clearTimeout(search);
       cancelAnimationFrame(frame);
       unwatch();
       resize.disconnect();

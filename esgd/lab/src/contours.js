@@ -2,7 +2,7 @@
 
 import { surface } from "./plot.js";
 
-const CELLS = 80;
+const CELLS = 64;
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 export function riseGrid(land, frame, unmap, cells = CELLS) {

@@ -2,9 +2,9 @@
 
 import { formatNumber } from "./theory.js";
 
-/** Sizes the canvas to its box; returns a context whose unit is one CSS pixel. */
-export function surface(canvas) {
-  const ratio = Math.min(3, Math.max(1, globalThis.devicePixelRatio || 1));
+/** Sizes the canvas to its box, at most `sharpest` dots to a CSS pixel; returns a context in CSS pixels. */
+export function surface(canvas, sharpest = 3) {
+  const ratio = Math.min(sharpest, Math.max(1, globalThis.devicePixelRatio || 1));
   const width = canvas.clientWidth || 300;
   const height = canvas.clientHeight || 200;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {

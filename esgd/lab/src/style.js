@@ -23,6 +23,7 @@ figure > .head { display: flex; justify-content: space-between; gap: 8px; font-s
 .plot.wide { aspect-ratio: 1.68; }
 .plot.modes { aspect-ratio: 3.6; }
 .plot.surface { aspect-ratio: 1.42; }
+.plot.map { aspect-ratio: 2.6; }
 .further { display: grid; gap: 14px; }
 .further > figure:not([hidden]) { padding: 6px 0 10px; }
 .grip { position: absolute; inset: 0; width: 100%; height: 100%; border: 0; padding: 0; background: none; border-radius: 6px;
@@ -153,6 +154,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .below .plot:not(.modes) { aspect-ratio: 1.68; }
   .plot.modes { aspect-ratio: 1.05; }
   .plot.surface { aspect-ratio: 1.2; }
+  .plot.map { aspect-ratio: 1.4; }
   .caption { order: 7; }
   .foot { order: 8; }
   .further { order: 9; }

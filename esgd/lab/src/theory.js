@@ -44,10 +44,14 @@ function preconditionedCurvatures(H, diag, damping) {
   return eigen(congruence(root, H)).values;
 }
 
-/** Lowest loss at the last step (where the loss is bounded below), or the soonest escape that never climbs. */
-function searchRate(method, S, land) {
+/**
+ * The rate with the lowest loss at the last step (where the loss is bounded below), or with the soonest escape that
+ * never climbs. A generator that pauses after every rate it tries, so that a page may draw in between.
+ */
+function* searchRate(method, S, land) {
   let best = null;
   for (let i = 0; i <= 80; i += 1) {
+    yield;
     const lr = 10 ** (-4 + (5 * i) / 80);
     const run = trajectory(method, S, S.steps, lr);
     if (run.diverged && land.floor !== null) continue;
@@ -63,8 +67,8 @@ function searchRate(method, S, land) {
   return best && best.lr;
 }
 
-/** The rate to mark on a method's slider, and the reason in words; null where there is none. */
-export function bestRate(method, S, run = null) {
+/** The rate to mark on a method's slider, and the reason in words; null where there is none. A generator, as above. */
+export function* seekBestRate(method, S, run = null) {
   const land = landscapeOf(S);
   const how = land.floor === null ? "cleanest escape" : "fastest convergence";
   if (land.quadratic && method !== "rmsprop" && method !== "adam") {
@@ -79,8 +83,16 @@ export function bestRate(method, S, run = null) {
     const value = bestRateFor(curvatures[0], curvatures[1], method === "momentum" ? S.momentum : 0);
     return value === null ? null : { value, how };
   }
-  const value = searchRate(method, S, land);
+  const value = yield* searchRate(method, S, land);
   return value === null ? null : { value, how: land.floor === null ? "soonest escape" : `lowest loss after ${S.steps} steps` };
+}
+
+/** `seekBestRate` at one go. */
+export function bestRate(method, S, run = null) {
+  const search = seekBestRate(method, S, run);
+  let step = search.next();
+  while (!step.done) step = search.next();
+  return step.value;
 }
 
 /** The momentum that is best on a convex quadratic: ((√κ − 1)/(√κ + 1))². */

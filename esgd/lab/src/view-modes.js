@@ -20,7 +20,7 @@ function drawMode(lab, area, mode, other, range) {
   const { ctx } = area;
   const name = modeName(mode.h, other.h);
   const frame = axes(area, theme, { x: [0, S.steps], y: range, yLog: true, yLabel: " ", xLabel: area.width > 220 ? "step" : "" });
-  text(ctx, theme, `${name}, h = ${formatNumber(mode.h, 2)}`, frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  text(ctx, theme, `${name}, h = ${formatNumber(mode.h, 2)}`, area.width > 220 ? frame.box.left : 0, 12, { colour: theme.ink, weight: 600, size: 12 });
   ctx.strokeStyle = theme.faint;
   ctx.lineWidth = 1;
   line(ctx, [[frame.sx(at), frame.box.top], [frame.sx(at), frame.box.bottom]]);
@@ -112,7 +112,7 @@ export function modesView(lab) {
     ctx.translate(stacked ? 0 : 2 * (column + gap), stacked ? tall + 10 : 0);
     drawShares(lab, { ctx, width: stacked ? width : width - 2 * (column + gap), height: stacked ? height - tall - 10 : height }, modes);
     ctx.restore();
-    view.note("distance |qᵀ(θ − θ*)| along each eigenvector");
+    view.note("distance |qᵀ(θ − θ*)|");
     view.describe(`Distance from the critical point along each eigenvector at step ${Math.round(lab.at)}. ${words.join(". ")}.`);
   };
   return view;

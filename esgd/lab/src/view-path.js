@@ -87,6 +87,7 @@ export function pathView(lab, { transformed = false } = {}) {
   handle.setAttribute("aria-roledescription", "point to drag");
   view.plot.append(handle);
   front.classList.add("tap");
+  view.swift = true;
   let where = null;
   let painted = "";
 

@@ -33,35 +33,32 @@ function paintSurface(ctx, mesh, camera, theme, power) {
     py[k] = camera.y(x, y, heights[k]);
   }
   const order = (first) => Array.from({ length: MESH }, (_, i) => (first ? i : MESH - 1 - i));
+  const wider = (a, middle) => a + (a < middle ? -0.6 : 0.6); // closes the hair between neighbours
   const columns = order(camera.sa < 0); // far is where x sin + y cos is large
   const rows = order(camera.ca >= 0);
   const colour = [0, 0, 0];
   const [dark, span] = theme.dark ? [0.62, 0.95] : [0.74, 0.27];
   ctx.lineWidth = 1;
+  ctx.strokeStyle = theme.contour;
   for (const j of rows) {
     for (const i of columns) {
       const k = j * n + i;
-      const tint = rgb(tintOf(field.values[k], field, theme, power, colour), dark + span * shadeOf(heights, k, camera));
-      ctx.fillStyle = tint;
-      ctx.strokeStyle = tint; // closes the hair between neighbours
+      ctx.fillStyle = rgb(tintOf(field.values[k], field, theme, power, colour), dark + span * shadeOf(heights, k, camera));
+      const mx = (px[k] + px[k + n + 1]) / 2;
+      const my = (py[k] + py[k + n + 1] + py[k + 1] + py[k + n]) / 4;
       ctx.beginPath();
-      ctx.moveTo(px[k], py[k]);
-      ctx.lineTo(px[k + 1], py[k + 1]);
-      ctx.lineTo(px[k + n + 1], py[k + n + 1]);
-      ctx.lineTo(px[k + n], py[k + n]);
-      ctx.closePath();
+      for (const corner of [k, k + 1, k + n + 1, k + n]) ctx.lineTo(wider(px[corner], mx), wider(py[corner], my));
       ctx.fill();
-      ctx.stroke();
-      const flat = segments.get(k);
-      if (!flat) continue;
-      ctx.strokeStyle = theme.contour;
-      ctx.beginPath();
+    }
+    ctx.beginPath(); // the contour lines of the row, before a nearer row can hide them
+    for (let k = j * n; k < j * n + MESH; k += 1) {
+      const flat = segments.get(k) ?? [];
       for (let s = 0; s < flat.length; s += 5) {
         ctx.moveTo(camera.x(flat[s], flat[s + 1]), camera.y(flat[s], flat[s + 1], flat[s + 4]));
         ctx.lineTo(camera.x(flat[s + 2], flat[s + 3]), camera.y(flat[s + 2], flat[s + 3], flat[s + 4]));
       }
-      ctx.stroke();
     }
+    ctx.stroke();
   }
 }
 
@@ -145,6 +142,9 @@ export function surfaceView(lab) {
   let mesh = null;
   let meshKey = "";
   let painted = "";
+  let angle = null;
+  let turning = false; // then it is drawn more coarsely, and finely once it rests
+  let rest = 0;
   let laid = { runs: null, key: "" };
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
@@ -158,15 +158,24 @@ export function surfaceView(lab) {
     }
     const { ctx, width, height } = surface(front);
     const camera = cameraOf(S.turn, S.tilt, width, height);
-    const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio].join("|");
+    if (angle !== null && angle !== camera.key) {
+      turning = true;
+      clearTimeout(rest);
+      rest = setTimeout(() => {
+        turning = false;
+        lab.redraw(view);
+      }, 160);
+    }
+    angle = camera.key;
+    const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio, turning].join("|");
     if (scene !== painted) {
-      const below = surface(ground).ctx;
+      const below = surface(ground, turning ? 1 : 3).ctx;
       paintSurface(below, mesh, camera, theme, land.power);
       paintSides(below, mesh, camera, theme);
       painted = scene;
     }
     if (laid.runs !== runs || laid.key !== scene) {
-      const pieces = S.steps > 120 ? 2 : 8;
+      const pieces = turning || S.steps > 120 ? 2 : 8;
       laid = { runs, key: scene, pieces };
       for (const method of S.methods) {
         const points = laidOut(runs[method], mesh, pieces);
