@@ -67,8 +67,6 @@ def check_diagonal(group: dict[str, Any], members: int | None) -> None:
         raise ConfigError(f"Invalid momentum: expected 0 <= momentum < 1, got {group['momentum']}")
     if group["nesterov"] and group["momentum"] == 0:
         raise ConfigError("Nesterov momentum requires a momentum: set momentum=0.9, or nesterov=False")
-    if not isinstance(group["capturable"], bool):
-        raise ConfigError(f"capturable must be True or False, got {group['capturable']!r}")
     if group["weight_decay"] < 0:
         raise ConfigError(f"Invalid weight_decay: expected >= 0, got {group['weight_decay']}")
 

@@ -41,6 +41,7 @@ class CurvatureOptimizer(Probing, Optimizer):
     """
 
     _members: int | None = None  # the number of nets, where the parameters hold an ensemble
+    _capturable = False  # whether a CUDA graph can hold a step
     # one product serves all groups, so these settings are the optimizer's, and each group carries the same value
     _shared: tuple[str, ...] = ("update_every", "warmup_probes", "probe", "curvature", "seed")
 
@@ -147,7 +148,7 @@ class CurvatureOptimizer(Probing, Optimizer):
                     f"{type(self).__name__} does not take sparse gradients (got {p.grad.layout}): construct the "
                     "embedding with sparse=False"
                 )
-        if is_capturing(moving[0]) and not self.param_groups[0].get("capturable"):
+        if is_capturing(moving[0]) and not self._capturable:
             raise ConfigError(
                 f"{type(self).__name__} is not made to be captured in a CUDA graph: construct it with "
                 "capturable=True, and capture with esgd.optim.CapturedStep"

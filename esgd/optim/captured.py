@@ -110,10 +110,10 @@ class CapturedStep:
         if len(devices) != 1:
             raise ConfigError(f"a CUDA graph holds the work of one device, the parameters are on {len(devices)}")
         (device,) = devices
+        name = type(optimizer).__name__
+        if not optimizer._capturable:
+            raise ConfigError(f"construct {name} with capturable=True to capture its steps")
         for group in optimizer.param_groups:
-            name = type(optimizer).__name__
-            if not group["capturable"]:
-                raise ConfigError(f"construct {name} with capturable=True to capture its steps")
             if group["curvature"] != "exact":
                 raise ConfigError(
                     "differences of gradients move the parameters by a length that the host works out, which a "

@@ -33,8 +33,6 @@ class DiagonalOptimizer(CurvatureOptimizer):
     rebuilt only when they or the damping change.
     """
 
-    _shared = (*CurvatureOptimizer._shared, "capturable")
-
     def __init__(
         self,
         params: Any,
@@ -57,7 +55,10 @@ class DiagonalOptimizer(CurvatureOptimizer):
         process_group: Any,
         members: int | None,
     ) -> None:
-        self._members = members
+        if not isinstance(capturable, bool):
+            raise ConfigError(f"capturable must be True or False, got {capturable!r}")
+        # not in the groups: torch.compile sets an entry of this name by itself
+        self._members, self._capturable = members, capturable
         defaults = {
             "lr": lr,
             "damping": damping,
@@ -71,7 +72,6 @@ class DiagonalOptimizer(CurvatureOptimizer):
             "weight_decay": weight_decay,
             "maximize": maximize,
             "foreach": foreach,
-            "capturable": capturable,
             "seed": seed,
         }
         super().__init__(params, defaults, probe=probe, process_group=process_group)
@@ -87,12 +87,13 @@ class DiagonalOptimizer(CurvatureOptimizer):
         self._report: Tensor | None = None  # (rejected products, mean log-ratio of energies) of the last ones
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_members": self._members}
+        return {**super().__getstate__(), "_members": self._members, "_capturable": self._capturable}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        members = getattr(self, "_members", None)
+        members, capturable = self._members, self._capturable
         super().__setstate__(state)
         self.__dict__.setdefault("_members", members)
+        self.__dict__.setdefault("_capturable", capturable)
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
@@ -156,10 +157,6 @@ class DiagonalOptimizer(CurvatureOptimizer):
         rejected, log_ratio = self._lagged.read()
         self._note(rejected, log_ratio)
         return self._members is not None or not rejected
-
-    @property
-    def _capturable(self) -> bool:
-        return self.param_groups[0]["capturable"]
 
     def _may_look(self, t: Tensor) -> bool:
         """Whether the host may look at numbers of the device of ``t`` without waiting."""

@@ -1,6 +1,7 @@
 """``CapturedStep``: what a graph replays is the step that Python would have taken."""
 
 import copy
+import pickle
 import warnings
 
 import pytest
@@ -280,8 +281,14 @@ def test_what_cannot_be_captured_is_refused():
         CapturedStep(ESGD([w], lr=lr, damping=torch.tensor(0.1, device="meta"), capturable=True), lambda: None)
     with pytest.raises(ConfigError, match="capturable must be True or False, got 1"):
         ESGD([w], capturable=1)
-    with pytest.raises(ConfigError, match="capturable is shared by all parameter groups"):
-        ESGD([{"params": [w]}, {"params": [nn.Parameter(torch.ones(1))], "capturable": True}])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_is_made_for_it_too(copied):
+    problem = Problem()
+    optimizer = ESGD(problem.parameters(), lr=torch.tensor(0.01), capturable=True)
+    train(optimizer, problem.loss, 2)
+    CapturedStep(copied(optimizer), lambda: None)
 
 
 @over([c for c in CASES if c.name.endswith("default")])
