@@ -20,7 +20,7 @@ STATIC = "ESGD_STATIC"  # set while the book is built: its pages have no kernel 
 def kernel_answers() -> bool:
     """Whether a slider would reach Python: in a notebook with its widgets, but not while the book is built."""
     try:
-        import anywidget  # noqa: F401  plotly's FigureWidget needs it
+        import anywidget  # noqa: F401
         import ipywidgets  # noqa: F401
         from IPython import get_ipython
     except ImportError:

@@ -7,47 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-import plotly.graph_objects as go
 
-from esgd.figures.caption import Caption
+from esgd.figures.plotly_view import PlotlyView
 from esgd.figures.show import alternative_text, prepared
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["LiveFigure", "change_in_place"]
+__all__ = ["LiveFigure"]
 
 SLIDER = {"width": "22rem", "max_width": "100%"}
-
-
-def change_in_place(shown: go.FigureWidget, figure: Figure) -> None:
-    """Make a figure on the screen look like another one, in one message and without drawing it anew.
-
-    What the reader has done to the view stays where the figure's own ``layout.uirevision`` says so.
-
-    Args:
-        shown: the widget to change.
-        figure: the figure to show; it is not changed.
-    """
-    with shown.batch_update():
-        if [trace.type for trace in shown.data] == [trace.type for trace in figure.data]:
-            for old, new in zip(shown.data, figure.data, strict=True):
-                _overwrite(old, new, keep={"type", "uid"})
-            _overwrite(shown.layout, figure.layout)
-            return
-    # other kinds of traces, or another number of them: there is nothing to change one by one
-    shown.data = ()
-    shown.add_traces(figure.data)
-    with shown.batch_update():
-        _overwrite(shown.layout, figure.layout)
-
-
-def _overwrite(old: Any, new: Any, keep: set[str] = frozenset()) -> None:
-    """Give a trace or a layout the properties of another, and none that the other has not."""
-    properties = new.to_plotly_json()
-    for name in set(old.to_plotly_json()) - set(properties) - keep:
-        old[name] = None
-    old.update({name: value for name, value in properties.items() if name not in keep}, overwrite=True)
 
 
 def in_order(values: Sequence[Any]) -> list[Any]:
@@ -73,8 +42,7 @@ class LiveFigure:
     Attributes:
         box: the widget to display.
         sliders: argument -> ``ipywidgets.SelectionSlider``; set a ``value`` to move one.
-        figure: the ``FigureWidget``.
-        caption: the words below it.
+        view: the :class:`esgd.figures.plotly_view.PlotlyView`: the figure's JSON and the words below it.
     """
 
     def __init__(self, figure_of: Callable[..., Figure], choices: Mapping[str, Sequence[Any]]) -> None:
@@ -82,19 +50,17 @@ class LiveFigure:
         self._defaults = {name: values[0] for name, values in choices.items()}
         self._held = False
         first, said = self._compute(self._defaults)
-        self.figure = go.FigureWidget(first)
-        self.figure._config = {**self.figure._config, "responsive": True, "displaylogo": False}
+        self.view = PlotlyView(figure=first.to_json(), text=said)
         self.sliders = {name: self._slider(name, values) for name, values in choices.items()}
         self.reset = ipywidgets.Button(
             description="Reset", tooltip="Back to the first values", layout={"width": "6rem"}
         )
         self.reset.on_click(self._to_defaults)
         self._busy = ipywidgets.Label(layout={"width": "7rem"})
-        self.caption = Caption(text=said)
         controls = ipywidgets.Box(
             [*self.sliders.values(), ipywidgets.HBox([self.reset, self._busy])], layout={"flex_flow": "row wrap"}
         )
-        self.box = ipywidgets.VBox([controls, self.figure, self.caption])
+        self.box = ipywidgets.VBox([controls, self.view])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -123,11 +89,11 @@ class LiveFigure:
         self._busy.value = "computing …"
         try:
             figure, said = self._compute(self.values)
-            change_in_place(self.figure, figure)
         except Exception as error:  # whatever the reader's own function raises; nobody sees a traceback from here
-            self.caption.alarm, self.caption.text = True, f"{type(error).__name__}: {error}"
+            self.view.alarm, self.view.text = True, f"{type(error).__name__}: {error}"
         else:
-            self.caption.alarm, self.caption.text = False, said
+            self.view.figure = figure.to_json()
+            self.view.alarm, self.view.text = False, said
         self._busy.value = ""
 
     def _to_defaults(self, _button: Any = None) -> None:
