@@ -207,7 +207,7 @@ def _distances(vectors: Mapping[str, Any], add: Callable[..., None]) -> None:
     add("log_dispersion", spread.value, spread.stderr, "constant", "equilibration")
     between = cosine_distance(vectors["rmsprop"], vectors["jacobi"])
     add("cosine", between.value, between.stderr, "rmsprop", "jacobi")
-    for name in ("equilibration", "jacobi"):
+    for name in ("equilibration", "jacobi", *(["absolute"] if "absolute" in vectors else [])):
         add("floor", noise_floor(vectors[name])["cosine"], a=name)
 
 

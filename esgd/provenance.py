@@ -42,12 +42,16 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device in words: the GPU's name, or the processor's with the number of threads in use."""
+    """The device in words: the GPU's name, or the processor's with what decides its rounding.
+
+    That is the number of threads and the instruction set in use: either changes the order of sums.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"Apple GPU ({platform.processor() or platform.machine()})"
-    return f"{_processor()}, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    return f"{_processor()}, {threads}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _processor() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from esgd.errors import ConfigError
 from esgd.measure import MeasureConfig, MeasurementStopped, measure_snapshot, saturation
 from esgd.measure_run import export_measures, measure_run
 from esgd.operator import HessianOperator
+from esgd.probes import draw
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv
 from esgd.snapshots import list_snapshots, load_snapshot
@@ -38,8 +40,6 @@ def value(rows, quantity, a="", b="") -> float:
 def test_measures_are_those_of_the_dense_hessian(monkeypatch, tmp_path):
     class Pixels(TinyWorkload):  # few pixels, so that H can be formed
         def data(self, *args, **options):
-            from dataclasses import replace
-
             full = super().data(*args, **options)
             return replace(full, images=full.images[:, 300:312].contiguous())
 
@@ -67,6 +67,39 @@ def test_measures_are_those_of_the_dense_hessian(monkeypatch, tmp_path):
     mine = 1 - torch.dot(d_e, own) / (d_e.norm() * own.norm())
     assert value(rows, "cosine", "own", "equilibration") == pytest.approx(mine.item(), abs=0.02)
     assert value(rows, "step", "sgd", "rmsprop") < 1
+
+
+def test_the_diagonal_of_the_absolute_hessian_is_that_of_the_dense_one(monkeypatch, tmp_path):
+    class FewPixels(TinyWorkload):  # 48 weights and biases: 48 steps of Lanczos are exact
+        def data(self, *args, **options):
+            full = super().data(*args, **options)
+            return replace(full, images=full.images[:, 300:304].contiguous())
+
+    monkeypatch.setitem(WORKLOADS, "tiny", FewPixels("tiny", "tiny", (4, 3, 2)))
+    folder = RunFolder("run", tmp_path)
+    train_in_folder(config(epochs=1, dtype="float64"), folder, snapshot_every=1, device="cpu", progress=False)
+    snapshot = load_snapshot(list_snapshots(folder)[1])
+    data, task, net = workload("tiny").data(dtype=torch.float64), workload("tiny"), snapshot.net
+    settings = MeasureConfig(examples=50, probes=400, spaces=0, steps=48, abs_probes=30, gradient_batches=2)
+    rows = measure_snapshot(snapshot, data, settings)
+    H = HessianOperator(lambda x: task.loss(net(x), x), net.parameters(), [data.images]).to_dense()
+    eigenvalues, basis = torch.linalg.eigh(H)
+    assert eigenvalues[0] < -1e-3 * eigenvalues[-1]  # indefinite, so that |H| is not H
+    absolute = basis * eigenvalues.abs() @ basis.T
+    params = [p.detach() for p in net.parameters()]
+    probes = [torch.cat([x.flatten() for x in draw("rademacher", params, 0, i)]) for i in range(30)]
+    same_probes = torch.stack([v * (absolute @ v) for v in probes]).mean(0)
+    assert value(rows, "rms", "absolute") == pytest.approx(same_probes.square().mean().sqrt().item(), rel=1e-6)
+    d_e, exact = H.square().sum(1).sqrt(), absolute.diagonal()
+    assert (exact <= d_e * (1 + 1e-12)).all()
+    assert value(rows, "rms", "absolute") <= 1.05 * value(rows, "rms", "equilibration")
+    cosine = 1 - torch.dot(exact, d_e) / (exact.norm() * d_e.norm())
+    floor = value(rows, "floor", "absolute")  # what the noise of so few probes adds
+    assert 0 < floor < 0.1
+    assert cosine < value(rows, "cosine", "absolute", "equilibration") < cosine + 2 * floor + 0.005
+    names = ("equilibration", "jacobi", "rmsprop", "own", "sgd")
+    pairs = {(r["a"], r["b"]) for r in rows if r["quantity"] == "step" and "absolute" in (r["a"], r["b"])}
+    assert {(set(pair) - {"absolute"}).pop() for pair in pairs} == set(names)
 
 
 def test_saturated_units_are_counted(tiny):
