@@ -45,6 +45,7 @@ def excess(h):
     return 6 * (square - rows.square().sum() - columns.square().sum()) + 4 * h.pow(4).sum()
 
 
+@pytest.mark.claim("LOWRANK")
 @pytest.mark.parametrize(("n", "m", "rank"), [(3, 2, 1), (2, 3, 2), (2, 1, 4)])
 def test_every_pair_of_entries_is_uncorrelated(monkeypatch, n, m, rank):
     v = all_vectors(monkeypatch, n, m, rank)
@@ -52,6 +53,7 @@ def test_every_pair_of_entries_is_uncorrelated(monkeypatch, n, m, rank):
     assert torch.allclose(v.T @ v / len(v), torch.eye(n * m, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
+@pytest.mark.claim("LOWRANK")
 @pytest.mark.parametrize(("n", "m", "rank"), [(3, 2, 1), (2, 3, 2), (2, 2, 3)])
 def test_the_variance_is_the_one_of_the_docstring(monkeypatch, n, m, rank):
     v = all_vectors(monkeypatch, n, m, rank)
@@ -63,6 +65,7 @@ def test_the_variance_is_the_one_of_the_docstring(monkeypatch, n, m, rank):
     assert squares.var(unbiased=False).item() == pytest.approx(expected.item(), rel=1e-10)
 
 
+@pytest.mark.claim("LOWRANK")
 def test_the_excess_is_bounded_and_the_bound_is_met_only_at_rank_one():
     generator = torch.Generator().manual_seed(0)
     for n, m in itertools.product((1, 2, 5, 60), repeat=2):
@@ -310,6 +313,7 @@ def test_under_autocast_as_near_to_float64_as_a_dense_product():
         assert torch.allclose(a, b, rtol=2e-2, atol=1e-3)
 
 
+@pytest.mark.claim("LOWRANK")
 @pytest.mark.parametrize("make", [mnist_autoencoder, curves_autoencoder])
 def test_multiplications_on_the_papers_nets(make):
     net = make()
