@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from esgd.figures import fig3
 from esgd.figures.fig3_measure import DEMO, PAPER, SMALLER, Setting, measure
+from esgd.theory import equilibration_diagonal, jacobi_diagonal
+from esgd.theory.softmax_hessians import random_problem
 
 RECORDED = Path(__file__).resolve().parents[2] / "results" / "fig3"
 NAMES = [(name, definition) for name in ("jacobi", "equilibration") for definition in ("eig", "sv")]
@@ -128,6 +131,18 @@ def test_the_gap_on_the_hessian_grows_with_the_network_and_in_the_controls_does_
         }
         assert growth["H"] > 1.3
         assert max(growth["gauss_newton"], growth["absolute"]) < 1.2
+
+
+@pytest.mark.claim("F3")
+def test_the_gap_hangs_on_the_entry_that_cancels_most():
+    """By singular values, networks rank by the smallest D_J / D_E almost as by equilibration ÷ Jacobi."""
+    sizes = {"hidden": 12, "inputs": 4, "classes": 3, "examples": 300}
+    rows = [row for seed in range(40) for row in measure(Setting("network", **sizes), seed, controls=False)]
+    gaps, entries = fig3.gap(fig3.reductions(rows, "network"), "H", "sv"), []
+    for seed in range(40):
+        H = random_problem("network", seed, **sizes).full
+        entries.append((jacobi_diagonal(H) / equilibration_diagonal(H)).min())
+    assert spearmanr(gaps, entries).statistic > 0.9
 
 
 def test_the_median_of_few_draws_is_known_as_well_as_theory_says():
