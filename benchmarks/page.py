@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import os
 import statistics
 import sys
@@ -50,18 +51,20 @@ new MutationObserver((list, me) => {{ if (document.querySelector('[data-lab-host
 FRAMES = """async (surface) => {
   const { lab } = document.querySelector('[data-esgd-lab]').esgdLab; const times = [];
   if (!surface) { lab.update({ at: 0 }); lab.play(); }
-  const end = performance.now() + 1200;
+  const end = performance.now() + 900;
   while (performance.now() < end && (surface || lab.playing)) {
     if (surface) lab.update({ turn: Math.round(performance.now() / 20) % 360 });
     times.push(await new Promise(requestAnimationFrame)); }
   lab.pause();
   return { frames: times.length - 1, clock: (times[times.length - 1] - times[0]) / (times.length - 1) }; }"""
 OPEN = """async () => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab;
-  lab.update({ show: ['surface'] }); await new Promise((done) => setTimeout(done, 700)); }"""
+  lab.update({ show: ['surface'] }); await new Promise((done) => setTimeout(done, 400)); }"""
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and greatest."""
+def spread(values: list[float]) -> dict[str, float | None]:
+    """Median, least and greatest; None where a load did not come to two frames in its time."""
+    if not all(map(math.isfinite, values)):
+        return dict.fromkeys(("median", "low", "high"))
     ordered = sorted(round(value, 2) for value in values)
     return {"median": statistics.median(ordered), "low": ordered[0], "high": ordered[-1]}
 
@@ -96,7 +99,7 @@ class Load:
         return {**spent, "clock": found["clock"]}
 
 
-def measure(scenes: list[str], throttle: float) -> tuple[str, dict[str, dict[str, dict[str, float]]]]:
+def measure(scenes: list[str], throttle: float) -> tuple[str, dict[str, dict[str, dict[str, float | None]]]]:
     """The browser's version and every scene's figures: work from loads at full speed, clock from slowed ones."""
     from playwright.sync_api import sync_playwright
 
@@ -153,7 +156,10 @@ def main() -> None:
     print(f"{'':15s}" + 3 * "".join(f" {kind:>9s}" for kind in KINDS))
     for scene, row in record["scenes"].items():
         cells = [row[f"{name}_{kind}_ms"] for name in FIGURES for kind in KINDS]
-        print(f"{scene:15s}" + "".join(f" {cell['median']:9.1f}" for cell in cells))
+        print(
+            f"{scene:15s}"
+            + "".join(f" {math.nan if cell['median'] is None else cell['median']:9.1f}" for cell in cells)
+        )
     record |= {"end": now()} | provenance(torch.device("cpu"))
     atomic_write(options.output, json.dumps(record, indent=2) + "\n")
 

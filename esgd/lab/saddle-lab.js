@@ -1139,7 +1139,7 @@ const SCENES = {
       "Can you find a start and a length at which Newton wins?",
     state: {
       landscape: "eggbox", methods: ["newton", "saddle_free"], x0: 0.75, y0: 2.2, steps: 30, lr_newton: 0.25,
-      lr_saddle_free: 0.25, damping: 1e-8,
+      lr_saddle_free: 0.25, damping: 1e-8, turn: 205,
     },
     views: [["path"], ["phase", "loss"]],
     controls: ["seed", "steps"],
@@ -3209,10 +3209,12 @@ function surfaceView(lab) {
       dot(ctx, ...pixels[upTo], 5.5, theme.hue[method], theme.ground);
       ctx.globalAlpha = 1;
     }
-    const mark = (point, label) => {
-      const p = mesh.place(point);
+    const start = mesh.place([S.x0, S.y0]);
+    const mark = (p, label) => {
       if (Math.abs(p[0]) > 1 || Math.abs(p[1]) > 1) return;
       const [x, y] = [camera.x(p[0], p[1]), camera.y(...p)];
+      const side = camera.x(start[0], start[1]) < x ? 1 : -1; // the saddle's name stands on the side away from the start
+      const style = label === "start" ? { align: "center", weight: 600, colour: theme.ink } : { align: side > 0 ? "left" : "right" };
       ctx.strokeStyle = theme.ink;
       ctx.lineWidth = 1.8;
       ctx.globalAlpha = isHidden(mesh, camera, p) ? 0.45 : 1;
@@ -3220,11 +3222,11 @@ function surfaceView(lab) {
       if (label === "start") ctx.arc(x, y, 6.5, 0, 2 * Math.PI);
       else [[-4, -4, 4, 4], [-4, 4, 4, -4]].forEach(([a, b, c, d]) => ctx.moveTo(x + a, y + b) || ctx.lineTo(x + c, y + d));
       ctx.stroke();
-      text(ctx, theme, label, x + (label === "start" ? 0 : -9), y + (label === "start" ? 20 : -8), { align: label === "start" ? "center" : "right", size: 12, weight: label === "start" ? 600 : 400, colour: label === "start" ? theme.ink : theme.muted, halo: true });
+      text(ctx, theme, label, x + (label === "start" ? 0 : 9 * side), y + (label === "start" ? 20 : -8), { ...style, size: 12, halo: true });
       ctx.globalAlpha = 1;
     };
-    if (land.saddle) mark(land.saddle, "saddle");
-    mark([S.x0, S.y0], "start");
+    if (land.saddle) mark(mesh.place(land.saddle), "saddle");
+    mark(start, "start");
     view.note(land.lift ? "height: asinh of the loss" : "height: the loss");
     grip.setAttribute("aria-label", `Surface, turned by ${S.turn} degrees and tilted by ${S.tilt}. Arrow keys turn and tilt it, with shift faster.`);
     view.describe(

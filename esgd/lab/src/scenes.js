@@ -61,7 +61,7 @@ export const SCENES = {
       "Can you find a start and a length at which Newton wins?",
     state: {
       landscape: "eggbox", methods: ["newton", "saddle_free"], x0: 0.75, y0: 2.2, steps: 30, lr_newton: 0.25,
-      lr_saddle_free: 0.25, damping: 1e-8,
+      lr_saddle_free: 0.25, damping: 1e-8, turn: 205,
     },
     views: [["path"], ["phase", "loss"]],
     controls: ["seed", "steps"],
