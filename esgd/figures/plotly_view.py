@@ -8,6 +8,7 @@ plotly is read only when the widget is already listening.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +16,20 @@ import anywidget
 import plotly
 import traitlets
 
+from esgd.figures.palette import COLOURS
+
 __all__ = ["PlotlyView"]
 
 MODULE = """
+const PAIRS = __PAIRS__; // a colour on a light ground, and its partner on a dark one
+const AXIS = { gridcolor: "#3a4552", zerolinecolor: "#5d6b7a", linecolor: "#5d6b7a", automargin: true };
+const DARK = { layout: {
+  font: { color: "#d8dee6" }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+  xaxis: AXIS, yaxis: AXIS,
+  hoverlabel: { bgcolor: "#1b222b", font: { color: "#d8dee6" } },
+} };
+// JupyterLab and VS Code say so on the body
+const isDark = () => document.body.dataset.jpThemeLight === "false" || document.body.matches(".vscode-dark");
 const read = (script) => {
   const module = { exports: {} };
   new Function("module", "exports", "define", script)(module, module.exports, undefined);
@@ -31,9 +43,14 @@ function render({ model, el }) {
   words.style.cssText = "margin: 0 0 0.5em; line-height: 1.4; white-space: pre-line";
   el.append(place, words);
   let Plotly = null;
+  let drawn = null;
   const draw = () => {
     if (!Plotly) return;
-    const { data, layout } = JSON.parse(model.get("figure"));
+    drawn = isDark();
+    let text = model.get("figure");
+    if (drawn) for (const [light, dark] of PAIRS) text = text.replaceAll(light, dark);
+    const { data, layout } = JSON.parse(text);
+    if (drawn) layout.template = DARK;
     // what the reader has zoomed or hidden stays so while a slider moves
     Plotly.react(place, data, { uirevision: "kept", ...layout }, { displaylogo: false });
   };
@@ -52,9 +69,12 @@ function render({ model, el }) {
   }, 0);
   const fit = new ResizeObserver(() => { if (place.data && el.clientWidth) Plotly.Plots.resize(place); });
   fit.observe(el);
+  const theme = new MutationObserver(() => { if (isDark() !== drawn) draw(); });
+  theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
   return () => {
     clearTimeout(start);
     fit.disconnect();
+    theme.disconnect();
     model.off("change:figure", draw);
     model.off("change:text", say);
     model.off("change:alarm", say);
@@ -62,7 +82,7 @@ function render({ model, el }) {
   };
 }
 export default { render };
-"""
+""".replace("__PAIRS__", json.dumps(list(COLOURS.values())))
 
 
 @cache
@@ -72,7 +92,7 @@ def plotly_script() -> str:
 
 
 class PlotlyView(anywidget.AnyWidget):
-    """A plotly figure with words under it, announced politely by screen readers.
+    """A plotly figure in the colours of the notebook's theme, with words under it that screen readers announce.
 
     Args:
         figure: the figure's JSON, as ``Figure.to_json()`` gives it; set it again to change the figure in place.

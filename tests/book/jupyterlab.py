@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 120_000  # milliseconds for whatever a busy machine takes long for; nothing waits longer than it must
+PATIENCE = 300_000  # milliseconds for whatever a busy machine takes long for; nothing waits longer than it must
 KERNEL_IS_IDLE = "text=/\\| Idle$/"  # in the status bar
 OTHERS = ("JUPYTER", "IPYTHON", "ESGD_STATIC")  # variables of the reader's own, or of a build around us
 CHOSEN = {  # what a reader can choose in JupyterLab's own settings

@@ -14,6 +14,8 @@ import pytest
 from esgd.errors import ConfigError
 from esgd.figures.controls import STATIC, controls
 from esgd.figures.live import LiveFigure
+from esgd.figures.palette import COLOURS
+from esgd.figures.plotly_view import MODULE
 from esgd.figures.show import prepared, with_alt
 
 
@@ -160,3 +162,35 @@ def test_a_figure_keeps_the_template_that_its_author_chose() -> None:
     chosen = line().update_layout(template="ggplot2")
     before = ground(chosen)
     assert ground(prepared(chosen)) == before != "white"
+
+
+MOUNT = """async ([source, state]) => {
+  document.body.dataset.jpThemeLight = "false";
+  const { default: widget } = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  const heard = {};
+  const model = { get: (name) => state[name], on: (name, call) => { heard[name] = call; }, off: () => {} };
+  window.change = (name, value) => { state[name] = value; heard[`change:${name}`](); };
+  widget.render({ model, el: document.body });
+}"""
+STROKE = "(hex) => getComputedStyle(document.querySelector('.trace path.js-line')).stroke === hex"
+
+
+@pytest.mark.browser
+def test_a_live_figure_follows_the_theme_of_the_notebook(browser: Any) -> None:
+    figure = line().update_traces(line_color=COLOURS["esgd"][0])
+    view = LiveFigure(lambda slope: figure, {"slope": (1.0,)}).view
+    state = {name: getattr(view, name) for name in ("script", "figure", "text", "alarm")}
+    light, dark = ("rgb({}, {}, {})".format(*bytes.fromhex(code[1:])) for code in COLOURS["esgd"])
+    page = browser.new_page()
+    page.goto("about:blank")
+    page.evaluate(MOUNT, [MODULE, state])
+    page.wait_for_selector(".trace path.js-line")
+    assert page.evaluate(STROKE, dark)
+    page.evaluate("() => { document.body.dataset.jpThemeLight = 'true'; }")
+    page.wait_for_function(STROKE, arg=light)
+    path = page.get_attribute(".trace path.js-line", "d")
+    page.evaluate("(figure) => change('figure', figure)", line(points=5).to_json())
+    page.wait_for_function("(d) => document.querySelector('.trace path.js-line').getAttribute('d') !== d", arg=path)
+    page.evaluate("() => change('text', 'a <b>\\nc')")
+    assert page.get_by_role("status").inner_text() == "a <b>\nc"
+    page.close()
