@@ -98,7 +98,6 @@ def recorded_logs(rows, setting: Setting) -> np.ndarray:
 @pytest.mark.parametrize(
     ("setting", "draws"),
     [
-        pytest.param(PAPER[0], 10, id="network", marks=pytest.mark.slow),  # at full size, 1605 weights
         pytest.param(PAPER[1], 30, id="softmax"),
         pytest.param(PAPER[2], 60, id="binary"),
     ],
