@@ -12,7 +12,7 @@ from esgd.estimate import Estimate, RunningMoments
 from esgd.half_samples import Groups
 from esgd.operator_base import CurvatureOperator
 from esgd.operator_matrix import as_operator
-from esgd.probes import draw, probe_generator
+from esgd.probes import draw_factored, probe_generator
 from esgd.probing import check_probing, until
 
 __all__ = ["cross_diag_squared"]
@@ -71,7 +71,7 @@ def cross_diag_squared(
         generator = probe_generator(seed, 2**62 + pair)
         picked = torch.multinomial(weights, 2, replacement=True, generator=generator).tolist()
         indices = range(pair * probes_per_pair, (pair + 1) * probes_per_pair)
-        vectors = [draw(probe, operator.params, seed, i) for i in indices]
+        vectors = [draw_factored(probe, operator.params, seed, i) for i in indices]
         sides = [r for _, r in operator.batch_products(vectors, [batches[i] for i in picked])]
         flat = ([operator.space.flatten(h) for h in side] for side in sides)
         products = [a * b for a, b in zip(*flat, strict=True)]

@@ -100,5 +100,5 @@ class KeptProducts(CurvatureOperator):
     def _loss(self, batch: Any) -> Tensor:
         return self.operator._loss(batch)
 
-    def _linearize(self, batch: Any) -> Linearized:
-        return self.operator._linearize(batch)
+    def _linearize(self, batch: Any, vectors: Sequence[Sequence[Tensor]]) -> Linearized:
+        return self.operator._linearize(batch, vectors)

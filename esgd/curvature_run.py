@@ -25,7 +25,7 @@ from esgd.curvature_record import Tally, export, write_progress
 from esgd.errors import ConfigError, EsgdError
 from esgd.nets import Autoencoder
 from esgd.operator import HessianOperator
-from esgd.probes import PROBES, draw
+from esgd.probes import PROBES, draw_factored
 from esgd.provenance import now, provenance
 from esgd.runs import RunFolder
 from esgd.seeding import batch_order
@@ -195,7 +195,7 @@ def _measure(
     while tally.batch < units:
         first = tally.batch // len(batches) * config.probes_per_pass
         indices = range(first, min(first + config.probes_per_pass, config.probes))
-        vectors = [draw(config.probe, operator.params, config.seed, i) for i in indices]
+        vectors = [draw_factored(config.probe, operator.params, config.seed, i) for i in indices]
         if not tally.sums:
             tally.sums = [operator.space.zeros() for _ in indices]
         for number in range(tally.batch % len(batches), len(batches)):

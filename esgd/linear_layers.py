@@ -100,7 +100,7 @@ def _products_with(leaf: Any, users: dict[Any, list[tuple[Any, int]]]) -> list[t
 
 
 def _turned(node: Any, name: str) -> bool | None:
-    """Whether a node transposes a matrix (True) or only changes its dtype, as autocast does; ``None`` for others."""
+    """Whether a node transposes a matrix (True) or only changes its dtype, as autocast does; else ``None``."""
     if name == "TBackward0":
         return True
     if name == "TransposeBackward0":

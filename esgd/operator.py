@@ -12,6 +12,8 @@ from esgd.curvature_checks import check_callable
 from esgd.double_backward import check_graph, translated
 from esgd.errors import CurvatureError
 from esgd.hvp import gradient_with_graph, product_from_gradient
+from esgd.linear_layers import LayerGradient
+from esgd.low_rank import LowRank
 from esgd.operator_base import CurvatureOperator, Linearized
 from esgd.operator_matrix import MatrixOperator
 
@@ -59,12 +61,16 @@ class HessianOperator(CurvatureOperator):
     def _loss(self, batch: Any) -> Tensor:
         return self.loss_fn(batch)
 
-    def _linearize(self, batch: Any) -> Linearized:
+    def _linearize(self, batch: Any, vectors: Sequence[Sequence[Tensor]]) -> Linearized:
+        factored = bool(vectors) and all(isinstance(v, LowRank) for v in vectors)
         with torch.enable_grad():
             loss = self.loss_fn(batch)
-            gradient = gradient_with_graph(loss, self.params)
+            layers = LayerGradient(loss, self.params, vectors[0]) if factored else None
+            gradient = layers.gradient if layers else gradient_with_graph(loss, self.params)
 
         def product(v: Sequence[Tensor], keep: bool) -> list[Tensor]:
+            if layers:
+                return layers.product(v, retain_graph=keep)
             return product_from_gradient(gradient, self.params, v, retain_graph=keep)
 
         return Linearized(product, loss.detach(), any(g is not None for g in gradient))
@@ -112,7 +118,7 @@ class GaussNewtonOperator(CurvatureOperator):
     def _loss(self, batch: Any) -> Tensor:
         return self.loss_fn(_outputs_checked(self.model_fn(batch)), batch)
 
-    def _linearize(self, batch: Any) -> Linearized:
+    def _linearize(self, batch: Any, vectors: Sequence[Sequence[Tensor]]) -> Linearized:
         live = [p for p in self.params if p.requires_grad]
         with torch.enable_grad():
             outputs = _outputs_checked(self.model_fn(batch))

@@ -134,8 +134,8 @@ class CurvatureOperator(ABC):
         """One batch's loss."""
 
     @abstractmethod
-    def _linearize(self, batch: Any) -> Linearized:
-        """One batch's matrix: everything that does not need v is done here."""
+    def _linearize(self, batch: Any, vectors: Sequence[Sequence[Tensor]]) -> Linearized:
+        """One batch's matrix: what serves all the vectors to come is done here."""
 
     # one batch after the other
 
@@ -147,7 +147,7 @@ class CurvatureOperator(ABC):
         total, number = self._count(batches), -1
 
         def results(batch: Any, number: int) -> Iterator[list[Tensor]]:
-            linear = self._linearize_checked(batch)
+            linear = self._linearize_checked(batch, vectors)
             for i, v in enumerate(vectors):
                 h = linear.product(v, i + 1 < len(vectors))
                 self.space.check_finite(h, f"of batch {number}", v)
@@ -172,7 +172,7 @@ class CurvatureOperator(ABC):
         if vectors and not self._reached:
             raise CurvatureError(UNREACHED)
 
-    def _linearize_checked(self, batch: Any) -> Linearized:
+    def _linearize_checked(self, batch: Any, vectors: Sequence[Sequence[Tensor]]) -> Linearized:
         """One batch's matrix; on the first use also whether its loss is the same when computed again."""
         before = None
         if not self._repeats:
@@ -180,7 +180,7 @@ class CurvatureOperator(ABC):
                 loss = self._loss(batch)
             before = loss.item() if isinstance(loss, Tensor) and loss.numel() == 1 else None
             del loss
-        linear = self._linearize(batch)
+        linear = self._linearize(batch, vectors)
         self._repeats, self._reached = True, self._reached or linear.reached
         if before is not None:
             again = linear.loss.item()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class MatrixOperator(CurvatureOperator):
     def _loss(self, batch: Any) -> Tensor:
         return torch.zeros(())
 
-    def _linearize(self, batch: Any) -> Linearized:
+    def _linearize(self, batch: Any, vectors: Sequence[Sequence[Tensor]]) -> Linearized:
         return Linearized(lambda v, keep: [self._times(v[0])], torch.zeros(()), True)
 
 

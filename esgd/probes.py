@@ -20,7 +20,16 @@ from esgd.errors import ConfigError
 from esgd.low_rank import LowRank, low_rank
 from esgd.probe_streams import by_dtype, probe_generator, random_bits, signs, streams
 
-__all__ = ["PROBES", "draw", "draw_lazily", "gaussian", "low_rank", "probe_generator", "rademacher"]
+__all__ = [
+    "PROBES",
+    "draw",
+    "draw_factored",
+    "draw_lazily",
+    "gaussian",
+    "low_rank",
+    "probe_generator",
+    "rademacher",
+]
 
 
 class Signs(Sequence[Tensor]):
@@ -166,6 +175,22 @@ def draw(kind: str, params: Sequence[Tensor], seed: int, index: int) -> list[Ten
     return result  # type: ignore[return-value]
 
 
+def draw_factored(kind: str, params: Sequence[Tensor], seed: int, index: int) -> Sequence[Tensor]:
+    """The vector of :func:`draw`; where it has factors, with them, so that a Hessian's product may use them.
+
+    Args:
+        kind: as for :func:`draw`.
+        params: the parameters.
+        seed: which family of probes.
+        index: which probe of the family, counted from 0.
+
+    Example:
+        >>> draw_factored("low_rank", [torch.zeros(90, 70)], seed=0, index=0).factors(0)[0].shape
+        torch.Size([90, 16])
+    """
+    return LowRank(params, seed, index) if kind == "low_rank" else draw(kind, params, seed, index)
+
+
 def draw_lazily(kind: str, params: Sequence[Tensor], seed: int, index: int) -> Sequence[Tensor]:
     """The vector of :func:`draw`, in the form in which a product takes it most cheaply.
 
@@ -174,15 +199,16 @@ def draw_lazily(kind: str, params: Sequence[Tensor], seed: int, index: int) -> S
     (:class:`~esgd.low_rank.LowRank`).
 
     Args:
-        kind: as for :func:`draw`, as are the rest.
+        kind: as for :func:`draw`.
+        params: the parameters.
+        seed: which family of probes.
+        index: which probe of the family, counted from 0.
 
     Example:
         >>> lazy, whole = (f("rademacher", [torch.zeros(2, 3)], 0, 1) for f in (draw_lazily, draw))
         >>> torch.equal(lazy[0], whole[0])
         True
     """
-    if kind == "low_rank":
-        return LowRank(params, seed, index)
     if kind == "rademacher" and all(p.device.type == "cpu" for p in params):
         return Signs(params, seed, index)
-    return draw(kind, params, seed, index)
+    return draw_factored(kind, params, seed, index)

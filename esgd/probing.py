@@ -9,7 +9,7 @@ from torch import Tensor
 from esgd.curvature_checks import check_counts, check_positive, check_probe, check_seed
 from esgd.estimate import Estimate
 from esgd.operator_base import CurvatureOperator
-from esgd.probes import draw
+from esgd.probes import draw_factored
 
 __all__ = ["check_probing", "probe_products", "until"]
 
@@ -45,7 +45,7 @@ def probe_products(
         per_pass = min(16, max(1, int(PASS_BYTES / (operator.num_params * operator.dtype.itemsize))))
     for first in range(0, num_probes, per_pass):
         indices = range(first, min(first + per_pass, num_probes))
-        vectors = [draw(probe, operator.params, seed, i) for i in indices]
+        vectors = [draw_factored(probe, operator.params, seed, i) for i in indices]
         label = f"probes {first + 1}–{indices[-1] + 1} of {num_probes}"
         products = operator.products(vectors, label=label)
         flatten = operator.space.flatten

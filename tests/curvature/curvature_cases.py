@@ -51,7 +51,7 @@ def hermite_table(n: int) -> list[Tensor]:
 
 
 def table_draw(table: list[Tensor]):
-    """A stand-in for ``esgd.probes.draw`` that hands out the table, probe by probe."""
+    """A stand-in for ``esgd.probes.draw_factored`` that hands out the table, probe by probe."""
 
     def draw(kind, params, seed, index):
         return [

@@ -23,7 +23,7 @@ TABLES = {"rademacher": rademacher_table(N), "gaussian": hermite_table(N)}
 @pytest.fixture(params=sorted(TABLES))
 def table(request, monkeypatch):
     """The estimators, fed with every vector of one kind once."""
-    monkeypatch.setattr(probing, "draw", table_draw(TABLES[request.param]))
+    monkeypatch.setattr(probing, "draw_factored", table_draw(TABLES[request.param]))
     return request.param, len(TABLES[request.param])
 
 
@@ -50,7 +50,7 @@ def test_the_mean_of_v_times_hv_is_the_diagonal_of_h(table):
 def test_a_whitened_law_that_is_neither_normal_nor_of_signs_serves_as_well(monkeypatch):
     # uniform on the 2N vectors ±√N e_i: E v vᵀ = I, and the entries are not even independent
     vectors = [s * math.sqrt(N) * e for e in torch.eye(N, dtype=torch.float64) for s in (1, -1)]
-    monkeypatch.setattr(probing, "draw", table_draw(vectors))
+    monkeypatch.setattr(probing, "draw_factored", table_draw(vectors))
     found = diagonals(quadratic(H), len(vectors))
     assert relative(found.diag_squared.value, ROW) < 1e-12
     assert relative(found.diag.value, DIAGONAL) < 1e-12
@@ -99,7 +99,7 @@ def test_variances_on_the_sphere(n, monkeypatch):
     """The estimators, fed with a design that has the sphere's moments: probes of fixed length."""
     h, vectors = symmetric(n, 3), sphere_table(n)
     row, own, k = (h**2).sum(1), h.diagonal(), len(vectors)
-    monkeypatch.setattr(probing, "draw", table_draw(vectors))
+    monkeypatch.setattr(probing, "draw_factored", table_draw(vectors))
     found = diagonals(quadratic(h), k)
     assert relative(found.diag_squared.value, row) < 1e-12
     assert relative(found.diag.value, own) < 1e-12
@@ -113,7 +113,7 @@ def test_variances_on_the_sphere(n, monkeypatch):
 def test_rademacher_never_varies_more_than_gaussian(seed, monkeypatch):
     h, found = symmetric(3, seed), {}
     for kind, vectors in (("rademacher", rademacher_table(3)), ("gaussian", hermite_table(3))):
-        monkeypatch.setattr(probing, "draw", table_draw(vectors))
+        monkeypatch.setattr(probing, "draw_factored", table_draw(vectors))
         both = diagonals(quadratic(h), len(vectors))
         found[kind] = [population_variance(e, len(vectors)) for e in (both.diag, both.diag_squared)]
     for signs, bells in zip(found["rademacher"], found["gaussian"], strict=True):
@@ -123,7 +123,7 @@ def test_rademacher_never_varies_more_than_gaussian(seed, monkeypatch):
 @pytest.mark.claim("E5")
 def test_one_rademacher_probe_has_three_faces(monkeypatch):
     table = rademacher_table(N)
-    monkeypatch.setattr(probing, "draw", table_draw(table))
+    monkeypatch.setattr(probing, "draw_factored", table_draw(table))
     z = torch.stack([v * (H @ v) for v in table])
     assert relative(z.mean(0), DIAGONAL) < 1e-12
     assert relative(z.square().mean(0).sqrt(), (H @ H).diagonal().sqrt()) < 1e-12
@@ -181,7 +181,7 @@ class TestRootBias:
     @pytest.mark.claim("E1b")
     def test_one_rademacher_probe_falls_short_by_a_factor_that_differs_by_row(self, monkeypatch):
         table = rademacher_table(6)
-        monkeypatch.setattr(probing, "draw", table_draw(table))
+        monkeypatch.setattr(probing, "draw_factored", table_draw(table))
 
         def factors(h):
             return self.rows(quadratic(h), len(table), "rademacher").abs().mean(0)
@@ -209,7 +209,7 @@ def batch_mean(indices):
 @pytest.mark.claim("MB")
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 6])
 def test_a_minibatch_s_square_is_too_large_by_its_variance(size, monkeypatch):
-    monkeypatch.setattr(probing, "draw", table_draw(rademacher_table(N)))
+    monkeypatch.setattr(probing, "draw_factored", table_draw(rademacher_table(N)))
     batches = [batch_mean(c) for c in itertools.combinations(range(6), size)]
     mean = torch.stack([diag_squared(quadratic(b), 2**N).value for b in batches]).mean(0)
     excess = (1 / size) * (1 - size / 6) * S2
@@ -244,7 +244,9 @@ def test_products_of_two_independent_minibatches_have_no_bias(size, reduction, m
     batches, table = [batch_mean(c) for c in itertools.combinations(range(6), size)], rademacher_table(N)
     pairs = iter(itertools.product(range(len(batches)), repeat=2))
     monkeypatch.setattr(cross_batch.torch, "multinomial", lambda *a, **k: torch.tensor(next(pairs)))
-    monkeypatch.setattr(cross_batch, "draw", lambda kind, params, seed, i: table_draw(table)(0, params, 0, i % 16))
+    monkeypatch.setattr(
+        cross_batch, "draw_factored", lambda kind, params, seed, i: table_draw(table)(0, params, 0, i % 16)
+    )
     operator = quadratic(*batches, reduction=reduction)
     estimate = cross_diag_squared(operator, len(batches) ** 2 * 16, probes_per_pair=16)
     assert estimate.num_probes == len(batches) ** 2 * 16

@@ -13,11 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from esgd import low_rank as module
 from esgd.errors import CurvatureError
-from esgd.hvp import gradient_with_graph, product_from_gradient
+from esgd.estimators import diag_squared
+from esgd.hvp import HessianOperator, gradient_with_graph, product_from_gradient
 from esgd.linear_layers import LayerGradient, linear_layers
 from esgd.low_rank import RANK, LowRank
 from esgd.nets import curves_autoencoder, mnist_autoencoder, reconstruction_loss
-from esgd.probes import draw, draw_lazily
+from esgd.probes import draw, draw_factored, draw_lazily
 
 N = 48  # a matrix of N × N has factors
 
@@ -223,6 +224,34 @@ def test_products_and_gradients_equal_the_dense_ones(name):
         expected = product_from_gradient(gradient, params, list(v), retain_graph=True)
         agree(layers.product(v, retain_graph=i < 2), expected, 1e-12)
     assert not any(g.requires_grad for g in layers.gradient)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_operator_uses_the_factors_and_sums_over_batches(monkeypatch, reduction):
+    params, _ = problem("perceptron")
+    net = NETS["perceptron"][0]().double()
+    net.load_state_dict(dict(zip(net.state_dict(), [p.detach() for p in params], strict=True)))
+    x = torch.randn(25, N, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    operator = HessianOperator(lambda b: net(b).square().mean(), net, x.split(10), reduction=reduction)
+    vectors = [draw_factored("low_rank", operator.params, 0, i) for i in range(3)]
+    dense = operator.products([list(v) for v in vectors])
+    monkeypatch.setattr("esgd.operator.product_from_gradient", None)  # the dense way is shut
+    for mine, usual in zip(operator.products(vectors), dense, strict=True):
+        agree(mine, usual, 1e-12)
+
+
+def test_estimates_with_low_rank_probes_have_the_truth_in_their_bars():
+    params, _ = problem("perceptron")
+    x = torch.randn(20, N, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    w = params[0]
+    operator = HessianOperator(lambda b: softplus(b @ w.T).mean(), [w], x.split(10))
+    truth = operator.to_dense().square().sum(1)
+    estimate = diag_squared(operator, 200, probe="low_rank")
+    z = (estimate.value - truth) / estimate.stderr
+    assert z.abs().max() < 6
+    assert z.square().mean() < 3
+    biased = (estimate.value - 1.2 * truth) / estimate.stderr
+    assert biased.abs().max() > 6, "no power"
 
 
 def test_an_untied_gradient_is_the_ordinary_one_to_the_bit():

@@ -231,7 +231,7 @@ def test_a_progress_bar_when_asked(case, capsys):
     assert capsys.readouterr().err == ""
     operator = case.operator(progress=True)
     slow = operator._linearize
-    operator._linearize = lambda batch: (time.sleep(0.3), slow(batch))[1]
+    operator._linearize = lambda *given: (time.sleep(0.3), slow(*given))[1]
     operator.matvec(torch.ones(operator.num_params, dtype=torch.float64))
     assert "/5" in capsys.readouterr().err
 
