@@ -3,8 +3,8 @@
 A page opened from a folder (``file://``) may not import modules; ``esgd.lab.page_script`` is therefore one
 classic script with the module's text inside. JupyterLab and Colab use the very same module through anywidget.
 
-The state of the widgets, which MyST-NB writes into each page for a widget manager, holds the module once more. No page
-has a manager, so it is left out: 50 kB less to load.
+The state of the widgets, which MyST-NB writes into each page for a widget manager, holds the module once more. No
+page has a manager, so it is left out: 50 kB less to load.
 """
 
 from __future__ import annotations
