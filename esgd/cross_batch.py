@@ -34,13 +34,14 @@ def cross_diag_squared(
     batches instead of all; it may be negative, and averages of several tame that.
 
     The pairs are drawn with replacement from the operator's own batches, by their examples, so that what is
-    estimated is diag H² of the operator, error bar and all.
+    estimated is diag H² of the operator, error bar and all. With few pairs the error bar of a single entry can be
+    far too small: a product is large where both batches are the right ones, and a short sample may miss those.
 
     Args:
         operator: the matrix H, with batches that can be indexed (a list).
         num_probes: how many probe vectors at most.
         probes_per_pair: probes that share a pair of batches, and so their graphs.
-        probe: ``"rademacher"`` or ``"gaussian"``.
+        probe: ``"rademacher"``, ``"gaussian"`` or ``"low_rank"``.
         seed: of the probes and the pairs.
         rtol: stop once ‖stderr‖ ≤ rtol · ‖value‖, looked at every 10 pairs.
 

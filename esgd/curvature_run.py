@@ -41,7 +41,7 @@ class CurvatureConfig:
     Attributes:
         workload: ``"mnist"``, ``"mnist-10k"`` or ``"curves"``.
         probes: how many probe vectors.
-        probe: ``"rademacher"`` or ``"gaussian"``.
+        probe: ``"rademacher"``, ``"gaussian"`` or ``"low_rank"``.
         epochs: passes of Adam (rate ``lr``, batches of 200) before the measurement; 0 measures at the sparse
             initialisation.
         lr: Adam's learning rate.

@@ -137,7 +137,7 @@ def diag(
     Args:
         operator: the matrix H, or anything that :class:`~esgd.operator_matrix.MatrixOperator` takes for one.
         num_probes: how many probe vectors at most.
-        probe: ``"rademacher"`` or ``"gaussian"``.
+        probe: ``"rademacher"``, ``"gaussian"`` or ``"low_rank"``.
         seed: of the probes.
         rtol: stop once ‖stderr‖ ≤ rtol · ‖value‖.
         probes_per_pass: probes that share a pass over the batches; None lets memory decide.
@@ -238,7 +238,7 @@ def diag_abs(
         operator: the matrix H, as for :func:`diag`.
         num_probes: how many probe vectors at most; each costs ``num_steps`` products.
         num_steps: dimension of the Krylov space, at least 2.
-        probe: ``"rademacher"`` or ``"gaussian"``.
+        probe: ``"rademacher"``, ``"gaussian"`` or ``"low_rank"``.
         seed: of the probes.
         rtol: stop once ‖stderr‖ ≤ rtol · ‖value‖.
         probes_per_pass: probes that share the passes; each holds ``num_steps`` vectors of N.

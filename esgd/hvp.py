@@ -33,6 +33,7 @@ __all__ = [
     "gradient_with_graph",
     "hvp",
     "product_from_gradient",
+    "second_sweep",
 ]
 
 
@@ -190,15 +191,35 @@ def product_from_gradient(
     """
     check_vector(v, params)
     rows = [(g, x) for g, x in zip(gradient, v, strict=True) if g is not None and g.grad_fn is not None]
-    live = [p for p in params if p.requires_grad]
-    if not rows or not live:
+    if not rows:
         return [torch.zeros_like(p, requires_grad=False) for p in params]
     outputs, vectors = zip(*rows, strict=True)
+    return second_sweep(outputs, params, vectors, retain_graph=retain_graph)
+
+
+def second_sweep(
+    outputs: Sequence[Tensor], params: Sequence[Tensor], starts: Sequence[Tensor], *, retain_graph: bool
+) -> list[Tensor]:
+    """The derivative of Σ ⟨output, start⟩, starts fixed, with respect to each parameter.
+
+    Args:
+        outputs: tensors with a graph, at least one.
+        params: the parameters.
+        starts: one tensor an output, of its shape.
+        retain_graph: keep the graph.
+
+    Returns:
+        One tensor a parameter, of its shape: zero where it is frozen or plays no part.
+
+    Raises:
+        CurvatureError: a part of the model cannot be differentiated twice, or the graph is gone.
+    """
+    live = [p for p in params if p.requires_grad]
     with translated():
-        products = iter(
-            torch.autograd.grad(outputs, live, grad_outputs=vectors, retain_graph=retain_graph, allow_unused=True)
+        found = iter(
+            torch.autograd.grad(outputs, live, starts, retain_graph=retain_graph, allow_unused=True) if live else ()
         )
-    columns = [next(products) if p.requires_grad else None for p in params]
+    columns = [next(found) if p.requires_grad else None for p in params]
     return [
         torch.zeros_like(p, requires_grad=False) if h is None else h for h, p in zip(columns, params, strict=True)
     ]

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from esgd.double_backward import check_graph, translated
-from esgd.hvp import check_loss, check_parameters
+from esgd.hvp import check_loss, check_parameters, second_sweep
 from esgd.low_rank import LowRank
 
 __all__ = ["Layer", "LayerGradient", "linear_layers"]
@@ -180,13 +180,6 @@ class LayerGradient:
                 if x.requires_grad:
                     outputs.append(x)
                     starts.append(((d.to(a.dtype) @ a) @ b.T).to(x.dtype))
-        live = [p for p in self.params if p.requires_grad]
-        if not outputs or not live:
+        if not outputs:
             return [torch.zeros_like(p, requires_grad=False) for p in self.params]
-        with translated():
-            found = iter(torch.autograd.grad(outputs, live, starts, retain_graph=retain_graph, allow_unused=True))
-        columns = [next(found) if p.requires_grad else None for p in self.params]
-        return [
-            torch.zeros_like(p, requires_grad=False) if h is None else h
-            for h, p in zip(columns, self.params, strict=True)
-        ]
+        return second_sweep(outputs, self.params, starts, retain_graph=retain_graph)

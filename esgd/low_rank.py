@@ -58,6 +58,10 @@ class LowRank(Sequence[Tensor]):
         part = self._parts[i]
         return part if isinstance(part, tuple) else None
 
+    def tensors(self) -> list[Tensor]:
+        """The tensors that hold the vector: both factors of a matrix that has them, all entries of the others."""
+        return [t for part in self._parts for t in (part if isinstance(part, tuple) else (part,))]
+
     def __getitem__(self, i):  # an index or a slice, as of a list
         if isinstance(i, slice):
             return [self[j] for j in range(*i.indices(len(self)))]

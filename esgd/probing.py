@@ -37,7 +37,7 @@ def probe_products(
     Args:
         operator: the matrix H.
         num_probes: how many in all.
-        probe: ``"rademacher"`` or ``"gaussian"``.
+        probe: ``"rademacher"``, ``"gaussian"`` or ``"low_rank"``.
         seed: probe i is ``draw(probe, params, seed, i)``.
         per_pass: probes that share a pass over the batches; None takes what fits into 256 MB, at most 16.
     """

@@ -158,7 +158,7 @@ def spectral_density(
             :class:`~esgd.operator_matrix.MatrixOperator` takes for one.
         num_probes: Krylov spaces, each from a random start; each costs ``num_steps`` products.
         num_steps: m, nodes a probe. Polynomials up to degree 2m − 1 are integrated exactly.
-        probe: ``"rademacher"`` or ``"gaussian"``.
+        probe: ``"rademacher"``, ``"gaussian"`` or ``"low_rank"``.
         seed: of the probes.
         probes_per_pass: spaces that share the passes over the batches; each holds ``num_steps`` vectors of N.
         max_bytes: refuse bases that are larger together.

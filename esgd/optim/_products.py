@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esgd.double_backward import REENTRANT, translated
+from esgd.double_backward import REENTRANT
 from esgd.errors import CurvatureError
-from esgd.hvp import check_loss, check_vector, gradient_with_graph, product_from_gradient
+from esgd.hvp import check_loss, check_vector, gradient_with_graph, product_from_gradient, second_sweep
 from esgd.linear_layers import LayerGradient
 from esgd.low_rank import LowRank
 from esgd.optim._graph import inspect_graph, owned
@@ -68,7 +68,7 @@ def exact_products(
         for i, v in enumerate(chain([first], probes)):
             saved.last = i + 1 == count
             found = product(v, retain_graph=keep_graph or not saved.last)
-            given = () if isinstance(v, (Signs, LowRank)) else v
+            given = () if isinstance(v, Signs) else v.tensors() if isinstance(v, LowRank) else v
             products.append(owned(found, [*params, *given]))
     finally:
         saved.close()
@@ -95,22 +95,15 @@ def _product(
             piece = piece + v[i]
         return piece if total.data_ptr() in places else piece + total  # others differentiate through this one
 
-    live = [p for p in params if p.requires_grad]
-    if not outputs or not live:
+    if not outputs:
         return [torch.zeros_like(p, requires_grad=False) for p in params]
     hooks = [g.register_hook(partial(arrive, members=m)) for g, m in zip(outputs, rows.values(), strict=True)]
     starts = [zeros[g.dtype, g.device].expand(g.shape) for g in outputs]
     try:
-        with translated():
-            found = torch.autograd.grad(outputs, live, starts, retain_graph=retain_graph, allow_unused=True)
+        return second_sweep(outputs, params, starts, retain_graph=retain_graph)
     finally:
         for hook in hooks:
             hook.remove()
-    products = iter(found)
-    columns = [next(products) if p.requires_grad else None for p in params]
-    return [
-        torch.zeros_like(p, requires_grad=False) if h is None else h for h, p in zip(columns, params, strict=True)
-    ]
 
 
 def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[Tensor]:

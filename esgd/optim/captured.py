@@ -240,10 +240,7 @@ class _Same:
 
 def _parts(vector: Sequence[Tensor]) -> list[Tensor]:
     """The tensors that hold ``vector``."""
-    if not isinstance(vector, LowRank):
-        return list(vector)
-    parts = [vector.factors(i) or (vector[i],) for i in range(len(vector))]
-    return [t for part in parts for t in part]
+    return vector.tensors() if isinstance(vector, LowRank) else list(vector)
 
 
 def _own(result: Any) -> Any:

@@ -1,0 +1,284 @@
+"""Products along low-rank probes, through the factors of linear layers, against dense ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention, softplus
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
+
+from esgd.errors import CurvatureError
+from esgd.estimators import diag_squared
+from esgd.hvp import HessianOperator, gradient_with_graph, product_from_gradient
+from esgd.linear_layers import LayerGradient, linear_layers
+from esgd.low_rank import RANK
+from esgd.nets import curves_autoencoder, mnist_autoencoder, reconstruction_loss
+from esgd.probes import draw_factored, draw_lazily
+
+N = 48  # a matrix of N × N has factors
+
+
+class Tied(nn.Module):
+    """One matrix as encoder and as decoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(N, N) / 7)
+
+    def forward(self, x):
+        return torch.tanh(x @ self.w.T) @ self.w
+
+
+class Recurrent(nn.Module):
+    """One matrix at every time step, and one that gets the same input as another."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(N, N), nn.Linear(N, N, bias=False), nn.Linear(N, N)
+
+    def forward(self, x):
+        h = x
+        for _ in range(3):
+            h = torch.tanh(self.a(h) + self.b(x)) * torch.sigmoid(self.c(x))
+        return h
+
+
+class Attention(nn.Module):
+    """Linear layers of three-dimensional inputs, with and without bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(N, N, bias=bias) for bias in (True, False, True))
+
+    def forward(self, x):
+        x = x.view(4, -1, N)
+        with nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH):
+            return scaled_dot_product_attention(self.q(x), self.k(x), self.v(x))
+
+
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(N, N), nn.Tanh(), nn.Linear(N, N))
+
+    def forward(self, x):
+        return checkpoint(self.net, x, use_reentrant=False)
+
+
+def sequential(*layers):
+    return lambda: nn.Sequential(*(layer() for layer in layers))
+
+
+def linear(n=N, m=N, **kwargs):
+    return lambda: nn.Linear(n, m, **kwargs)
+
+
+NETS = {
+    "perceptron": (sequential(linear(), nn.Tanh, linear(), nn.Softplus, linear(N, 3)), 2),
+    "no bias": (sequential(linear(bias=False), nn.Tanh, linear(bias=False)), 2),
+    "in place": (sequential(linear(), lambda: nn.SiLU(inplace=True), linear()), 2),
+    "tied": (Tied, 1),
+    "recurrent": (Recurrent, 3),
+    "attention": (Attention, 3),
+    "checkpoint": (Checkpointed, 2),
+    "batch norm": (sequential(linear(), lambda: nn.BatchNorm1d(N), nn.Tanh, linear()), 2),
+    "convolution": (
+        sequential(
+            linear(),
+            lambda: nn.Unflatten(1, (3, 4, 4)),
+            lambda: nn.Conv2d(3, 3, 3, padding=1),
+            nn.Tanh,
+            nn.Flatten,
+            linear(),
+        ),
+        2,
+    ),
+}
+
+
+def problem(name, dtype=torch.float64):
+    torch.manual_seed(1)
+    net = NETS[name][0]().to(dtype)
+    x = torch.randn(20, N, dtype=dtype)
+    return list(net.parameters()), lambda: softplus(net(x)).mean() + net(x).square().mean()
+
+
+def agree(found, expected, rtol):
+    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        scale = max(b.abs().max().item(), 1e-3)
+        assert torch.allclose(a, b, rtol=rtol, atol=rtol * scale), f"parameter {i}: {(a - b).abs().max():.3g}"
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_products_and_gradients_equal_the_dense_ones(name):
+    params, loss = problem(name)
+    vectors = [draw_lazily("low_rank", params, 0, i) for i in range(3)]
+    assert sum(v is not None for v in map(vectors[0].factors, range(len(params)))) == NETS[name][1]
+    layers = LayerGradient(loss(), params, vectors[0])
+    assert {layer.parameter for layer, _, _ in layers._layers} == {
+        i for i in range(len(params)) if vectors[0].factors(i) is not None
+    }, "every matrix of this net goes by its factors"
+    gradient = gradient_with_graph(loss(), params)
+    agree(layers.gradient, [g.detach() for g in gradient], 1e-12)
+    for i, v in enumerate(vectors):
+        expected = product_from_gradient(gradient, params, list(v), retain_graph=True)
+        agree(layers.product(v, retain_graph=i < 2), expected, 1e-12)
+    assert not any(g.requires_grad for g in layers.gradient)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_operator_uses_the_factors_and_sums_over_batches(monkeypatch, reduction):
+    params, _ = problem("perceptron")
+    net = NETS["perceptron"][0]().double()
+    net.load_state_dict(dict(zip(net.state_dict(), [p.detach() for p in params], strict=True)))
+    x = torch.randn(25, N, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    operator = HessianOperator(lambda b: net(b).square().mean(), net, x.split(10), reduction=reduction)
+    vectors = [draw_factored("low_rank", operator.params, 0, i) for i in range(3)]
+    dense = operator.products([list(v) for v in vectors])
+    monkeypatch.setattr("esgd.operator.product_from_gradient", None)  # the dense way is shut
+    for mine, usual in zip(operator.products(vectors), dense, strict=True):
+        agree(mine, usual, 1e-12)
+
+
+def test_estimates_with_low_rank_probes_have_the_truth_in_their_bars():
+    params, _ = problem("perceptron")
+    x = torch.randn(20, N, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    w = params[0]
+    operator = HessianOperator(lambda b: softplus(b @ w.T).mean(), [w], x.split(10))
+    truth = operator.to_dense().square().sum(1)
+    estimate = diag_squared(operator, 200, probe="low_rank")
+    z = (estimate.value - truth) / estimate.stderr
+    assert z.abs().max() < 6
+    assert z.square().mean() < 3
+    biased = (estimate.value - 1.2 * truth) / estimate.stderr
+    assert biased.abs().max() > 6, "no power"
+
+
+def test_an_untied_gradient_is_the_ordinary_one_to_the_bit():
+    params, loss = problem("perceptron", torch.float32)
+    mine = LayerGradient(loss(), params, draw_lazily("low_rank", params, 0, 0)).gradient
+    assert all(torch.equal(a, b) for a, b in zip(mine, torch.autograd.grad(loss(), params), strict=True))
+
+
+def dense_only(w, x):
+    return (x @ w.T).tanh().mean() + w.square().sum()  # a penalty besides
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        dense_only,
+        lambda w, x: (w @ x.T).tanh().mean(),  # from the left
+        lambda w, x: (x @ (2 * w).T).tanh().mean(),  # reparametrised
+        lambda w, x: torch.addmm(torch.zeros(1, dtype=w.dtype), x, w.T, alpha=3).tanh().mean(),
+        lambda w, x: torch.einsum("bi,oi->bo", x, w).tanh().mean(),
+        lambda w, x: (x @ w[:, :8]).tanh().mean(),
+        lambda w, x: nn.functional.embedding(torch.arange(9), w).tanh().mean() + (x @ w.T).tanh().mean(),
+    ],
+)
+def test_a_matrix_that_enters_otherwise_is_treated_densely(f):
+    w = torch.randn(N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = torch.randn(5, N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    v = draw_lazily("low_rank", [w], 0, 0)
+    assert not linear_layers(f(w, x), [w], [0])
+    mine = LayerGradient(f(w, x), [w], v)
+    gradient = gradient_with_graph(f(w, x), [w])
+    agree(mine.gradient, [gradient[0].detach()], 1e-12)
+    agree(mine.product(v), product_from_gradient(gradient, [w], list(v)), 1e-12)
+
+
+def test_frozen_unused_and_linear_parameters():
+    x = torch.randn(5, N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    a, b, c, d = (
+        torch.randn(N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(i)).requires_grad_()
+        for i in range(4)
+    )
+    b.requires_grad_(False)
+
+    def loss():
+        return ((x @ a.T).tanh() @ b.T).square().mean() + (x @ d.T).sum()  # c is unused, linear in d
+
+    params = [a, b, c, d]
+    v = draw_lazily("low_rank", params, 0, 0)
+    mine = LayerGradient(loss(), params, v)
+    gradient = gradient_with_graph(loss(), params)
+    assert mine.gradient[1] is None
+    assert mine.gradient[2] is None
+    agree([mine.gradient[0], mine.gradient[3]], [gradient[0].detach(), gradient[3].detach()], 1e-12)
+    agree(mine.product(v), product_from_gradient(gradient, params, list(v)), 1e-12)
+
+
+def test_under_autocast_as_near_to_float64_as_a_dense_product():
+    params, _ = problem("perceptron", torch.float32)
+    torch.manual_seed(1)
+    net = NETS["perceptron"][0]()
+    net.load_state_dict({k: p.detach() for k, p in zip(net.state_dict(), params, strict=True)})
+    x = torch.randn(20, N)
+    params = list(net.parameters())
+    v = draw_lazily("low_rank", params, 0, 0)
+    dense = list(v)
+
+    def loss(model, x):
+        return model(x).float().square().mean()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        layers = LayerGradient(loss(net, x), params, v)
+        assert len(layers._layers) == 2
+        product = layers.product(v)
+        gradient = gradient_with_graph(loss(net, x), params)
+        usual = product_from_gradient(gradient, params, dense)
+    exact_net = NETS["perceptron"][0]().double()
+    exact_net.load_state_dict({k: p.double() for k, p in net.state_dict().items()})
+    exact_params = list(exact_net.parameters())
+    exact = product_from_gradient(
+        gradient_with_graph(loss(exact_net, x.double()), exact_params), exact_params, [t.double() for t in dense]
+    )
+
+    def error(found):
+        return (torch.cat([(a - b).flatten() for a, b in zip(found, exact, strict=True)])).norm()
+
+    assert error(product) <= 1.2 * error(usual)
+    for a, b in zip(layers.gradient, gradient, strict=True):
+        assert torch.allclose(a, b, rtol=2e-2, atol=1e-3)
+
+
+@pytest.mark.claim("LOWRANK")
+@pytest.mark.parametrize("make", [mnist_autoencoder, curves_autoencoder])
+def test_multiplications_on_the_papers_nets(make):
+    net = make()
+    params, x = list(net.parameters()), torch.rand(8, 784)
+    sizes = [tuple(p.shape) for p in params if p.dim() == 2]
+    total, first = sum(n * m for n, m in sizes), sizes[0][0] * sizes[0][1]
+    v = draw_lazily("low_rank", params, 0, 0)
+
+    def count(work):
+        with FlopCounterMode(display=False) as counter:
+            work()
+        return counter.get_total_flops() / (2 * len(x))
+
+    gradient = count(lambda: torch.autograd.grad(reconstruction_loss(net(x), x), params))
+    both = count(lambda: LayerGradient(reconstruction_loss(net(x), x), params, v).product(v))
+    assert gradient == 3 * total - first
+    thin = [(n, m) for i, (n, m) in enumerate(p.shape if p.dim() == 2 else (0, 0) for p in params) if v.factors(i)]
+    with_factors = 2 * RANK * sum(n + m for n, m in thin) - RANK * sum(sizes[0])
+    saved = 2 * sum(n * m for n, m in thin) - first
+    assert both == 9 * total - 5 * first - saved + with_factors
+    assert both < 2.3 * gradient
+
+
+def test_a_function_that_cannot_be_differentiated_twice_is_refused():
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, g):
+            return g * 2
+
+    w = torch.randn(N, N, requires_grad=True)
+    with pytest.raises(CurvatureError, match="once_differentiable"):
+        LayerGradient(Once.apply(torch.randn(3, N) @ w.T).sum(), [w], draw_lazily("low_rank", [w], 0, 0))
