@@ -213,6 +213,12 @@ def contenders() -> Iterator[Contender]:
         ours=True,
     )
     yield Contender(
+        "ESGD low rank quarter batch 20",
+        probed_by_function(lambda p: ESGD(p, lr=lr, warmup_probes=1, probe="low_rank"), BATCH // 4),
+        20,
+        ours=True,
+    )
+    yield Contender(
         "ESGD difference 20",
         probed_by_function(lambda p: ESGD(p, lr=lr, warmup_probes=1, curvature="difference"), BATCH // 4),
         20,

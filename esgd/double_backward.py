@@ -10,11 +10,15 @@ from torch import Tensor
 
 from esgd.errors import CurvatureError
 
-__all__ = ["REENTRANT", "check_graph", "custom_functions", "translated"]
+__all__ = ["GRAPH_GONE", "REENTRANT", "check_graph", "custom_functions", "translated"]
 
 REENTRANT = (
     "reentrant activation checkpointing cannot be seen through: pass use_reentrant=False to "
     "torch.utils.checkpoint.checkpoint"
+)
+GRAPH_GONE = (
+    "the graph of this loss is gone: call optimizer.probe(loss) before backward(); otherwise compute the "
+    "loss again, or pass retain_graph=True to all products but the last"
 )
 _DIFFERENCE = "or take the product from differences of gradients (curvature='difference' in the optimizers)"
 _COMPILED = (
@@ -48,8 +52,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ),
     (
         "backward through the graph a second time",
-        "the graph of this loss is gone: call optimizer.probe(loss) before backward(); otherwise compute the "
-        "loss again, or pass retain_graph=True to all products but the last",
+        GRAPH_GONE,
     ),
     (
         "is not implemented",

@@ -3,7 +3,8 @@
 The gradient of a weight matrix that enters the loss through Y = X Wᵀ is the sum of dYᵀ X over the places where it
 enters. Its inner product with V = A Bᵀ is that of dY A with X B. So the second sweep need not pass through dYᵀ X,
 two full matrix products a layer: it starts at dY with (X B) Aᵀ and at X with (dY A) Bᵀ. For Y = X W, A and B change
-places.
+places. Only X B and dY A, r numbers an example, are made beforehand; each start is made when the sweep comes to it,
+since all of them together take the memory of the activations and of their gradients once more.
 
 What is needed for it, the layers' inputs X and the edges at which dY arrives, is found in the graph of the loss;
 no module is looked at. A matrix that enters in any other way is treated like every other parameter.
@@ -11,15 +12,17 @@ no module is looked at. A matrix that enters in any other way is treated like ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from esgd.double_backward import check_graph, translated
+from esgd.double_backward import GRAPH_GONE, check_graph, translated
+from esgd.errors import CurvatureError
 from esgd.hvp import check_loss, check_parameters, second_sweep
 from esgd.low_rank import LowRank
 
@@ -47,6 +50,17 @@ class Layer:
     def weight_gradient(self, arrived: Tensor, inputs: Tensor) -> Tensor:
         """This place's part of the gradient of W, from dY and X."""
         return arrived.T @ inputs if self.transposed else inputs.T @ arrived
+
+    def adding(self, left: Tensor, right: Tensor) -> Callable[..., tuple[Tensor | None, ...]]:
+        """A hook of :attr:`node` that adds ``left @ right`` to what the node sends to X."""
+        place = 1 if self.node.name() == "AddmmBackward0" else 0
+
+        def hook(sent: tuple[Tensor | None, ...], _arrived: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+            return tuple(
+                _plus_product(left, right, g) if i == place and g is not None else g for i, g in enumerate(sent)
+            )
+
+        return hook
 
     def factors(self, v: LowRank) -> tuple[Tensor, Tensor]:
         """What dY and what X is multiplied by: A and B."""
@@ -124,7 +138,8 @@ class LayerGradient:
         check: as for :func:`esgd.hvp.gradient_with_graph`.
 
     Attributes:
-        gradient: one tensor a parameter, without a graph; ``None`` where the loss does not depend on it.
+        rows: positions of the parameters that do not go by factors, with their gradients; these have a graph.
+        depends: whether the loss depends on any of the parameters.
 
     Raises:
         CurvatureError: as for :func:`esgd.hvp.gradient_with_graph`.
@@ -149,37 +164,73 @@ class LayerGradient:
         self._layers = [
             (layer, d, layer.inputs()) for layer, d in zip(layers, arrived, strict=True) if d is not None
         ]
-        self._rows = [(i, g) for i, g in zip(self._plain, plain, strict=True) if g is not None]
-        self.gradient: list[Tensor | None] = [None] * len(params)
-        for i, g in self._rows:
-            self.gradient[i] = g.detach()
-        with torch.no_grad(), torch.autocast(loss.device.type, enabled=False):
+        self._spent = False
+        self.rows = [(i, g) for i, g in zip(self._plain, plain, strict=True) if g is not None]
+        self.depends = bool(self._layers or self.rows)
+
+    @cached_property
+    def gradient(self) -> list[Tensor | None]:
+        """One tensor a parameter, without a graph; ``None`` where the loss does not depend on it.
+
+        A product needs none of the layers' gradients, so they are computed when they are asked for, before the
+        last product.
+        """
+        if self._spent:
+            raise CurvatureError(GRAPH_GONE)
+        gradient: list[Tensor | None] = [None] * len(self.params)
+        for i, g in self.rows:
+            gradient[i] = g.detach()
+        with torch.no_grad(), torch.autocast(self.params[0].device.type, enabled=False):
             for layer, d, x in self._layers:
                 i = layer.parameter
-                term = layer.weight_gradient(d, x).to(params[i].dtype)
-                self.gradient[i] = term if self.gradient[i] is None else self.gradient[i] + term
+                term = layer.weight_gradient(d, x).to(self.params[i].dtype)
+                gradient[i] = term if gradient[i] is None else gradient[i] + term
+        return gradient
 
-    def product(self, v: LowRank, *, retain_graph: bool = False) -> list[Tensor]:
+    def product(self, v: LowRank, *, retain_graph: bool = False, last: bool | None = None) -> list[Tensor]:
         """H v, one tensor a parameter, of its shape and dtype, without a graph.
 
         Args:
             v: a vector with factors for the same parameters.
-            retain_graph: keep the graph for another product.
+            retain_graph: keep the graph, for another product or for another use.
+            last: there is no other product, so that what only this object holds may go; by default where the
+                graph is not kept.
 
         Raises:
-            CurvatureError: a part of the model cannot be differentiated twice.
+            CurvatureError: a part of the model cannot be differentiated twice, or an earlier product was the last.
         """
-        outputs = [g for _, g in self._rows if g.grad_fn is not None]
-        starts = [v[i] for i, g in self._rows if g.grad_fn is not None]
+        if self._spent:
+            raise CurvatureError(GRAPH_GONE)
+        outputs: list[Tensor | GradientEdge] = [g for _, g in self.rows if g.grad_fn is not None]
+        starts = [v[i] for i, g in self.rows if g.grad_fn is not None]
+        hooks = []
         with torch.no_grad(), torch.autocast(self.params[0].device.type, enabled=False):
             for layer, d, x in self._layers:
                 a, b = layer.factors(v)
+                zeros = d.new_zeros(()).expand(d.shape)  # they take no memory, and bring the sweep to the hooks
                 if d.requires_grad:
-                    outputs.append(d)
-                    starts.append(((x.to(b.dtype) @ b) @ a.T).to(d.dtype))
+                    outputs.append(get_gradient_edge(d))
+                    hooks.append(d.register_hook(partial(_plus_product, x.to(b.dtype) @ b, a.T)))
+                    starts.append(zeros)
                 if x.requires_grad:
-                    outputs.append(x)
-                    starts.append(((d.to(a.dtype) @ a) @ b.T).to(x.dtype))
+                    outputs.append(GradientEdge(layer.node, 0))
+                    hooks.append(layer.node.register_hook(layer.adding(d.to(a.dtype) @ a, b.T)))
+                    starts.append(zeros)
+        if last or (last is None and not retain_graph):  # the sweep frees what it has passed, if nobody holds it
+            self._spent, self._layers, self.rows = True, [], []
+            d = x = None
         if not outputs:
             return [torch.zeros_like(p, requires_grad=False) for p in self.params]
-        return second_sweep(outputs, self.params, starts, retain_graph=retain_graph)
+        try:
+            return second_sweep(outputs, self.params, starts, retain_graph=retain_graph)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _plus_product(left: Tensor, right: Tensor, total: Tensor) -> Tensor:
+    """``total + left @ right`` in the dtype of ``total``."""
+    with torch.no_grad(), torch.autocast(total.device.type, enabled=False):
+        if total.dtype == right.dtype:
+            return torch.addmm(total, left, right)
+        return total + (left @ right).to(total.dtype)

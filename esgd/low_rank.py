@@ -25,7 +25,7 @@ from esgd.probe_streams import by_dtype, random_bits, signs, streams
 
 __all__ = ["RANK", "LowRank", "low_rank"]
 
-RANK = 16  # a power of four, so that 1/√r is exact in every dtype
+RANK = 16  # a fourth power of 2: 16^(-1/4) is exact in every dtype
 
 
 def _has_factors(p: Tensor) -> bool:
@@ -54,7 +54,7 @@ class LowRank(Sequence[Tensor]):
         return len(self._parts)
 
     def factors(self, i: int) -> tuple[Tensor, Tensor] | None:
-        """``(A, B)``, shapes ``(n, r)`` and ``(m, r)``, with V = A Bᵀ (1/√r is in A); ``None`` without."""
+        """``(A, B)``, shapes ``(n, r)`` and ``(m, r)``, with V = A Bᵀ, entries ± r^(−1/4); ``None`` without."""
         part = self._parts[i]
         return part if isinstance(part, tuple) else None
 
@@ -70,19 +70,24 @@ class LowRank(Sequence[Tensor]):
 
 
 def _drawn(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor | tuple[Tensor, Tensor]]:
-    """The parts of one vector, from one flat draw for each dtype."""
+    """The parts of one vector, from one flat draw for each dtype: the factors first, then the other parts."""
     result: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(params)
     for members in by_dtype(params, range(len(params))):
-        sizes = [RANK * sum(params[i].shape) if _has_factors(params[i]) else params[i].numel() for i in members]
-        total = sum(sizes)
-        flat = signs(random_bits(total, generator), 0, total).to(params[members[0]].dtype)
-        for i, piece in zip(members, flat.split(sizes), strict=True):
-            if _has_factors(params[i]):
-                n, m = params[i].shape
-                left, right = piece.split([RANK * n, RANK * m])
-                result[i] = left.view(n, RANK).mul_(RANK**-0.5), right.view(m, RANK)
-            else:
-                result[i] = piece.view(params[i].shape)
+        factored: list[int] = []
+        others: list[int] = []
+        for i in members:
+            (factored if _has_factors(params[i]) else others).append(i)
+        sides = [RANK * side for i in factored for side in params[i].shape]
+        sizes = [*sides, *(params[i].numel() for i in others)]
+        flat = signs(random_bits(sum(sizes), generator), 0, sum(sizes)).to(params[members[0]].dtype)
+        if factored:
+            flat[: sum(sides)].mul_(RANK**-0.25)
+        pieces = iter(flat.split(sizes))
+        for i in factored:
+            result[i] = next(pieces).view(-1, RANK), next(pieces).view(-1, RANK)
+        for i in others:
+            piece = next(pieces)
+            result[i] = piece if params[i].dim() == 1 else piece.view(params[i].shape)
     return result  # type: ignore[return-value]
 
 

@@ -66,14 +66,15 @@ class HessianOperator(CurvatureOperator):
         with torch.enable_grad():
             loss = self.loss_fn(batch)
             layers = LayerGradient(loss, self.params, vectors[0]) if factored else None
-            gradient = layers.gradient if layers else gradient_with_graph(loss, self.params)
+            gradient = None if layers else gradient_with_graph(loss, self.params)
+        depends = layers.depends if layers else any(g is not None for g in gradient)
 
         def product(v: Sequence[Tensor], keep: bool) -> list[Tensor]:
             if layers:
                 return layers.product(v, retain_graph=keep)
             return product_from_gradient(gradient, self.params, v, retain_graph=keep)
 
-        return Linearized(product, loss.detach(), any(g is not None for g in gradient))
+        return Linearized(product, loss.detach(), depends)
 
 
 class GaussNewtonOperator(CurvatureOperator):

@@ -40,7 +40,7 @@ def exact_products(
     *,
     keep_graph: bool,
 ) -> tuple[list[Tensor | None], list[list[Tensor]]]:
-    """The gradient of ``loss``, and from its one graph one product H v for each probe.
+    """From one graph the gradient of ``loss``, where the graph is kept, and one product H v for each probe.
 
     Args:
         loss: scalar with a graph.
@@ -50,7 +50,8 @@ def exact_products(
         keep_graph: leave the graph of ``loss`` intact behind the last product.
 
     Returns:
-        The gradient (without a graph; ``None`` where the loss does not depend on a parameter) and the products.
+        The gradient (without a graph; ``None`` where the loss does not depend on a parameter, and everywhere if the
+        graph is not kept: the caller then has the gradient from elsewhere) and the products.
     """
     probes = iter(probes)
     first = next(probes)
@@ -58,7 +59,9 @@ def exact_products(
     with saved.hooks() if keep_graph else nullcontext():
         if isinstance(first, LowRank):
             layers = LayerGradient(loss, params, first)
-            gradient, product = layers.gradient, layers.product
+            check_dense([g for _, g in layers.rows])
+            gradient = layers.gradient if keep_graph else [None] * len(params)
+            product = lambda v, retain_graph: layers.product(v, retain_graph=retain_graph, last=saved.last)  # noqa: E731
         else:
             gradient = gradient_with_graph(loss, params)
             product = partial(_product, gradient, params)
@@ -72,7 +75,7 @@ def exact_products(
             products.append(owned(found, [*params, *given]))
     finally:
         saved.close()
-    return [None if g is None else g.detach() for g in gradient], products
+    return [g.detach() if g is not None and keep_graph else None for g in gradient], products
 
 
 def _product(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from scipy.stats import spearmanr
 
 from esgd.figures import fig3
 from esgd.figures.fig3_measure import DEMO, PAPER, SMALLER, Setting, measure
+from esgd.hvp import hvp
 from esgd.theory import equilibration_diagonal, jacobi_diagonal
-from esgd.theory.softmax_hessians import random_problem
+from esgd.theory.softmax_hessians import network_hessian, random_problem
 
 RECORDED = Path(__file__).resolve().parents[2] / "results" / "fig3"
 NAMES = [(name, definition) for name in ("jacobi", "equilibration") for definition in ("eig", "sv")]
@@ -63,17 +65,18 @@ def log_kappa(values: torch.Tensor, null: int) -> float:
     return (kept[-1] / kept[0]).log().item()
 
 
+def logs_of(H: torch.Tensor, null: int) -> np.ndarray:
+    """log(κ after ÷ κ before), shape (4,), by torch's own decompositions."""
+    line = []
+    for D in (H.diagonal().abs(), (H @ H).diagonal().sqrt()):
+        two_sided, left = torch.diag(D**-0.5) @ H @ torch.diag(D**-0.5), torch.diag(1 / D) @ H
+        line += [log_kappa(torch.linalg.eigvalsh(two_sided), null), log_kappa(torch.linalg.svdvals(left), null)]
+    return np.array(line) - log_kappa(torch.linalg.eigvalsh(H), null)
+
+
 def other_logs(setting: Setting, seeds) -> np.ndarray:
-    """log(κ after ÷ κ before) of other draws, shape (draws, 4), by torch's own decompositions."""
-    out = []
-    for seed in seeds:
-        H, null = other_draw(setting, seed)
-        line = []
-        for D in (H.diagonal().abs(), (H @ H).diagonal().sqrt()):
-            two_sided, left = torch.diag(D**-0.5) @ H @ torch.diag(D**-0.5), torch.diag(1 / D) @ H
-            line += [log_kappa(torch.linalg.eigvalsh(two_sided), null), log_kappa(torch.linalg.svdvals(left), null)]
-        out.append(np.array(line) - log_kappa(torch.linalg.eigvalsh(H), null))
-    return np.array(out)
+    """The same of other draws, shape (draws, 4)."""
+    return np.array([logs_of(*other_draw(setting, seed)) for seed in seeds])
 
 
 def same_medians(mine: np.ndarray, others: np.ndarray) -> None:
@@ -98,10 +101,41 @@ def recorded_logs(rows, setting: Setting) -> np.ndarray:
     [
         pytest.param(PAPER[1], 30, id="softmax"),
         pytest.param(PAPER[2], 60, id="binary"),
+        pytest.param(PAPER[0], 40, id="network", marks=pytest.mark.slow),  # a quarter of a minute each
     ],
 )
 def test_the_recorded_medians_are_those_of_other_draws(rows, setting, draws):
     same_medians(recorded_logs(rows, setting), other_logs(setting, range(draws)))
+
+
+@pytest.mark.claim("F3")
+def test_a_full_sized_network_has_the_hessian_of_automatic_differentiation():
+    """At the same weights: the slow comparison of medians above has then only the draws to judge."""
+    setting = PAPER[0]
+    n, d, c, h = setting.examples, setting.inputs, setting.classes, setting.hidden
+    rng = np.random.default_rng(5)
+    x, labels = rng.standard_normal((n, d)), rng.integers(c, size=n)
+    weights = [rng.standard_normal(shape) for shape in ((h, d), h, (c, h), c)]
+    H = torch.from_numpy(network_hessian(x, labels, *weights).full)
+    leaves = [torch.from_numpy(w).requires_grad_() for w in weights]
+    v = torch.from_numpy(rng.standard_normal((len(H), 4)))
+    for column in v.T:
+        logits = torch.sigmoid(torch.from_numpy(x) @ leaves[0].T + leaves[1]) @ leaves[2].T + leaves[3]
+        parts = column.split([w.numel() for w in leaves])
+        product = hvp(
+            torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)),
+            leaves,
+            [part.view(w.shape) for part, w in zip(parts, leaves, strict=True)],
+        )
+        assert torch.allclose(torch.cat([p.flatten() for p in product]), H @ column, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.claim("F3")
+def test_recorded_networks_come_out_by_other_decompositions(rows):
+    sizes = {k: v for k, v in asdict(PAPER[0]).items() if k != "family"}
+    problem = random_problem("network", 0, **sizes)
+    found = logs_of(torch.from_numpy(problem.full), problem.null)
+    assert found == pytest.approx(recorded_logs(rows, PAPER[0])[0], abs=1e-6)
 
 
 @pytest.mark.claim("F3")

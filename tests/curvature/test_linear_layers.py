@@ -156,6 +156,53 @@ def test_estimates_with_low_rank_probes_have_the_truth_in_their_bars():
     assert biased.abs().max() > 6, "no power"
 
 
+def test_hooks_on_activations_act_on_the_same_sum():
+    """A hook that somebody set on an activation sees all that arrives there, as in a dense product."""
+    params, _ = problem("perceptron")
+    x = torch.randn(20, N, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+    def loss():
+        h = (x @ params[0].T + params[1]).tanh()
+        h.register_hook(lambda g: 3 * g)
+        return softplus(h @ params[2].T).mean()
+
+    v = draw_lazily("low_rank", params[:3], 0, 0)
+    expected = product_from_gradient(gradient_with_graph(loss(), params[:3]), params[:3], list(v))
+    agree(LayerGradient(loss(), params[:3], v).product(v), expected, 1e-12)
+
+
+def test_the_input_or_what_arrives_may_be_a_parameter():
+    """In a product of two parameters the input is a leaf; weights on the outputs arrive as they are."""
+    a, b, w = (
+        torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(i)).requires_grad_()
+        for i, shape in enumerate([(N, N), (N, N), (N, N)])
+    )
+    for loss, params in (
+        (lambda: (a @ b.T).square().mean(), [a, b]),
+        (lambda: ((a @ b.T) * w).sum(), [a, b, w]),
+        (lambda: ((a.tanh() @ b.T) * w).sum(), [b, w]),
+    ):
+        v = draw_lazily("low_rank", params, 0, 0)
+        layers = LayerGradient(loss(), params, v)
+        assert layers._layers
+        expected = product_from_gradient(gradient_with_graph(loss(), params), params, list(v))
+        agree(layers.product(v), expected, 1e-12)
+
+
+def test_after_the_last_product_there_is_no_other():
+    params, loss = problem("perceptron")
+    v = draw_lazily("low_rank", params, 0, 0)
+    value = loss()
+    layers = LayerGradient(value, params, v)
+    first = layers.product(v, retain_graph=True)
+    agree(layers.product(v, retain_graph=True, last=True), first, 1e-15)
+    for again in (lambda: layers.product(v), lambda: layers.gradient):
+        with pytest.raises(CurvatureError, match="graph of this loss is gone"):
+            again()
+    value.backward()  # the graph of the loss was kept for others
+    assert not layers._layers
+
+
 def test_an_untied_gradient_is_the_ordinary_one_to_the_bit():
     params, loss = problem("perceptron", torch.float32)
     mine = LayerGradient(loss(), params, draw_lazily("low_rank", params, 0, 0)).gradient
@@ -226,7 +273,7 @@ def test_under_autocast_as_near_to_float64_as_a_dense_product():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         layers = LayerGradient(loss(net, x), params, v)
         assert len(layers._layers) == 2
-        product = layers.product(v)
+        mine, product = layers.gradient, layers.product(v)
         gradient = gradient_with_graph(loss(net, x), params)
         usual = product_from_gradient(gradient, params, dense)
     exact_net = NETS["perceptron"][0]().double()
@@ -240,7 +287,7 @@ def test_under_autocast_as_near_to_float64_as_a_dense_product():
         return (torch.cat([(a - b).flatten() for a, b in zip(found, exact, strict=True)])).norm()
 
     assert error(product) <= 1.2 * error(usual)
-    for a, b in zip(layers.gradient, gradient, strict=True):
+    for a, b in zip(mine, gradient, strict=True):
         assert torch.allclose(a, b, rtol=2e-2, atol=1e-3)
 
 
@@ -259,13 +306,20 @@ def test_multiplications_on_the_papers_nets(make):
         return counter.get_total_flops() / (2 * len(x))
 
     gradient = count(lambda: torch.autograd.grad(reconstruction_loss(net(x), x), params))
-    both = count(lambda: LayerGradient(reconstruction_loss(net(x), x), params, v).product(v))
+
+    def gradient_and_product():
+        layers = LayerGradient(reconstruction_loss(net(x), x), params, v)
+        return layers.gradient, layers.product(v)
+
+    both = count(gradient_and_product)
     assert gradient == 3 * total - first
     thin = [(n, m) for i, (n, m) in enumerate(p.shape if p.dim() == 2 else (0, 0) for p in params) if v.factors(i)]
     with_factors = 2 * RANK * sum(n + m for n, m in thin) - RANK * sum(sizes[0])
     saved = 2 * sum(n * m for n, m in thin) - first
     assert both == 9 * total - 5 * first - saved + with_factors
     assert both < 2.3 * gradient
+    alone = count(lambda: LayerGradient(reconstruction_loss(net(x), x), params, v).product(v))
+    assert alone == both - sum(n * m for n, m in thin), "a product alone needs no gradient of a layer"
 
 
 def test_a_function_that_cannot_be_differentiated_twice_is_refused():

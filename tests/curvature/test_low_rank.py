@@ -84,8 +84,8 @@ def test_the_sequence_and_the_list_are_one_vector():
     assert [lazy.factors(i) is not None for i in range(5)] == [True, False, False, False, False]
     left, right = lazy.factors(0)
     assert left.shape == right.shape == (N, RANK)
-    assert (left.abs() == RANK**-0.5).all()
-    assert (right.abs() == 1).all()
+    assert (left.abs() == RANK**-0.25).all()
+    assert (right.abs() == RANK**-0.25).all()
     assert torch.linalg.matrix_rank(dense[0]) == RANK
     for v in (dense[1], dense[2], dense[3]):
         assert (v.abs() == 1).all()

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from esgd import ESGD, JacobiSGD
 from esgd.hvp import gradient_with_graph, product_from_gradient
+from esgd.low_rank import LowRank
 from esgd.optim._products import exact_products
 from esgd.probes import Signs, draw
 
@@ -74,8 +75,15 @@ def test_a_plain_step_allocates_what_sgd_does(cls):
     assert peak_of(lambda: one_step(optimizer, loss)) <= 1.01 * peak_of(reference)
 
 
-@pytest.mark.parametrize(("cls", "bound"), [(ESGD, 2.8), (JacobiSGD, 3.0)])  # Jacobi's v is needed once more
-def test_a_probe_step_stays_within_its_bound(cls, bound):
+@pytest.mark.parametrize(
+    ("cls", "probe", "bound"),
+    [
+        (ESGD, "rademacher", 2.8),
+        (ESGD, "low_rank", 2.85),  # both factors of v are there, a ninth of matrices as small as these
+        (JacobiSGD, "rademacher", 3.0),  # Jacobi's v is needed once more
+    ],
+)
+def test_a_probe_step_stays_within_its_bound(cls, probe, bound):
     """At rest two copies of the parameters beyond SGD; at the peak g, H v, and what autograd keeps besides."""
     net, loss = wide_net()
     size = sum(p.numel() * p.element_size() for p in net.parameters())
@@ -88,7 +96,7 @@ def test_a_probe_step_stays_within_its_bound(cls, bound):
 
     reference()
     base = size + peak_of(reference)
-    optimizer = cls(net.parameters(), lr=0.01, update_every=1)
+    optimizer = cls(net.parameters(), lr=0.01, update_every=1, probe=probe)
     train(optimizer, loss, 2)
     rest = sum(t.numel() * t.element_size() for s in optimizer.state.values() for t in s.values() if t.dim())
     rest += optimizer._scales.nbytes
@@ -99,12 +107,20 @@ def test_a_probe_step_stays_within_its_bound(cls, bound):
     )  # M counts, although it is freed
 
 
-def test_the_last_product_frees_what_the_gradient_saved():
-    """Large activations: most of a copy of them less at the peak than with all of the graph retained."""
+WIDTH, BATCH, DEPTH = 256, 2000, 5
+
+
+def deep_net():
+    """Large activations, small parameters."""
     torch.manual_seed(0)
-    width, batch, depth = 32, 2000, 5
-    layers = [m for _ in range(depth) for m in (nn.Linear(width, width), nn.Sigmoid())]
-    net, x = nn.Sequential(*layers), torch.randn(batch, width)
+    layers = [m for _ in range(DEPTH) for m in (nn.Linear(WIDTH, WIDTH), nn.Sigmoid())]
+    return nn.Sequential(*layers), torch.randn(BATCH, WIDTH)
+
+
+@pytest.mark.parametrize("probe", [Signs, LowRank])
+def test_the_last_product_frees_what_the_gradient_saved(probe):
+    """Most of a copy of the activations less at the peak than with all of the graph retained."""
+    net, x = deep_net()
     params = list(net.parameters())
 
     def retained():
@@ -113,11 +129,23 @@ def test_the_last_product_frees_what_the_gradient_saved():
 
     def released():
         loss = net(x).square().mean()
-        exact_products(loss, params, [Signs(params, 0, 0)], 1, keep_graph=True)
+        exact_products(loss, params, [probe(params, 0, 0)], 1, keep_graph=True)
         loss.backward()  # the caller's graph is whole
 
-    activations = depth * 4 * batch * width
+    activations = DEPTH * 4 * BATCH * WIDTH
     assert peak_of(released) < peak_of(retained) - 0.5 * activations
+
+
+def test_a_low_rank_product_starts_each_layer_when_the_sweep_comes_to_it():
+    """What starts at the activations and at their gradients is as large as they: it is never there all at once."""
+    net, x = deep_net()
+    params = list(net.parameters())
+
+    def product(probe):
+        return lambda: exact_products(net(x).square().mean(), params, [probe(params, 0, 0)], 1, keep_graph=False)
+
+    layer = 4 * BATCH * WIDTH
+    assert peak_of(product(LowRank)) < peak_of(product(Signs)) + 1.5 * layer  # all together: 2 DEPTH - 1 layers
 
 
 @over([c for c in CASES if not c.difference])
