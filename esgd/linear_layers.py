@@ -222,15 +222,19 @@ class LayerGradient:
         if not outputs:
             return [torch.zeros_like(p, requires_grad=False) for p in self.params]
         try:
-            return second_sweep(outputs, self.params, starts, retain_graph=retain_graph)
+            with torch.autocast(self.params[0].device.type, enabled=False):
+                return second_sweep(outputs, self.params, starts, retain_graph=retain_graph)
         finally:
             for hook in hooks:
                 hook.remove()
 
 
 def _plus_product(left: Tensor, right: Tensor, total: Tensor) -> Tensor:
-    """``total + left @ right`` in the dtype of ``total``."""
-    with torch.no_grad(), torch.autocast(total.device.type, enabled=False):
-        if total.dtype == right.dtype:
-            return torch.addmm(total, left, right)
+    """``total + left @ right`` in the dtype of ``total``, in place where ``total`` has memory of its own.
+
+    Nobody else has that memory: the zeros come first, so that what autograd adds to them is a new tensor, and what a
+    matrix product sends to its input is one as well.
+    """
+    if total.dtype != right.dtype:
         return total + (left @ right).to(total.dtype)
+    return torch.addmm(total, left, right) if 0 in total.stride() else total.addmm_(left, right)
