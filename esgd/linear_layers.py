@@ -232,9 +232,9 @@ class LayerGradient:
 def _plus_product(left: Tensor, right: Tensor, total: Tensor) -> Tensor:
     """``total + left @ right`` in the dtype of ``total``, in place where ``total`` has memory of its own.
 
-    Nobody else has that memory: the zeros come first, so that what autograd adds to them is a new tensor, and what a
-    matrix product sends to its input is one as well.
+    Nobody else has that memory: the zeros come first, so that what autograd adds to them is a new tensor, and what
+    a matrix product sends to its input is one as well.
     """
     if total.dtype != right.dtype:
         return total + (left @ right).to(total.dtype)
-    return torch.addmm(total, left, right) if 0 in total.stride() else total.addmm_(left, right)
+    return torch.addmm(total, left, right, out=None if 0 in total.stride() else total)
