@@ -7,12 +7,14 @@ places. Only X B and dY A, r numbers an example, are made beforehand; each start
 since all of them together take the memory of the activations and of their gradients once more.
 
 What is needed for it, the layers' inputs X and the edges at which dY arrives, is found in the graph of the loss;
-no module is looked at. A matrix that enters in any other way is treated like every other parameter.
+no module is looked at. A matrix that enters in any other way is treated like every other parameter, and so is one
+whose gradient somebody's hook may change, on the parameter or on its matrix product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -51,7 +53,7 @@ class Layer:
         """This place's part of the gradient of W, from dY and X."""
         return arrived.T @ inputs if self.transposed else inputs.T @ arrived
 
-    def adding(self, left: Tensor, right: Tensor) -> Callable[..., tuple[Tensor | None, ...]]:
+    def hook_adding(self, left: Tensor, right: Tensor) -> Callable[..., tuple[Tensor | None, ...]]:
         """A hook of :attr:`node` that adds ``left @ right`` to what the node sends to X."""
         place = 1 if self.node.name() == "AddmmBackward0" else 0
 
@@ -106,7 +108,7 @@ def _products_with(leaf: Any, users: dict[Any, list[tuple[Any, int]]]) -> list[t
         name = node.name()
         if (turned := _turned(node, name)) is not None:
             stack += [(*user, transposed ^ turned) for user in users.get(node, ())]
-        elif (name, place) == ("MmBackward0", 1) or _is_addmm(node, name, place):
+        elif ((name, place) == ("MmBackward0", 1) or _is_addmm(node, name, place)) and not _has_hooks(node):
             products.append((node, transposed))
         else:
             return []
@@ -128,8 +130,18 @@ def _is_addmm(node: Any, name: str, place: int) -> bool:
     return (name, place) == ("AddmmBackward0", 2) and node._saved_alpha == 1
 
 
+def _has_hooks(node: Any) -> bool:
+    """Whether somebody sees what a node sends on, as a module's backward hook of the old kind does."""
+    mine = node.register_hook(lambda *_: None)
+    others = len(mine.hooks_dict_ref()) > 1
+    mine.remove()
+    return others
+
+
 class LayerGradient:
     """The gradient of a loss with what products along low-rank vectors need.
+
+    A product puts hooks on the graph while it runs: one thread at a time.
 
     Args:
         loss: scalar with a graph.
@@ -138,7 +150,8 @@ class LayerGradient:
         check: as for :func:`esgd.hvp.gradient_with_graph`.
 
     Attributes:
-        rows: positions of the parameters that do not go by factors, with their gradients; these have a graph.
+        rows: positions of the parameters that do not go by factors, with their gradients, which have a graph where
+            the loss is not linear in them; empty after the last product.
         depends: whether the loss depends on any of the parameters.
 
     Raises:
@@ -151,29 +164,37 @@ class LayerGradient:
         if check:
             check_graph(loss)
         self.params = list(params)
-        wanted = [i for i, p in enumerate(params) if p.requires_grad and probe.factors(i) is not None]
+        wanted = [
+            i
+            for i, p in enumerate(params)
+            if p.requires_grad and not p._backward_hooks and probe.factors(i) is not None
+        ]
         layers = linear_layers(loss, params, wanted)
         covered = {layer.parameter for layer in layers}
-        self._plain = [i for i, p in enumerate(params) if p.requires_grad and i not in covered]
+        others = [i for i, p in enumerate(params) if p.requires_grad and i not in covered]
         edges = [GradientEdge(layer.node, 0) for layer in layers]
-        inputs = [*edges, *(params[i] for i in self._plain)]
-        with translated():
+        inputs = [*edges, *(params[i] for i in others)]
+        with ExitStack() as stack, translated():
+            hooked: dict[Any, Tensor] = {}  # dY behind the hooks on Y, which autograd would hand out before them
+            for layer in layers:
+                stack.callback(layer.node.register_prehook(partial(_keep, hooked, layer.node)).remove)
             found = torch.autograd.grad(loss, inputs, create_graph=True, allow_unused=True) if inputs else ()
-        arrived, plain = found[: len(edges)], found[len(edges) :]
-        # a layer that a branch without a gradient ends in has no dY
-        self._layers = [
-            (layer, d, layer.inputs()) for layer, d in zip(layers, arrived, strict=True) if d is not None
-        ]
+            arrived = [hooked.get(layer.node, d) for layer, d in zip(layers, found, strict=False)]
+            # a layer that a branch without a gradient ends in has no dY
+            self._layers = [
+                (layer, d, layer.inputs()) for layer, d in zip(layers, arrived, strict=True) if d is not None
+            ]
+        plain = found[len(edges) :]
         self._spent = False
-        self.rows = [(i, g) for i, g in zip(self._plain, plain, strict=True) if g is not None]
+        self.rows = [(i, g) for i, g in zip(others, plain, strict=True) if g is not None]
         self.depends = bool(self._layers or self.rows)
 
     @cached_property
     def gradient(self) -> list[Tensor | None]:
         """One tensor a parameter, without a graph; ``None`` where the loss does not depend on it.
 
-        A product needs none of the layers' gradients, so they are computed when they are asked for, before the
-        last product.
+        A product needs none of the layers' gradients, so they are computed when they are first asked for: before
+        the last product, or not at all.
         """
         if self._spent:
             raise CurvatureError(GRAPH_GONE)
@@ -193,8 +214,8 @@ class LayerGradient:
         Args:
             v: a vector with factors for the same parameters.
             retain_graph: keep the graph, for another product or for another use.
-            last: there is no other product, so that what only this object holds may go; by default where the
-                graph is not kept.
+            last: dY and X are let go before the sweep, so that it can free them; :meth:`product` and
+                :attr:`gradient` raise afterwards. By default where the graph is not kept.
 
         Raises:
             CurvatureError: a part of the model cannot be differentiated twice, or an earlier product was the last.
@@ -203,37 +224,44 @@ class LayerGradient:
             raise CurvatureError(GRAPH_GONE)
         outputs: list[Tensor | GradientEdge] = [g for _, g in self.rows if g.grad_fn is not None]
         starts = [v[i] for i, g in self.rows if g.grad_fn is not None]
-        hooks = []
-        with torch.no_grad(), torch.autocast(self.params[0].device.type, enabled=False):
-            for layer, d, x in self._layers:
-                a, b = layer.factors(v)
-                zeros = d.new_zeros(()).expand(d.shape)  # they take no memory, and bring the sweep to the hooks
-                if d.requires_grad:
-                    outputs.append(get_gradient_edge(d))
-                    hooks.append(d.register_hook(partial(_plus_product, x.to(b.dtype) @ b, a.T)))
-                    starts.append(zeros)
-                if x.requires_grad:
-                    outputs.append(GradientEdge(layer.node, 0))
-                    hooks.append(layer.node.register_hook(layer.adding(d.to(a.dtype) @ a, b.T)))
-                    starts.append(zeros)
-        if last or (last is None and not retain_graph):  # the sweep frees what it has passed, if nobody holds it
-            self._spent, self._layers, self.rows = True, [], []
-            d = x = None
-        if not outputs:
-            return [torch.zeros_like(p, requires_grad=False) for p in self.params]
-        try:
-            with torch.autocast(self.params[0].device.type, enabled=False):
-                return second_sweep(outputs, self.params, starts, retain_graph=retain_graph)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        zero: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+        with ExitStack() as hooks, torch.autocast(self.params[0].device.type, enabled=False):
+            with torch.no_grad():
+                for layer, d, x in self._layers:
+                    a, b = layer.factors(v)
+                    if (kind := (d.dtype, d.device)) not in zero:
+                        zero[kind] = d.new_zeros(())
+                    zeros = zero[kind].expand(d.shape)  # no memory; they bring the sweep to the hooks
+                    left = x.to(b.dtype) @ b
+                    if d.requires_grad and d._backward_hooks:  # of somebody who must see all that arrives
+                        outputs.append(d)
+                        starts.append((left @ a.T).to(d.dtype))
+                    elif d.requires_grad:
+                        outputs.append(get_gradient_edge(d))
+                        starts.append(zeros)
+                        hooks.callback(d.register_hook(partial(_plus_product, left, a.T)).remove)
+                    if x.requires_grad:
+                        outputs.append(GradientEdge(layer.node, 0))
+                        starts.append(zeros)
+                        hook = layer.hook_adding(d.to(a.dtype) @ a, b.T)
+                        hooks.callback(layer.node.register_hook(hook).remove)
+            if last or (last is None and not retain_graph):
+                self._spent, self._layers, self.rows = True, [], []
+                d = x = None
+            if not outputs:
+                return [torch.zeros_like(p, requires_grad=False) for p in self.params]
+            return second_sweep(outputs, self.params, starts, retain_graph=retain_graph)
+
+
+def _keep(kept: dict[Any, Tensor], node: Any, arrived: tuple[Tensor, ...]) -> None:
+    kept[node] = arrived[0]
 
 
 def _plus_product(left: Tensor, right: Tensor, total: Tensor) -> Tensor:
     """``total + left @ right`` in the dtype of ``total``, in place where ``total`` has memory of its own.
 
-    Nobody else has that memory: the zeros come first, so that what autograd adds to them is a new tensor, and what
-    a matrix product sends to its input is one as well.
+    Nobody else has that memory: something was added to the zeros, which made a new tensor, or a matrix product made
+    it; and no hook of others ran before.
     """
     if total.dtype != right.dtype:
         return total + (left @ right).to(total.dtype)

@@ -25,7 +25,7 @@ from esgd.probe_streams import by_dtype, random_bits, signs, streams
 
 __all__ = ["RANK", "LowRank", "low_rank"]
 
-RANK = 16  # a fourth power of 2: 16^(-1/4) is exact in every dtype
+RANK = 16  # the fourth power of 2, so that 16^(-1/4) = 1/2 is exact
 
 
 def _has_factors(p: Tensor) -> bool:
@@ -54,7 +54,7 @@ class LowRank(Sequence[Tensor]):
         return len(self._parts)
 
     def factors(self, i: int) -> tuple[Tensor, Tensor] | None:
-        """``(A, B)``, shapes ``(n, r)`` and ``(m, r)``, with V = A Bᵀ, entries ± r^(−1/4); ``None`` without."""
+        """``(A, B)``, shapes ``(n, r)`` and ``(m, r)``, entries ± r^(−1/4), with V = A Bᵀ; ``None`` without."""
         part = self._parts[i]
         return part if isinstance(part, tuple) else None
 

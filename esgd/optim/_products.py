@@ -61,7 +61,10 @@ def exact_products(
             layers = LayerGradient(loss, params, first)
             check_dense([g for _, g in layers.rows])
             gradient = layers.gradient if keep_graph else [None] * len(params)
-            product = lambda v, retain_graph: layers.product(v, retain_graph=retain_graph, last=saved.last)  # noqa: E731
+
+            def product(v: LowRank, *, retain_graph: bool) -> list[Tensor]:
+                return layers.product(v, retain_graph=retain_graph, last=saved.last)
+
         else:
             gradient = gradient_with_graph(loss, params)
             product = partial(_product, gradient, params)
