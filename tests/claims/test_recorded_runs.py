@@ -40,6 +40,19 @@ def test_figure_5_on_generated_curves_so_far():
 
 
 @pytest.mark.claim("F5")
+def test_figure_5_on_mnist_so_far():
+    epochs, losses = final_losses(RESULTS / "fig5" / "mnist" / "records.csv")
+    assert epochs >= 50
+    assert {len(v) for v in losses.values()} == {3}
+    for method in ("sgd", "jacobi", "esgd"):
+        assert max(losses["rmsprop"]) < min(losses[method])
+    spread = {method: max(v) - min(v) for method, v in losses.items()}
+    assert spread["esgd"] > 3 * max(spread[m] for m in ("sgd", "rmsprop", "jacobi"))
+    lowest, *others = sorted(losses["esgd"])
+    assert abs(lowest - max(losses["sgd"])) < 1 < min(others) - max(losses["sgd"])
+
+
+@pytest.mark.claim("F5")
 def test_on_generated_curves_esgd_is_about_three_times_sooner_at_sgds_best_loss():
     """In epochs and in gradient-equivalents, median seed of ESGD against the SGD run that set the target."""
     from esgd.comparison import best_losses, first_reached, median_reached
