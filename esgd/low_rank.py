@@ -25,7 +25,7 @@ from esgd.probe_streams import by_dtype, random_bits, signs, streams
 
 __all__ = ["RANK", "LowRank", "low_rank"]
 
-RANK = 16  # the fourth power of 2, so that 16^(-1/4) = 1/2 is exact
+RANK = 16  # both factors are scaled by its fourth root, 2: exact in every dtype
 
 
 def _has_factors(p: Tensor) -> bool:
@@ -72,21 +72,25 @@ class LowRank(Sequence[Tensor]):
 def _drawn(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor | tuple[Tensor, Tensor]]:
     """The parts of one vector, from one flat draw for each dtype: the factors first, then the other parts."""
     result: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(params)
+    scale = RANK**0.25
     for members in by_dtype(params, range(len(params))):
         factored: list[int] = []
         others: list[int] = []
+        sides: list[int] = []
         for i in members:
-            (factored if _has_factors(params[i]) else others).append(i)
-        sides = [RANK * side for i in factored for side in params[i].shape]
-        sizes = [*sides, *(params[i].numel() for i in others)]
-        flat = signs(random_bits(sum(sizes), generator), 0, sum(sizes)).to(params[members[0]].dtype)
-        if factored:
-            flat[: sum(sides)].mul_(RANK**-0.25)
-        pieces = iter(flat.split(sizes))
+            if _has_factors(params[i]):
+                factored.append(i)
+                sides += params[i].shape
+            else:
+                others.append(i)
+        first = RANK * sum(sides)
+        sizes = [params[i].numel() for i in others]
+        total = first + sum(sizes)
+        flat = signs(random_bits(total, generator), 0, total, 1 / scale).to(params[members[0]].dtype)
+        pairs = iter(flat[:first].view(-1, RANK).split(sides))
         for i in factored:
-            result[i] = next(pieces).view(-1, RANK), next(pieces).view(-1, RANK)
-        for i in others:
-            piece = next(pieces)
+            result[i] = next(pairs), next(pairs)
+        for i, piece in zip(others, flat[first:].mul_(scale).split(sizes), strict=True):
             result[i] = piece if params[i].dim() == 1 else piece.view(params[i].shape)
     return result  # type: ignore[return-value]
 
