@@ -9,6 +9,7 @@ import torch
 
 from esgd import low_rank as module
 from esgd.low_rank import RANK, LowRank
+from esgd.probe_streams import probe_generator, random_bits
 from esgd.probes import draw, draw_lazily
 
 N = 48  # a matrix of N × N has factors
@@ -24,7 +25,7 @@ def all_vectors(monkeypatch, n, m, rank):
     monkeypatch.setattr(module, "_has_factors", lambda p: True)
     for bits in itertools.product((-1.0, 1.0), repeat=rank * (n + m)):
         flat = torch.tensor(bits, dtype=torch.float64)
-        monkeypatch.setattr(module, "signs", lambda *args, flat=flat: args[-1] * flat)
+        monkeypatch.setattr(module, "_signs", lambda *args, flat=flat: args[-1] * flat)
         (v,) = LowRank([torch.empty(n, m, dtype=torch.float64)], 0, 0)
         found.append(v.flatten())
     return torch.stack(found)
@@ -89,6 +90,16 @@ def test_the_sequence_and_the_list_are_one_vector():
     assert torch.linalg.matrix_rank(dense[0]) == RANK
     for v in (dense[1], dense[2], dense[3]):
         assert (v.abs() == 1).all()
+
+
+@pytest.mark.parametrize("size", [1.0, 0.5])
+def test_signs_from_the_table_are_the_bits(size):
+    n = 1000
+    found = module._signs(n, probe_generator(3, 4), size)
+    words = random_bits(n, probe_generator(3, 4)).tolist()
+    bits = [word >> place & 1 for word in words for place in range(32)][:n]
+    assert found.dtype == torch.float32
+    assert found.tolist() == [-size if bit else size for bit in bits]
 
 
 def test_the_vector_depends_on_seed_and_index_alone():
