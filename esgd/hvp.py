@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from esgd.double_backward import check_graph, translated
 from esgd.errors import CurvatureError
@@ -198,12 +199,16 @@ def product_from_gradient(
 
 
 def second_sweep(
-    outputs: Sequence[Tensor], params: Sequence[Tensor], starts: Sequence[Tensor], *, retain_graph: bool
+    outputs: Sequence[Tensor | GradientEdge],
+    params: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    *,
+    retain_graph: bool,
 ) -> list[Tensor]:
     """The derivative of Σ ⟨output, start⟩, starts fixed, with respect to each parameter.
 
     Args:
-        outputs: tensors with a graph, at least one.
+        outputs: tensors with a graph, or their edges in it; at least one.
         params: the parameters.
         starts: one tensor an output, of its shape.
         retain_graph: keep the graph.

@@ -81,7 +81,7 @@ def _signs(n: int, generator: torch.Generator, size: float) -> Tensor:
     """``n`` independent signs, times ``size``, float32; on a CPU from a table, quickest for as few as here."""
     bits = random_bits(n, generator)
     if bits.device.type != "cpu":
-        return signs(bits, 0, n, size)
+        return signs(bits, 0, n).mul_(size)
     return _table(size).index_select(0, bits.view(torch.uint8).int()).view(-1)[:n]
 
 

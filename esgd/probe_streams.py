@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -45,8 +44,8 @@ def random_bits(n: int, generator: torch.Generator) -> Tensor:
     return words.random_(-(2**63), None, generator=generator).view(torch.int32)
 
 
-def signs(bits: Tensor, start: int, stop: int, size: float = 1.0) -> Tensor:
-    """Entries ``start`` to ``stop`` of the vector of signs ±1, times ``size``, that lies in ``bits``, float32.
+def signs(bits: Tensor, start: int, stop: int) -> Tensor:
+    """Entries ``start`` to ``stop`` of the vector of signs ±1 that lies in ``bits``, float32.
 
     Entry s·w + c of the vector, w = len(bits), is bit 31 - s of number c: a shift puts it where a float has its
     sign, and whole rows of w entries take one operation.
@@ -66,8 +65,7 @@ def signs(bits: Tensor, start: int, stop: int, size: float = 1.0) -> Tensor:
             place = result[at - start : end - start]
             torch.bitwise_left_shift(bits[column : column + end - at], row, out=place)
         at = end
-    (one,) = struct.unpack("<i", struct.pack("<f", size))
-    result.bitwise_and_(-(2**31)).bitwise_or_(one)  # keep the sign bit, set the rest to the size
+    result.bitwise_and_(-(2**31)).bitwise_or_(0x3F800000)  # keep the sign bit, set the rest to 1.0
     return result.view(torch.float32)
 
 

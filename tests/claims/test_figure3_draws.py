@@ -101,7 +101,7 @@ def recorded_logs(rows, setting: Setting) -> np.ndarray:
     [
         pytest.param(PAPER[1], 30, id="softmax"),
         pytest.param(PAPER[2], 60, id="binary"),
-        pytest.param(PAPER[0], 40, id="network", marks=pytest.mark.slow),  # a quarter of a minute each
+        pytest.param(PAPER[0], 40, id="network", marks=pytest.mark.slow),  # tens of seconds each
     ],
 )
 def test_the_recorded_medians_are_those_of_other_draws(rows, setting, draws):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from layer_cases import NETS, N, agree, problem
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention, softplus
-from torch.utils.checkpoint import checkpoint
+from torch.nn.functional import softplus
 from torch.utils.flop_counter import FlopCounterMode
 
 from esgd.errors import CurvatureError
@@ -16,99 +16,6 @@ from esgd.linear_layers import LayerGradient, linear_layers
 from esgd.low_rank import RANK
 from esgd.nets import curves_autoencoder, mnist_autoencoder, reconstruction_loss
 from esgd.probes import draw_factored, draw_lazily
-
-N = 48  # a matrix of N × N has factors
-
-
-class Tied(nn.Module):
-    """One matrix as encoder and as decoder."""
-
-    def __init__(self):
-        super().__init__()
-        self.w = nn.Parameter(torch.randn(N, N) / 7)
-
-    def forward(self, x):
-        return torch.tanh(x @ self.w.T) @ self.w
-
-
-class Recurrent(nn.Module):
-    """One matrix at every time step, and one that gets the same input as another."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b, self.c = nn.Linear(N, N), nn.Linear(N, N, bias=False), nn.Linear(N, N)
-
-    def forward(self, x):
-        h = x
-        for _ in range(3):
-            h = torch.tanh(self.a(h) + self.b(x)) * torch.sigmoid(self.c(x))
-        return h
-
-
-class Attention(nn.Module):
-    """Linear layers of three-dimensional inputs, with and without bias."""
-
-    def __init__(self):
-        super().__init__()
-        self.q, self.k, self.v = (nn.Linear(N, N, bias=bias) for bias in (True, False, True))
-
-    def forward(self, x):
-        x = x.view(4, -1, N)
-        with nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH):
-            return scaled_dot_product_attention(self.q(x), self.k(x), self.v(x))
-
-
-class Checkpointed(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(N, N), nn.Tanh(), nn.Linear(N, N))
-
-    def forward(self, x):
-        return checkpoint(self.net, x, use_reentrant=False)
-
-
-def sequential(*layers):
-    return lambda: nn.Sequential(*(layer() for layer in layers))
-
-
-def linear(n=N, m=N, **kwargs):
-    return lambda: nn.Linear(n, m, **kwargs)
-
-
-NETS = {
-    "perceptron": (sequential(linear(), nn.Tanh, linear(), nn.Softplus, linear(N, 3)), 2),
-    "no bias": (sequential(linear(bias=False), nn.Tanh, linear(bias=False)), 2),
-    "in place": (sequential(linear(), lambda: nn.SiLU(inplace=True), linear()), 2),
-    "tied": (Tied, 1),
-    "recurrent": (Recurrent, 3),
-    "attention": (Attention, 3),
-    "checkpoint": (Checkpointed, 2),
-    "batch norm": (sequential(linear(), lambda: nn.BatchNorm1d(N), nn.Tanh, linear()), 2),
-    "convolution": (
-        sequential(
-            linear(),
-            lambda: nn.Unflatten(1, (3, 4, 4)),
-            lambda: nn.Conv2d(3, 3, 3, padding=1),
-            nn.Tanh,
-            nn.Flatten,
-            linear(),
-        ),
-        2,
-    ),
-}
-
-
-def problem(name, dtype=torch.float64):
-    torch.manual_seed(1)
-    net = NETS[name][0]().to(dtype)
-    x = torch.randn(20, N, dtype=dtype)
-    return list(net.parameters()), lambda: softplus(net(x)).mean() + net(x).square().mean()
-
-
-def agree(found, expected, rtol):
-    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
-        scale = max(b.abs().max().item(), 1e-3)
-        assert torch.allclose(a, b, rtol=rtol, atol=rtol * scale), f"parameter {i}: {(a - b).abs().max():.3g}"
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -154,92 +61,6 @@ def test_estimates_with_low_rank_probes_have_the_truth_in_their_bars():
     assert z.square().mean() < 3
     biased = (estimate.value - 1.2 * truth) / estimate.stderr
     assert biased.abs().max() > 6, "no power"
-
-
-class Dot(torch.autograd.Function):
-    """An inner product whose backward hands out the tensors themselves."""
-
-    @staticmethod
-    def forward(ctx, y, z):
-        ctx.save_for_backward(y, z)
-        return (y * z).sum()
-
-    @staticmethod
-    def backward(ctx, _):
-        y, z = ctx.saved_tensors
-        return z, y
-
-
-def on_activation(x, a, b, c):
-    h = (x @ a.T + b).tanh()
-    h.register_hook(lambda g: 3 * g)
-    return softplus(h @ c.T).mean()
-
-
-def on_output(x, a, b, c):
-    y = nn.functional.linear(nn.functional.linear(x, a, b).tanh(), c)
-    y.register_hook(lambda g: g.clamp(-1e-5, 1e-5) * g)
-    return y.exp().mean()
-
-
-def on_node(x, a, b, c):
-    y = nn.functional.linear(x, a, b)
-    y.grad_fn.register_prehook(lambda gs: tuple(2 * g for g in gs))
-    return softplus(y.tanh() @ c.T).mean()
-
-
-def on_module(x, a, b, c):
-    zero = torch.zeros(len(x), N, dtype=x.dtype)
-    y = nn.functional.linear((x @ a.T).tanh(), c, b)
-    y.grad_fn.register_hook(lambda sent, _: (sent[0], zero, sent[2]))  # as register_backward_hook does
-    return y.exp().mean()
-
-
-def on_what_arrives(x, a, b, c):
-    z = (x @ c.T + b).tanh()
-    z.register_hook(lambda g: 3 * g)
-    return Dot.apply(x @ a.T, z)
-
-
-@pytest.mark.parametrize("f", [on_activation, on_output, on_node, on_module, on_what_arrives])
-def test_hooks_of_others_act_on_the_same_sums(f):
-    """What somebody's hook sees, returns and keeps is what it is in a dense product."""
-    params, _ = problem("perceptron")
-    x = torch.randn(20, N, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    params = [params[0], params[1], params[2]]
-    v = draw_lazily("low_rank", params, 0, 0)
-    gradient = gradient_with_graph(f(x, *params), params)
-    expected = product_from_gradient(gradient, params, list(v))
-    loss = f(x, *params)
-    mine = LayerGradient(loss, params, v)
-    agree(mine.gradient, [g.detach() for g in gradient], 1e-12)
-    for _ in range(2):
-        agree(mine.product(v, retain_graph=True), expected, 1e-12)
-    agree(torch.autograd.grad(loss, params), [g.detach() for g in gradient], 1e-12)
-
-
-def test_a_matrix_with_a_hook_of_its_own_is_treated_densely():
-    params, loss = problem("perceptron")
-    mask = torch.rand(N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).round()
-    params[0].register_hook(lambda g: g * mask)
-    v = draw_lazily("low_rank", params, 0, 0)
-    gradient = gradient_with_graph(loss(), params)
-    mine = LayerGradient(loss(), params, v)
-    agree(mine.gradient, [g.detach() for g in gradient], 1e-12)
-    agree(mine.product(v), product_from_gradient(gradient, params, list(v)), 1e-12)
-
-
-def test_a_product_that_fails_leaves_no_hooks():
-    params, loss = problem("perceptron")
-    v = draw_lazily("low_rank", params, 0, 0)
-    value = loss()
-    expected = torch.autograd.grad(value, params, retain_graph=True)
-    layers = LayerGradient(value, params, v)
-    product = layers.product(v, retain_graph=True)
-    with pytest.raises(IndexError):
-        layers.product(draw_lazily("low_rank", params[:2], 0, 0), retain_graph=True)  # too short
-    agree(layers.product(v, retain_graph=True), product, 1e-15)
-    agree(torch.autograd.grad(value, params), expected, 1e-15)
 
 
 def test_the_input_or_what_arrives_may_be_a_parameter():
