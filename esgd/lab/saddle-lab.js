@@ -2933,10 +2933,37 @@ function meshOf(land, frame) {
   const height = (rise) => (HALF_HEIGHT * (2 * lift(rise) - low - high)) / Math.max(1e-12, high - low);
   const heights = field.values.map(height);
   return {
-    field, heights, segments: segmentsOf(field, land, height),
+    field, heights, segments: segmentsOf(field, land, height), dresses: new Map(),
     /** [x, y, z] of a point of the weights. */
     place: (p) => [(p[0] - cx) / half, (p[1] - cy) / half, height(land.f(p) - land.reference)],
   };
+}
+
+/**
+ * What the cells of `stride` grid steps wear whatever the camera: slope, length of the normal, and tint [r, g, b] of
+ * each. It is kept with the mesh, so that a turn computes none of it anew.
+ */
+function dressOf(mesh, stride, theme, power) {
+  const key = [stride, theme.dark].join();
+  if (mesh.dresses.has(key)) return mesh.dresses.get(key);
+  const { heights, field } = mesh;
+  const n = MESH + 1;
+  const across = MESH / stride;
+  const slopes = new Float64Array(2 * across * across);
+  const lengths = new Float64Array(across * across);
+  const tints = [];
+  for (let cell = 0; cell < across * across; cell += 1) {
+    const k = stride * (Math.floor(cell / across) * n + (cell % across));
+    const [a, b, c, d] = [k, k + stride, k + stride * (n + 1), k + stride * n];
+    const size = (4 * stride) / MESH; // of two cells' sides
+    slopes[2 * cell] = (heights[b] - heights[a] + heights[c] - heights[d]) / size;
+    slopes[2 * cell + 1] = (heights[a] - heights[d] + heights[b] - heights[c]) / size;
+    lengths[cell] = Math.hypot(slopes[2 * cell], slopes[2 * cell + 1], 1);
+    tints.push(tintOf(field.values[k], field, theme, power, [0, 0, 0]));
+  }
+  const dress = { slopes, lengths, tints };
+  mesh.dresses.set(key, dress);
+  return dress;
 }
 
 /** The contour lines of each cell: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
@@ -2944,7 +2971,7 @@ function segmentsOf({ values, largest }, land, height) {
   const n = MESH + 1;
   const levels = contourLevels({ largest }, land.power, 11);
   const heights = levels.map(height);
-  const found = new Map();
+  const found = Array.from({ length: n * n }, () => []);
   for (let j = 0; j < MESH; j += 1) {
     for (let i = 0; i < MESH; i += 1) {
       const k = j * n + i;
@@ -2955,8 +2982,7 @@ function segmentsOf({ values, largest }, land, height) {
         const ends = crossings(...corners, level);
         for (let e = 0; e + 1 < ends.length; e += 2) {
           const flat = [ends[e], ends[e + 1]].flatMap(([u, v]) => [-1 + (2 * (i + u)) / MESH, 1 - (2 * (j + v)) / MESH]);
-          if (!found.has(k)) found.set(k, []);
-          found.get(k).push(...flat, heights[l]);
+          found[k].push(...flat, heights[l]);
         }
       });
     }
@@ -3023,23 +3049,15 @@ function laidOut(run, mesh, pieces) {
 
 
 const LIGHT = [-0.42, 0.36, 0.83]; // in the camera's frame: from the upper left
+const HAIR = 0.6; // pixels by which a cell reaches over its neighbour, so that no gap shows
 const around = (degrees) => ((degrees % 360) + 360) % 360;
 const rgb = (c, shade) => `rgb(${Math.round(c[0] * shade)},${Math.round(c[1] * shade)},${Math.round(c[2] * shade)})`;
 
-/** How bright each cell is: 1 where it faces the light. */
-function shadeOf(heights, k, camera) {
+/** The cells from the farthest to the nearest, `stride` grid steps wide, each row with its piece of the contour lines. */
+function paintSurface(ctx, mesh, camera, theme, power, stride) {
   const n = MESH + 1;
-  const size = 2 / MESH;
-  const sx = (heights[k + 1] - heights[k] + heights[k + n + 1] - heights[k + n]) / (2 * size);
-  const sy = (heights[k] - heights[k + n] + heights[k + 1] - heights[k + n + 1]) / (2 * size);
-  const [nx, ny] = [-sx * camera.ca + sy * camera.sa, -sx * camera.sa - sy * camera.ca];
-  return Math.max(0, (nx * LIGHT[0] + ny * LIGHT[1] + LIGHT[2]) / Math.hypot(nx, ny, 1));
-}
-
-/** The cells from the farthest to the nearest, each with its piece of the contour lines. */
-function paintSurface(ctx, mesh, camera, theme, power) {
-  const n = MESH + 1;
-  const { heights, field, segments } = mesh;
+  const { heights, segments } = mesh;
+  const { slopes, lengths, tints } = dressOf(mesh, stride, theme, power);
   const px = new Float64Array(n * n);
   const py = new Float64Array(n * n);
   for (let k = 0; k < n * n; k += 1) {
@@ -3047,27 +3065,33 @@ function paintSurface(ctx, mesh, camera, theme, power) {
     px[k] = camera.x(x, y);
     py[k] = camera.y(x, y, heights[k]);
   }
-  const order = (first) => Array.from({ length: MESH }, (_, i) => (first ? i : MESH - 1 - i));
-  const wider = (a, middle) => a + (a < middle ? -0.6 : 0.6); // closes the hair between neighbours
+  const order = (first) => Array.from({ length: MESH / stride }, (_, i) => (first ? i : MESH / stride - 1 - i));
   const columns = order(camera.sa < 0); // far is where x sin + y cos is large
   const rows = order(camera.ca >= 0);
-  const colour = [0, 0, 0];
+  const corners = [0, stride, stride * (n + 1), stride * n];
+  const east = -(LIGHT[0] * camera.ca + LIGHT[1] * camera.sa); // the light in the landscape's own frame
+  const north = LIGHT[0] * camera.sa - LIGHT[1] * camera.ca;
   const [dark, span] = theme.dark ? [0.62, 0.95] : [0.74, 0.27];
   ctx.lineWidth = 1;
   ctx.strokeStyle = theme.contour;
   for (const j of rows) {
     for (const i of columns) {
-      const k = j * n + i;
-      ctx.fillStyle = rgb(tintOf(field.values[k], field, theme, power, colour), dark + span * shadeOf(heights, k, camera));
-      const mx = (px[k] + px[k + n + 1]) / 2;
-      const my = (py[k] + py[k + n + 1] + py[k + 1] + py[k + n]) / 4;
+      const cell = j * (MESH / stride) + i;
+      const k = stride * (j * n + i);
+      const light = Math.max(0, (slopes[2 * cell] * east + slopes[2 * cell + 1] * north + LIGHT[2]) / lengths[cell]);
+      ctx.fillStyle = rgb(tints[cell], dark + span * light);
+      const mx = (px[k] + px[k + corners[2]]) / 2;
+      const my = (py[k] + py[k + corners[1]] + py[k + corners[2]] + py[k + corners[3]]) / 4;
       ctx.beginPath();
-      for (const corner of [k, k + 1, k + n + 1, k + n]) ctx.lineTo(wider(px[corner], mx), wider(py[corner], my));
+      for (let c = 0; c < 4; c += 1) {
+        const [x, y] = [px[k + corners[c]], py[k + corners[c]]];
+        ctx.lineTo(x + (x < mx ? -HAIR : HAIR), y + (y < my ? -HAIR : HAIR));
+      }
       ctx.fill();
     }
     ctx.beginPath(); // the contour lines of the row, before a nearer row can hide them
-    for (let k = j * n; k < j * n + MESH; k += 1) {
-      const flat = segments.get(k) ?? [];
+    for (let k = j * stride * n; k < (j + 1) * stride * n; k += 1) {
+      const flat = segments[k];
       for (let s = 0; s < flat.length; s += 5) {
         ctx.moveTo(camera.x(flat[s], flat[s + 1]), camera.y(flat[s], flat[s + 1], flat[s + 4]));
         ctx.lineTo(camera.x(flat[s + 2], flat[s + 3]), camera.y(flat[s + 2], flat[s + 3], flat[s + 4]));
@@ -3185,7 +3209,7 @@ function surfaceView(lab) {
     const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio, turning].join("|");
     if (scene !== painted) {
       const below = surface(ground, turning ? 1 : 3).ctx;
-      paintSurface(below, mesh, camera, theme, land.power);
+      paintSurface(below, mesh, camera, theme, land.power, turning ? 2 : 1);
       paintSides(below, mesh, camera, theme);
       painted = scene;
     }

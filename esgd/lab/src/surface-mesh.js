@@ -1,7 +1,7 @@
 // The geometry of the surface: heights on a grid, the camera, and what the surface hides from it. The weights of
 // the window become x and y in [−1, 1], the lowest and the highest point of the surface z = ∓HALF_HEIGHT.
 
-import { contourLevels, crossings, riseGrid } from "./contours.js";
+import { contourLevels, crossings, riseGrid, tintOf } from "./contours.js";
 
 export const MESH = 44;
 const HALF_HEIGHT = 0.46;
@@ -19,10 +19,37 @@ export function meshOf(land, frame) {
   const height = (rise) => (HALF_HEIGHT * (2 * lift(rise) - low - high)) / Math.max(1e-12, high - low);
   const heights = field.values.map(height);
   return {
-    field, heights, segments: segmentsOf(field, land, height),
+    field, heights, segments: segmentsOf(field, land, height), dresses: new Map(),
     /** [x, y, z] of a point of the weights. */
     place: (p) => [(p[0] - cx) / half, (p[1] - cy) / half, height(land.f(p) - land.reference)],
   };
+}
+
+/**
+ * What the cells of `stride` grid steps wear whatever the camera: slope, length of the normal, and tint [r, g, b] of
+ * each. It is kept with the mesh, so that a turn computes none of it anew.
+ */
+export function dressOf(mesh, stride, theme, power) {
+  const key = [stride, theme.dark].join();
+  if (mesh.dresses.has(key)) return mesh.dresses.get(key);
+  const { heights, field } = mesh;
+  const n = MESH + 1;
+  const across = MESH / stride;
+  const slopes = new Float64Array(2 * across * across);
+  const lengths = new Float64Array(across * across);
+  const tints = [];
+  for (let cell = 0; cell < across * across; cell += 1) {
+    const k = stride * (Math.floor(cell / across) * n + (cell % across));
+    const [a, b, c, d] = [k, k + stride, k + stride * (n + 1), k + stride * n];
+    const size = (4 * stride) / MESH; // of two cells' sides
+    slopes[2 * cell] = (heights[b] - heights[a] + heights[c] - heights[d]) / size;
+    slopes[2 * cell + 1] = (heights[a] - heights[d] + heights[b] - heights[c]) / size;
+    lengths[cell] = Math.hypot(slopes[2 * cell], slopes[2 * cell + 1], 1);
+    tints.push(tintOf(field.values[k], field, theme, power, [0, 0, 0]));
+  }
+  const dress = { slopes, lengths, tints };
+  mesh.dresses.set(key, dress);
+  return dress;
 }
 
 /** The contour lines of each cell: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
@@ -30,7 +57,7 @@ function segmentsOf({ values, largest }, land, height) {
   const n = MESH + 1;
   const levels = contourLevels({ largest }, land.power, 11);
   const heights = levels.map(height);
-  const found = new Map();
+  const found = Array.from({ length: n * n }, () => []);
   for (let j = 0; j < MESH; j += 1) {
     for (let i = 0; i < MESH; i += 1) {
       const k = j * n + i;
@@ -41,8 +68,7 @@ function segmentsOf({ values, largest }, land, height) {
         const ends = crossings(...corners, level);
         for (let e = 0; e + 1 < ends.length; e += 2) {
           const flat = [ends[e], ends[e + 1]].flatMap(([u, v]) => [-1 + (2 * (i + u)) / MESH, 1 - (2 * (j + v)) / MESH]);
-          if (!found.has(k)) found.set(k, []);
-          found.get(k).push(...flat, heights[l]);
+          found[k].push(...flat, heights[l]);
         }
       });
     }
