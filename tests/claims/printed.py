@@ -196,12 +196,21 @@ PRINTED = (
         "== pytest.approx(third / 6, rel=0.02)", "== pytest.approx(0, abs=0.01)",
     ),
     Printed(
+        "T2p", ABSOLUTE + "test_both_quadratic_terms_are_those_of_the_inverse",
+        "inverse, scale = g @ np.linalg.solve(H, g),", "inverse, scale = g @ H @ g,",
+    ),
+    Printed(
         "TR", ABSOLUTE + "test_the_exact_trust_region_is_unbounded_and_the_absolute_one_lies_inside",
         "assert abs(null @ H @ null) <= tol", "assert abs(null @ H @ null) >= null @ abs_matrix(H) @ null - tol",
     ),
     Printed(
         "KRY", ABSOLUTE + "test_subspaces_underestimate_sums_but_not_in_the_loewner_order",
         "assert loewner > 200", "assert loewner == 0",
+    ),
+    Printed(
+        "KRY",
+        ABSOLUTE + "test_the_loewner_order_fails_on_krylov_spaces_and_hardly_on_few_random_directions",
+        'failures["krylov"] > 140', 'failures["krylov"] == 0',
     ),
     Printed(
         "KRY",

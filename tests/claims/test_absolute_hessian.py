@@ -130,6 +130,19 @@ def test_the_remainder_is_of_the_order_of_the_cube(delta):
         assert remainder / delta**3 == pytest.approx(third / 6, rel=0.02)
 
 
+@pytest.mark.claim("T2p")
+@given(symmetric(), st.integers(0, 10**6))
+def test_both_quadratic_terms_are_those_of_the_inverse(H, seed):
+    """The proof's line for them ends at ΔθᵀHΔθ; with ∇f for Δθ it is the inverse that stands there."""
+    g = vectors(seed, len(H))
+    pair = newton_and_saddle_free(H, g)
+    inverse, scale = g @ np.linalg.solve(H, g), abs(g @ pair.saddle_free)
+    for delta in (pair.newton, pair.saddle_free):
+        assert delta @ H @ delta == pytest.approx(inverse, abs=1e-8 * scale)
+    tripled = newton_and_saddle_free(3 * H, g)  # a term gᵀHg would grow with H, and this one shrinks
+    assert 3 * tripled.newton @ H @ tripled.newton == pytest.approx(inverse / 3, abs=1e-8 * scale)
+
+
 @pytest.mark.claim("S3b")
 @given(symmetric(indefinite=True), st.integers(0, 10**6))
 def test_only_indefinite_preconditioners_turn_descent_into_ascent(H, seed):
@@ -181,6 +194,27 @@ def test_subspaces_underestimate_sums_but_not_in_the_loewner_order():
         assert abs(x @ projected @ x) <= x @ absolute @ x + 1e-9  # Rayleigh quotients
         loewner += np.linalg.eigvalsh(absolute - abs_matrix(projected))[0] < -1e-9
     assert loewner > 200  # most of them
+
+
+@pytest.mark.claim("KRY")
+@pytest.mark.parametrize("dimensions", [1, 2, 4])
+def test_the_loewner_order_fails_on_krylov_spaces_and_hardly_on_few_random_directions(dimensions):
+    rng = np.random.default_rng(1)
+    failures = {"krylov": 0, "random": 0}
+    for _ in range(150):
+        H = rng.standard_normal((40, 40))
+        H = H + H.T
+        random = rng.standard_normal((40, dimensions))
+        krylov = [random[:, 0]]
+        for _ in range(dimensions - 1):
+            krylov.append(H @ krylov[-1] / np.linalg.norm(krylov[-1]))
+        for kind, span in (("krylov", np.stack(krylov, 1)), ("random", random)):
+            V = np.linalg.qr(span)[0]
+            projected, absolute = V.T @ H @ V, V.T @ abs_matrix(H) @ V
+            projected, absolute = (projected + projected.T) / 2, (absolute + absolute.T) / 2
+            failures[kind] += np.linalg.eigvalsh(absolute - abs_matrix(projected))[0] < -1e-9
+    assert failures["random"] <= 1
+    assert failures["krylov"] == 0 if dimensions == 1 else failures["krylov"] > 140
 
 
 def test_bad_input_is_refused():
