@@ -136,6 +136,7 @@ def test_there_are_other_positive_definite_preconditioners():
     assert np.linalg.eigvalsh(identity)[0] > 0
     assert not np.allclose(identity / identity[0, 0], ideal_preconditioner(H) / ideal_preconditioner(H)[0, 0])
     assert np.linalg.cond(H @ identity) == pytest.approx(2)  # positive definite, and not ideal
+    assert np.linalg.cond(H @ abs_matrix(H)) == pytest.approx(4)  # |H| itself, which the sentence names: κ squared
 
 
 @pytest.mark.claim("T1p")
@@ -209,6 +210,35 @@ def test_everything_ideal_two_sided_is_a_boost(H, seed):
     M = half @ (q @ B @ q.T) @ half
     MH2 = M @ H @ M @ H
     assert np.allclose(MH2, np.eye(len(H)), atol=1e-6 * max(1, np.abs(M).max() * np.abs(H).max()))
+
+
+@pytest.mark.claim("T1two")
+@pytest.mark.parametrize("spectrum", [(2.0, -0.7), (1.5, 0.6, -1.0), (2.0, 1.0, 0.5)])
+def test_an_optimiser_of_the_two_sided_number_ends_on_a_boost(spectrum):
+    """The 'only if', without the formula: M from a random start until all |λ(MH)| are alike."""
+    rng, n = np.random.default_rng(1), len(spectrum)
+    H = rotate(np.array(spectrum), rng)
+    factor = torch.tensor(np.eye(n) + 0.4 * rng.standard_normal((n, n)), requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [factor], max_iter=2000, line_search_fn="strong_wolfe", tolerance_grad=1e-13, tolerance_change=1e-16
+    )
+
+    def closure():
+        optimiser.zero_grad()
+        X = factor @ factor.T @ torch.tensor(H)
+        back = torch.linalg.inv(X)
+        loss = torch.log(torch.trace(X @ X)) + torch.log(torch.trace(back @ back))  # Σλ² and Σλ⁻²
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    M = (factor @ factor.T).detach().numpy()
+    c = np.abs(np.linalg.eigvals(M @ H)).mean()
+    values, q = np.linalg.eigh(H)
+    half, J = (q * np.abs(values) ** 0.5) @ q.T, (q * np.sign(values)) @ q.T
+    B = half @ M @ half / c
+    assert np.allclose(B @ J @ B, J, atol=1e-5)
+    assert np.allclose(B, np.eye(n), atol=1e-2) == (values[0] > 0)  # on a bowl the boost is none
 
 
 @pytest.mark.claim("F1")

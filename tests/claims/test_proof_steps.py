@@ -26,6 +26,7 @@ from esgd.theory import (
 SEED = st.integers(0, 10**6)
 
 
+@pytest.mark.claim("S2")
 @given(symmetric(indefinite=False, min_size=1), SEED, st.floats(0.05, 2.5))
 def test_rate_theorem_bound_is_the_norm_of_the_step_and_is_attained(H, seed, scaled):
     values, q = np.linalg.eigh(H)
@@ -35,6 +36,29 @@ def test_rate_theorem_bound_is_the_norm_of_the_step_and_is_attained(H, seed, sca
     theta = vectors(seed, len(H)).reshape(len(H))
     assert np.linalg.norm(step @ theta) <= factor * np.linalg.norm(theta) * (1 + 1e-9)
     assert max(np.linalg.norm(step @ q[:, j]) for j in (0, -1)) == pytest.approx(factor, abs=1e-9)
+
+
+@pytest.mark.claim("S2")
+def test_one_rate_does_well_in_the_flat_direction_and_diverges_in_the_steep_one():
+    H = np.array([[4.0, 1.0], [1.0, 1.0]])
+    (flat, steep), q = np.linalg.eigh(H)
+    for scaled in (1.9, 2.1):
+        step = np.eye(2) - scaled / steep * H
+        left = np.abs(q.T @ np.linalg.matrix_power(step, 60) @ q.sum(1))
+        assert left[0] < 1e-8
+        assert (left[1] > 100) == (scaled > 2)
+    assert (1 - scaled / steep * flat) ** 60 < 1e-8  # the flat mode alone, at the rate that diverges
+
+
+@pytest.mark.claim("S2")
+def test_the_best_rate_is_best_for_all_starts_and_not_from_each():
+    h = np.array([1.0, 100.0])
+    loss = lambda rate, steps: (h * (1 - rate * h) ** (2 * steps)).sum() / h.sum()  # noqa: E731
+    best, safe = 2 / h.sum(), 1 / h.max()
+    assert loss(safe, 115) < 1e-3 < loss(best, 172)
+    assert loss(best, 691) < 1e-12 < loss(safe, 1145)
+    for rate in np.linspace(0.1, 1.99, 50) * safe:  # from one of the two axes every other rate loses
+        assert np.abs(1 - rate * h).max() > np.abs(1 - best * h).max()
 
 
 @pytest.mark.claim("T1")

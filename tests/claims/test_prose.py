@@ -64,6 +64,7 @@ def test_gradient_descent_as_displayed():
     assert not np.allclose(value(right[0].replace("-", "+"), **STEP), step)
 
 
+@pytest.mark.claim("S2")
 def test_the_best_rate_as_displayed():
     shown = sides(displayed("01-descent", "eq:best-rate"))
     m, M = 0.5, 8.0
