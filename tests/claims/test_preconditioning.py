@@ -172,6 +172,7 @@ def test_the_printed_gradient_is_not_the_gradient():
     # ∂‖AM‖² = 2A²M and ∂‖(AM)⁻¹‖² = −2M⁻¹·M⁻¹A⁻²M⁻¹ (symmetrised), by d(M⁻¹) = −M⁻¹dM M⁻¹
     right = 2 * b * A @ A @ M - 2 * a * inv(M) @ inv(M) @ inv(A @ A) @ inv(M)
     right = (right + right.T) / 2
+    assert np.allclose(right, printed + printed.T)  # what vanishes is this sum; the proof sets one term to zero
     assert numeric == pytest.approx((right * direction).sum(), rel=1e-6)
     assert abs(numeric - (printed * direction).sum()) > 0.1 * abs(numeric)
 
