@@ -133,7 +133,7 @@ class LedgerDirective(SphinxDirective):
 
 
 class ErrataDirective(SphinxDirective):
-    """What the paper prints and what it should read, in the paper's order, each with its badge's link."""
+    """What the paper prints and what it should read, by the ledger's sections, each with its badge's link."""
 
     def run(self) -> list[nodes.Node]:
         """A definition list: place, printed, true."""

@@ -83,7 +83,9 @@ def test_chapter_ends_with_summary_and_exercises(path):
     solutions = re.findall(r"^(?:```+|:::+)\{solution(?:-start)?\}", text, re.MULTILINE)
     assert len(exercises) >= 3
     assert len(solutions) >= len(exercises), "every exercise has a folded solution"
-    opening = "".join(cells(path, "code")[0]["source"])
+    code = ["".join(cell["source"]) for cell in cells(path, "code")]
+    assert [c for c in code if "not answered yet" in c.lower()], "one exercise at least is checked by a cell"
+    opening = code[0]
     assert "SaddleLab(" in opening, "a chapter opens with a figure to play with"
 
 

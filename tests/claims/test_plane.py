@@ -120,6 +120,16 @@ def test_when_the_three_diagonals_are_equal(H, axis):
         assert e > a * (1 + 1e-10)
 
 
+@pytest.mark.claim("ORD")
+@pytest.mark.parametrize("n", [2, 5])
+def test_a_flat_direction_parts_two_of_the_diagonals_and_not_the_other_two(n):
+    """11ᵀ: each axis touches N and 0. One sign apart from 0, so D_J = D_A; two sizes, so D_A < D_E."""
+    H = np.ones((n, n))
+    assert jacobi_diagonal(H) == pytest.approx(1)
+    assert absolute_diagonal(H) == pytest.approx(1)
+    assert equilibration_diagonal(H) == pytest.approx(np.sqrt(n))
+
+
 @pytest.mark.claim("ThS", "F1")
 @given(symmetric(max_size=6, decades=3))
 def test_equilibration_raises_kappa_by_no_more_than_root_n(H):
