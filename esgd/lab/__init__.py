@@ -83,6 +83,10 @@ class SaddleLab:
     Raises:
         ConfigError: an unknown scene or setting, or a value out of range.
 
+    Note:
+        anywidget gives a widget two seconds to start. On a page too busy for that the figure is there and tells
+        Python what the reader does, but does not hear ``lab.state = …``; running its cell again mends it.
+
     Example:
         >>> from esgd.lab import SaddleLab
         >>> lab = SaddleLab("rotation-dial", angle=30)

@@ -69,6 +69,26 @@ def test_figure_follows_the_pages_theme_while_it_is_open(open_lab) -> None:
     assert dark < 0.1
 
 
+@pytest.mark.browser
+def test_figure_hidden_while_the_theme_changes_is_sharp_afterwards(open_lab) -> None:
+    """As in JupyterLab, which hides its page for as long as the new theme's style sheet takes."""
+    reader = open_lab("esgd-steps")
+    sizes = """() => [...document.querySelector('[data-lab-host]').shadowRoot.querySelectorAll('canvas')]
+      .filter((c) => c.clientWidth).flatMap((c) => [c.width - c.clientWidth, c.height - c.clientHeight])"""
+    assert not any(reader.page.evaluate(sizes))
+    reader.page.evaluate(
+        """async () => {
+          document.body.style.display = 'none'; document.documentElement.dataset.theme = 'dark';
+          await Promise.resolve(); // the lab asks for its frame
+          await new Promise(requestAnimationFrame); document.body.style.display = ''; }"""
+    )
+    reader.settle()
+    found = reader.page.evaluate(sizes)
+    assert len(found) >= 6
+    assert not any(found)
+    assert reader.problems == []
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("scene", SCENES)
 def test_axe_finds_nothing(open_lab, scene: str, dark: bool) -> None:

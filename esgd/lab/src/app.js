@@ -74,6 +74,7 @@ export function mount(el, options = {}) {
   let marked = null; // the runs for which the best settings are marked
   let only = null; // the one view to draw again, where that is enough
   let unsaid = false; // a change by the reader's hand that the listener has not heard of
+  let unseen = false; // the last frame found the lab without a box
 
   const compute = () => {
     const { S } = lab;
@@ -116,6 +117,12 @@ export function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
+    if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
+      if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
+      unseen = true;
+      return;
+    }
+    unseen = false;
     const alone = dressed === lab.runs ? only : null;
     only = null;
     if (alone) {
