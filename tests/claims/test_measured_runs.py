@@ -46,7 +46,12 @@ def test_figure_4_on_generated_curves_so_far():
         assert jacobi[0] == pytest.approx(1 - math.sqrt(2 / math.pi), abs=0.01)  # noise, nothing else
         assert all(mine[e] < constant[e] for e in mine)
         own = [row["value"] for row in measures.line("rmsprop", "cosine", "own", "equilibration")]
-    assert max(own) < 0.07  # the paper's "around 0.05"
+    assert max(own) < 0.06  # the paper's "around 0.05"
+    assert (
+        min(values(measures, "rmsprop", "cosine", "constant", "equilibration")[e] for e in range(10, 101, 10)) > 0.7
+    )
+    at_the_end = [measures.at("jacobi", measures.last, "cosine", a, "equilibration") for a in ("jacobi", "rmsprop")]
+    assert at_the_end[0] < min(0.1, at_the_end[1])
     assert min(values(measures, "rmsprop", "cosine", "jacobi", "equilibration").values()) > 0.15
 
 
@@ -58,6 +63,20 @@ def test_steps_of_rmsprop_and_equilibration_so_far():
         assert max(cosine.values()) < 0.9  # related, and nowhere "very similar"
         jacobi = values(measures, method, "step", "equilibration", "jacobi")
         assert all(cosine[e] > jacobi[e] for e in cosine)
+    full = read_measures(ROOT / "results" / "fig4" / "curves" / "full.csv")
+    for method in full.methods:
+        (whole,) = values(full, method, "step", "equilibration", "rmsprop").items()
+        assert values(measures, method, "step", "equilibration", "rmsprop")[whole[0]] < whole[1] - 0.05 < 0.85
+
+
+@pytest.mark.claim("SYN")
+def test_on_generated_curves_rmsprop_loses_its_lead_without_leaving_equilibration():
+    measures = recorded("SYN")
+    own = values(measures, "rmsprop", "cosine", "own", "equilibration")
+    loss, other = (values(measures, m, "loss") for m in ("rmsprop", "esgd"))
+    assert max(own.values()) < 0.06
+    assert own[measures.last] < max(d for e, d in own.items() if e < measures.last)
+    assert 0 < other[measures.last] - loss[measures.last] < (other[10] - loss[10]) / 7
 
 
 @pytest.mark.claim("NEG")
@@ -66,22 +85,22 @@ def test_negative_curvature_so_far():
     for method in measures.methods:
         energy, smallest = (values(measures, method, q) for q in ("negative_energy", "smallest"))
         assert energy[0] > 0.2
-        assert max(e for epoch, e in energy.items() if epoch) < 0.05
+        assert max(e for epoch, e in energy.items() if epoch) < 0.02
         assert max(smallest.values()) < 0
 
 
 @pytest.mark.claim("F6")
 def test_figure_6_on_generated_curves_so_far():
-    """At the start the plug-in reads 15 % where the debiased estimate says 5 %."""
+    """At the start the plug-in reads 11 % where the debiased estimate says 5 %."""
     measures = recorded("F6")
     for method in measures.methods:
         assert math.sqrt(measures.at(method, 0, "dominance")) < 0.06
-        assert measures.at(method, 0, "dominance_plugin") == pytest.approx(0.15, abs=0.005)
+        assert measures.at(method, 0, "dominance_plugin") == pytest.approx(0.112, abs=0.005)
         debiased, plugin = (values(measures, method, q) for q in ("dominance", "dominance_plugin"))
         assert all(debiased[e] < plugin[e] ** 2 for e in debiased)
     last = {m: math.sqrt(measures.at(m, measures.last, "dominance")) for m in measures.methods}
     assert min(last[m] for m in ("esgd", "rmsprop", "jacobi")) > 0.15 > 0.1 > last["sgd"]
-    assert measures.at("sgd", measures.last, "dominance_plugin") > 0.15  # where the debiased says below 10 %
+    assert last["sgd"] + 0.03 < measures.at("sgd", measures.last, "dominance_plugin") < 0.15
 
 
 def nearest(measures: Measures, method: str, loss: float) -> int:
@@ -104,7 +123,9 @@ def test_saturated_sigmoids_so_far():
     share = {m: measures.at(m, measures.last, "saturated") for m in measures.methods}
     assert min(share[m] for m in ("esgd", "rmsprop", "jacobi")) > 3 * share["sgd"]
     epoch = nearest(measures, "rmsprop", measures.at("sgd", measures.last, "loss"))
-    assert measures.at("rmsprop", epoch, "saturated") < share["sgd"]  # equally low, RMSProp has fewer
+    assert measures.at("rmsprop", epoch, "saturated") == pytest.approx(
+        share["sgd"], rel=0.1
+    )  # equally low, equally many
 
 
 def test_steps_are_compared_under_the_damping_that_the_search_chose():
