@@ -65,6 +65,9 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
+# Notebooks use all cores. Threads that wait must sleep: beside a busy neighbour, spinning ones take ten times as long.
+$(BUILT) test-notebooks: export OMP_WAIT_POLICY = PASSIVE
+
 $(BUILT): $(READY) $(SOURCES)
 	@echo "Running the notebooks and building the book …"
 	@# after a warning every page is read again, else the next build would not repeat the warning
