@@ -65,7 +65,7 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
-# Notebooks use all cores. Threads that wait must sleep: beside a busy neighbour, spinning ones take ten times as long.
+# Notebooks use all cores. Threads that wait must sleep: beside a busy neighbour, spinning ones take many times as long.
 $(BUILT) test-notebooks: export OMP_WAIT_POLICY = PASSIVE
 
 $(BUILT): $(READY) $(SOURCES)
