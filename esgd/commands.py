@@ -127,6 +127,13 @@ def train(
         raise typer.Exit(3)
 
 
+def _parse_seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"seeds must be whole numbers with commas between them, as 0,1,2; got {text!r}") from None
+
+
 def _train_ensemble(config, text, name, runs, device, quiet, minutes, checkpoint_every) -> None:
     """All seeds of a configuration in one run."""
     from dataclasses import replace
@@ -137,11 +144,7 @@ def _train_ensemble(config, text, name, runs, device, quiet, minutes, checkpoint
 
     if launched():
         raise ConfigError("an ensemble is one process: leave out torchrun or --seeds")
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"seeds must be whole numbers with commas between them, as 0,1,2; got {text!r}") from None
-    configs = [replace(config, seed=seed) for seed in seeds]
+    configs = [replace(config, seed=seed) for seed in _parse_seeds(text)]
     folder = RunFolder(ensemble_name(configs) if name is None else name, runs)
     with StopSignal(minutes) as stop:
         status, training = train_ensemble_in_folder(
@@ -209,6 +212,9 @@ def reproduce(
     epochs: Annotated[
         int | None, typer.Option(help="Length of the recorded runs (default: the protocol's).")
     ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Go on with these seeds' recorded runs only, as 0,1 (default: all).")
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="Export what there is to this folder at the end.")] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
     snapshot_every: Snapshots = None,
@@ -234,6 +240,7 @@ def reproduce(
                 plan,
                 root=runs,
                 epochs=epochs,
+                seeds=None if seeds is None else _parse_seeds(seeds),
                 device=device,
                 progress=not quiet,
                 should_stop=stop,

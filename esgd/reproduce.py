@@ -6,7 +6,7 @@ a comparison at equal epochs exists early and the whole can be stopped at any mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,12 +108,12 @@ def best_config(plan: Protocol, method: str, root: Path) -> RunConfig | None:
 Recorded = tuple[RunConfig, RunFolder]
 
 
-def _recorded(plan: Protocol, root: Path) -> Iterator[list[Recorded]]:
+def _recorded(plan: Protocol, root: Path, seeds: Sequence[int] | None = None) -> Iterator[list[Recorded]]:
     """The recorded runs of each method whose settings are known, one a seed."""
     for method in plan.methods:
         config = best_config(plan, method, root)
         if config is not None:
-            members = [replace(config, seed=seed) for seed in plan.seeds]
+            members = [replace(config, seed=seed) for seed in (plan.seeds if seeds is None else seeds)]
             yield [(member, RunFolder(member.name(), root)) for member in members]
 
 
@@ -122,6 +122,7 @@ def reproduce(
     *,
     root: Path | None = None,
     epochs: int | None = None,
+    seeds: Sequence[int] | None = None,
     device: str = "auto",
     progress: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
@@ -135,6 +136,7 @@ def reproduce(
         plan: the protocol.
         root: folder of all runs; default ``ESGD_RUNS``.
         epochs: stop the recorded runs here; default: the protocol's last round.
+        seeds: go on with the recorded runs of these seeds only; default: all of the protocol's.
         device: as for :func:`esgd.resumable.train_in_folder`.
         progress: show progress bars.
         should_stop: asked before each step; True stops, resumable.
@@ -147,9 +149,12 @@ def reproduce(
 
     Raises:
         ConfigError: an ensemble is asked for and a method knows none, or snapshots are asked for as well; a
-            recorded run was begun alone and is now asked for as a member, or the other way round.
+            recorded run was begun alone and is now asked for as a member, or the other way round; a seed that
+            the protocol does not have.
     """
     root = runs_dir() if root is None else root
+    if seeds is not None and (not seeds or set(seeds) - set(plan.seeds)):
+        raise ConfigError(f"{plan.name} records the seeds {plan.seeds}, got {tuple(seeds)}: choose among them")
     if ensemble and snapshot_every is not None:
         raise ConfigError("members of an ensemble keep no snapshots: leave out --ensemble or --snapshot-every")
     for method in plan.methods if ensemble else ():
@@ -159,7 +164,7 @@ def reproduce(
         search(plan.study(method), root=root, ensemble=plan.trials if ensemble else 1, **options)
         if should_stop():
             return False
-    recorded = list(_recorded(plan, root))
+    recorded = list(_recorded(plan, root, seeds))
     units = recorded if ensemble else [[run] for runs in recorded for run in runs]
     options["checkpoint_every"] = plan.eval_every
 
@@ -184,7 +189,8 @@ def reproduce(
             if status == "stopped":
                 return False
         if all(_at_goal(folder, goal) for runs in units for _, folder in runs):
-            say(f"{plan.name}: all {sum(map(len, units))} recorded runs have {goal} epochs")
+            which = "" if seeds is None else f" of seed {', '.join(map(str, seeds))}"
+            say(f"{plan.name}: all {sum(map(len, units))} recorded runs{which} have {goal} epochs")
     # fewer while another process is at the searches
     complete = len(recorded) == len(plan.methods)
     return complete and all(_at_goal(folder, last) for runs in units for _, folder in runs)
@@ -198,11 +204,21 @@ def _epochs_done(folder: RunFolder) -> int:
     return read_csv(folder.records)[-1]["epoch"] if folder.records.exists() else 0
 
 
+def _epochs_by_seed(folders: Sequence[RunFolder]) -> dict[int, int]:
+    """For each seed the last epoch that all the methods' runs of it have."""
+    common: dict[int, int] = {}
+    for folder in folders:
+        seed, done = folder.manifest()["config"]["seed"], _epochs_done(folder)
+        common[seed] = min(done, common.get(seed, done))
+    return common
+
+
 def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> list[Path]:
     """Write what there is of a protocol as small files to commit.
 
     ``trials.csv`` has a row a trial of the searches, ``records.csv`` a row an evaluation of the recorded runs,
-    up to the last epoch that all of them have reached; ``manifest.json`` tells where they come from.
+    each seed's up to the last epoch that all methods have reached with it; ``manifest.json`` tells where they
+    come from.
 
     Args:
         plan: the protocol.
@@ -220,13 +236,14 @@ def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> li
         folders = []  # the first round is under way: nothing to compare yet
     if not trials and not folders:
         raise ConfigError(f"no trials and no runs of {plan.name} in {root} yet: run esgd reproduce first")
-    common = min((_epochs_done(folder) for folder in folders), default=0)
-    records = [row for folder in folders for row in read_csv(folder.records) if row["epoch"] <= common]
+    common = _epochs_by_seed(folders)
+    records = [row for f in folders for row in read_csv(f.records) if row["epoch"] <= common[row["seed"]]]
     manifest: dict[str, Any] = {
         "workload": plan.workload,
         "command": f"esgd reproduce {plan.name}",
         "exported": now(),
-        "epochs": common,
+        "epochs": min(common.values(), default=0),
+        "epochs_by_seed": {str(seed): epochs for seed, epochs in sorted(common.items())},
         "searches": [
             {
                 "command": study.settings.command(),

@@ -72,6 +72,8 @@ def learning_curves(
 ) -> Figure:
     """Learning curves with a band over the seeds, a line a run, and a switch for the horizontal axis.
 
+    Band and median end where the first seed of a method ends; a run that went on is dotted from there.
+
     Args:
         records: rows with the columns of :data:`esgd.runs.COLUMNS`; several methods, seeds and runs.
         x: the axis to begin with, a key of :data:`X_AXES`.
@@ -102,7 +104,8 @@ def learning_curves(
     except ImportError as error:
         raise ConfigError("figures need plotly: `pip install 'esgd[train]'`") from error
     traces, places = [], []  # a trace, and for each axis where its points lie
-    for method, band in bands(records, y).items():
+    summaries = bands(records, y)
+    for method, band in summaries.items():
         hue = colour(method, dark=dark)
         if max(band["seeds"], default=0) > 1:
             traces.append(
@@ -132,8 +135,12 @@ def learning_curves(
         places.append({axis: band[axis] for axis in X_AXES})
     for rows, dashed in ((records, False), (overlay, True)):
         for name, run in by_run(rows).items():
-            traces.append(_single(go, name, run, y, dashed=dashed, dark=dark))
-            places.append({axis: [row[axis] for row in run] for axis in X_AXES})
+            parts = [(run, "dash" if dashed else "solid")]
+            if not dashed and (beyond := _beyond(summaries[run[0]["method"]], run)):
+                parts.append((beyond, "dot"))
+            for part, dash in parts:
+                traces.append(_single(go, name, part, y, dash=dash, dark=dark))
+                places.append({axis: [row[axis] for row in part] for axis in X_AXES})
     for trace, place in zip(traces, places, strict=True):
         trace.x = place[x]
     figure = go.Figure(traces)
@@ -150,21 +157,23 @@ def learning_curves(
     return figure
 
 
-def _single(go: Any, name: str, run: list[Record], y: str, *, dashed: bool, dark: bool) -> Any:
-    """One run as a thin line whose hover names it."""
-    method = run[0]["method"]
+def _beyond(band: Mapping[str, list[float]], run: list[Record]) -> list[Record]:
+    """The part of a run that went on when other seeds had stopped, from the band's last epoch; [] if none."""
+    end = band["epoch"][-1] if band["epoch"] else math.inf
+    return [row for row in run if row["epoch"] >= end] if run[-1]["epoch"] > end else []
+
+
+def _single(go: Any, name: str, run: list[Record], y: str, *, dash: str, dark: bool) -> Any:
+    """One run as a line whose hover names it: thin, or as wide as a median where it is dashed or dotted."""
+    method, yours = run[0]["method"], dash == "dash"
     return go.Scatter(
         y=[row[y] for row in run],
-        name=f"{name} (yours)" if dashed else name,
+        name=f"{name} (yours)" if yours else name,
         mode="lines",
-        line={
-            "color": colour(method, dark=dark),
-            "width": 2 if dashed else 0.8,
-            "dash": "dash" if dashed else "solid",
-        },
-        opacity=1.0 if dashed else 0.6,
-        legendgroup=None if dashed else method,
-        showlegend=dashed,
+        line={"color": colour(method, dark=dark), "width": 0.8 if dash == "solid" else 2, "dash": dash},
+        opacity=0.6 if dash == "solid" else 1.0,
+        legendgroup=None if yours else method,
+        showlegend=yours,
         customdata=[[row["epoch"], row["step"], row["loss"], row["squared_error"]] for row in run],
         hovertemplate=f"{name}<br>epoch %{{customdata[0]}}, update %{{customdata[1]:,}}<br>"
         "loss %{customdata[2]:.4f}, squared error %{customdata[3]:.4f}<extra></extra>",

@@ -65,6 +65,13 @@ def test_each_run_is_named_on_hover_and_every_axis_can_be_chosen():
     assert lines["ESGD"] == colour("esgd")
 
 
+def test_a_run_that_went_on_alone_is_dotted_from_the_end_of_the_band():
+    dotted = [trace for trace in learning_curves(RECORDS).data if trace.line.dash == "dot"]
+    assert [(list(t.x), list(t.y)) for t in dotted] == [([2, 3], [3, 2])]  # esgd-0, the only longer one
+    assert dotted[0].hovertemplate.startswith("esgd-0")
+    assert dotted[0].line.width > 1
+
+
 def test_bad_requests_are_refused():
     with pytest.raises(ConfigError, match="horizontal axis 'time'"):
         learning_curves(RECORDS, x="time")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from esgd.errors import ConfigError
-from esgd.measure import MeasureConfig, MeasurementStopped, measure_snapshot, saturation
+from esgd.measure import (
+    DAMPING,
+    MNIST_DAMPING,
+    MeasureConfig,
+    MeasurementStopped,
+    measure_snapshot,
+    saturation,
+)
 from esgd.measure_run import export_measures, measure_run
 from esgd.operator import HessianOperator
 from esgd.probes import draw
@@ -30,6 +38,14 @@ def run(tiny, tmp_path) -> RunFolder:
     settings = config(method="rmsprop", epochs=2, dtype="float64")
     train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
     return folder
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("curves", DAMPING), ("mnist", MNIST_DAMPING)])
+def test_the_steps_are_compared_at_the_dampings_that_the_recorded_searches_chose(name, chosen):
+    trials = read_csv(Path(__file__).resolve().parents[2] / "results" / "fig5" / name / "trials.csv")
+    for method, vector in (("esgd", "equilibration"), ("jacobi", "jacobi"), ("rmsprop", "rmsprop")):
+        best = min((t for t in trials if t["method"] == method), key=lambda t: t["loss"])
+        assert chosen[vector] == best["damping"]
 
 
 def value(rows, quantity, a="", b="") -> float:

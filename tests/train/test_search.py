@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import sys
@@ -146,6 +147,36 @@ def test_reproduce_stops_goes_on_and_exports_what_all_runs_have(tiny, tmp_path):
     assert best_config(plan, "esgd", tmp_path).lr == best["lr"]
     with pytest.raises(ConfigError, match=r"choose one of curves, mnist, curves-nesterov"):
         protocol("cifar")
+
+
+def test_one_seed_goes_on_alone_and_is_exported_as_far_as_all_methods_have_it(tiny, tmp_path):
+    plan = Protocol("tiny", trials=1, search_epochs=1, seeds=(0, 1), rounds=(2, 4), methods=("sgd", "esgd"))
+    options = {"root": tmp_path, "device": "cpu", "progress": False}
+    said = []
+    assert reproduce(plan, epochs=2, say=said.append, **options)
+    assert reproduce(plan, epochs=3, seeds=(0,), say=said.append, **options)
+    assert said == [
+        "tiny: all 4 recorded runs have 2 epochs",
+        "tiny: all 2 recorded runs of seed 0 have 2 epochs",
+        "tiny: all 2 recorded runs of seed 0 have 3 epochs",
+    ]
+    sgd = replace(best_config(plan, "sgd", tmp_path), seed=0)  # goes on without the other method
+    train_in_folder(replace(sgd, epochs=5), RunFolder(sgd.name(), tmp_path), device="cpu", progress=False)
+    export(plan, tmp_path / "out", root=tmp_path)
+    records = read_csv(tmp_path / "out" / "records.csv")
+    assert {
+        (r["method"], r["seed"]): max(q["epoch"] for q in records if q["run"] == r["run"]) for r in records
+    } == {
+        ("sgd", 0): 3,
+        ("esgd", 0): 3,
+        ("sgd", 1): 2,
+        ("esgd", 1): 2,
+    }
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["epochs"], manifest["epochs_by_seed"]) == (2, {"0": 3, "1": 2})
+    for wrong in ((7,), ()):
+        with pytest.raises(ConfigError, match=r"records the seeds \(0, 1\), got"):
+            reproduce(plan, seeds=wrong, **options)
 
 
 def test_a_recorded_run_that_another_process_works_on_is_left_to_it(tiny, tmp_path):
