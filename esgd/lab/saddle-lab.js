@@ -1075,6 +1075,157 @@ function methodRows(lab) {
   };
 }
 
+// plot.js
+// Drawing on a canvas, crisp at the screen's own resolution: a frame with axes, ticks, lines and labels.
+
+
+let boxes = null; // of the canvases that are being drawn
+
+/**
+ * Draws with the boxes of these canvases as they are now. Reading a box after the page has changed makes the browser lay it
+ * out anew, which costs more than most drawings: so all are read before the first view writes its words.
+ */
+function withBoxes(canvases, drawAll) {
+  boxes = new Map(canvases.map((canvas) => [canvas, [canvas.clientWidth, canvas.clientHeight]]));
+  try {
+    drawAll();
+  } finally {
+    boxes = null;
+  }
+}
+
+/** Width and height of a canvas in CSS pixels. */
+const boxOf = (canvas) => boxes?.get(canvas) ?? [canvas.clientWidth, canvas.clientHeight];
+
+/** Sizes the canvas to its box, at most `sharpest` dots to a CSS pixel; returns a context in CSS pixels. */
+function surface(canvas, sharpest = 3) {
+  const ratio = Math.min(sharpest, Math.max(1, globalThis.devicePixelRatio || 1));
+  const [width, height] = boxOf(canvas).map((size, i) => size || [300, 200][i]);
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const ctx = canvas.getContext("2d");
+  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+  ctx.clearRect(0, 0, width, height);
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  return { ctx, width, height, ratio };
+}
+
+const log10 = Math.log10;
+
+const linearScale = (lo, hi, a, b) => {
+  const scale = (v) => a + ((v - lo) / (hi - lo)) * (b - a);
+  scale.invert = (p) => lo + ((p - a) / (b - a)) * (hi - lo);
+  return scale;
+};
+
+const logScale = (lo, hi, a, b) => {
+  const scale = (v) => a + ((log10(Math.max(v, 1e-300)) - log10(lo)) / (log10(hi) - log10(lo))) * (b - a);
+  scale.invert = (p) => 10 ** (log10(lo) + ((p - a) / (b - a)) * (log10(hi) - log10(lo)));
+  return scale;
+};
+
+/** A few round values between lo and hi. */
+function ticks(lo, hi, wanted = 5) {
+  const raw = (hi - lo) / Math.max(1, wanted);
+  const power = 10 ** Math.floor(log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) ?? raw;
+  const found = [];
+  for (let v = Math.ceil(lo / step - 1e-9) * step; v <= hi + step * 1e-9; v += step) found.push(Math.abs(v) < step / 1e6 ? 0 : v);
+  return found;
+}
+
+/** Powers of ten between lo and hi, thinned to about `wanted`. */
+function decades(lo, hi, wanted = 5) {
+  const first = Math.ceil(log10(lo) - 1e-9);
+  const last = Math.floor(log10(hi) + 1e-9);
+  const stride = Math.max(1, Math.ceil((last - first + 1) / wanted));
+  const found = [];
+  for (let e = first; e <= last; e += stride) found.push(10 ** e);
+  return found;
+}
+
+function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false } = {}) {
+  ctx.font = `${weight} ${size}px ${theme.font}`;
+  ctx.textAlign = align;
+  ctx.textBaseline = base;
+  if (halo) {
+    ctx.strokeStyle = theme.ground;
+    ctx.lineWidth = 3.5;
+    ctx.strokeText(words, x, y);
+  }
+  ctx.fillStyle = colour;
+  ctx.fillText(words, x, y);
+}
+
+/** Two axes with ticks and names; returns the scales and the inner box. */
+function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, xTicks, yTicks }) {
+  const { ctx, width, height } = area;
+  const yValues = yTicks ?? (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
+  ctx.font = `400 11.5px ${theme.font}`;
+  const room = Math.max(...yValues.map((v) => ctx.measureText(formatNumber(v, 3)).width), 10);
+  const box = { left: room + 12, right: width - 10, top: yLabel ? 22 : 8, bottom: height - (xLabel ? 36 : 22) };
+  const sx = (xLog ? logScale : linearScale)(x[0], x[1], box.left, box.right);
+  const sy = (yLog ? logScale : linearScale)(y[0], y[1], box.bottom, box.top);
+  ctx.lineWidth = 1;
+  for (const v of yValues) {
+    ctx.strokeStyle = theme.hairline;
+    ctx.globalAlpha = 0.7;
+    line(ctx, [[box.left, sy(v)], [box.right, sy(v)]]);
+    ctx.globalAlpha = 1;
+    text(ctx, theme, formatNumber(v, 3), box.left - 7, sy(v), { align: "right", base: "middle", size: 11.5 });
+  }
+  const xValues = xTicks ?? (xLog ? decades(x[0], x[1], 5) : ticks(x[0], x[1], Math.max(2, Math.round(width / 75))));
+  for (const v of xValues) {
+    text(ctx, theme, formatNumber(v, 3), sx(v), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
+  }
+  if (yLabel) text(ctx, theme, yLabel, 0, 11, { size: 11.5 });
+  if (xLabel) text(ctx, theme, xLabel, box.right, height - 4, { align: "right", size: 11.5 });
+  return { sx, sy, box };
+}
+
+function line(ctx, points) {
+  ctx.beginPath();
+  points.forEach(([px, py], i) => (i ? ctx.lineTo(px, py) : ctx.moveTo(px, py)));
+  ctx.stroke();
+}
+
+function dot(ctx, x, y, radius, fill, ring = null) {
+  ctx.beginPath();
+  ctx.arc(x, y, radius, 0, 2 * Math.PI);
+  ctx.fillStyle = fill;
+  ctx.fill();
+  if (ring) {
+    ctx.strokeStyle = ring;
+    ctx.lineWidth = 1.5;
+    ctx.stroke();
+  }
+}
+
+function arrow(ctx, from, to, head = 7) {
+  const angle = Math.atan2(to[1] - from[1], to[0] - from[0]);
+  line(ctx, [from, to]);
+  ctx.beginPath();
+  ctx.moveTo(to[0], to[1]);
+  ctx.lineTo(to[0] - head * Math.cos(angle - 0.45), to[1] - head * Math.sin(angle - 0.45));
+  ctx.lineTo(to[0] - head * Math.cos(angle + 0.45), to[1] - head * Math.sin(angle + 0.45));
+  ctx.closePath();
+  ctx.fillStyle = ctx.strokeStyle;
+  ctx.fill();
+}
+
+/** Draws only inside the box. */
+function clipped(ctx, box, draw) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+  ctx.clip();
+  draw();
+  ctx.restore();
+}
+
 // scenes.js
 // The nine scenes that open the chapters: each a preset whose untouched state already shows its point.
 
@@ -1487,140 +1638,6 @@ function watchTheme(callback) {
     observer.disconnect();
     media.removeEventListener("change", callback);
   };
-}
-
-// plot.js
-// Drawing on a canvas, crisp at the screen's own resolution: a frame with axes, ticks, lines and labels.
-
-
-/** Sizes the canvas to its box, at most `sharpest` dots to a CSS pixel; returns a context in CSS pixels. */
-function surface(canvas, sharpest = 3) {
-  const ratio = Math.min(sharpest, Math.max(1, globalThis.devicePixelRatio || 1));
-  const width = canvas.clientWidth || 300;
-  const height = canvas.clientHeight || 200;
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
-  const ctx = canvas.getContext("2d");
-  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-  ctx.clearRect(0, 0, width, height);
-  ctx.lineJoin = "round";
-  ctx.lineCap = "round";
-  return { ctx, width, height, ratio };
-}
-
-const log10 = Math.log10;
-
-const linearScale = (lo, hi, a, b) => {
-  const scale = (v) => a + ((v - lo) / (hi - lo)) * (b - a);
-  scale.invert = (p) => lo + ((p - a) / (b - a)) * (hi - lo);
-  return scale;
-};
-
-const logScale = (lo, hi, a, b) => {
-  const scale = (v) => a + ((log10(Math.max(v, 1e-300)) - log10(lo)) / (log10(hi) - log10(lo))) * (b - a);
-  scale.invert = (p) => 10 ** (log10(lo) + ((p - a) / (b - a)) * (log10(hi) - log10(lo)));
-  return scale;
-};
-
-/** A few round values between lo and hi. */
-function ticks(lo, hi, wanted = 5) {
-  const raw = (hi - lo) / Math.max(1, wanted);
-  const power = 10 ** Math.floor(log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) ?? raw;
-  const found = [];
-  for (let v = Math.ceil(lo / step - 1e-9) * step; v <= hi + step * 1e-9; v += step) found.push(Math.abs(v) < step / 1e6 ? 0 : v);
-  return found;
-}
-
-/** Powers of ten between lo and hi, thinned to about `wanted`. */
-function decades(lo, hi, wanted = 5) {
-  const first = Math.ceil(log10(lo) - 1e-9);
-  const last = Math.floor(log10(hi) + 1e-9);
-  const stride = Math.max(1, Math.ceil((last - first + 1) / wanted));
-  const found = [];
-  for (let e = first; e <= last; e += stride) found.push(10 ** e);
-  return found;
-}
-
-function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false } = {}) {
-  ctx.font = `${weight} ${size}px ${theme.font}`;
-  ctx.textAlign = align;
-  ctx.textBaseline = base;
-  if (halo) {
-    ctx.strokeStyle = theme.ground;
-    ctx.lineWidth = 3.5;
-    ctx.strokeText(words, x, y);
-  }
-  ctx.fillStyle = colour;
-  ctx.fillText(words, x, y);
-}
-
-/** Two axes with ticks and names; returns the scales and the inner box. */
-function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, xTicks, yTicks }) {
-  const { ctx, width, height } = area;
-  const yValues = yTicks ?? (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
-  ctx.font = `400 11.5px ${theme.font}`;
-  const room = Math.max(...yValues.map((v) => ctx.measureText(formatNumber(v, 3)).width), 10);
-  const box = { left: room + 12, right: width - 10, top: yLabel ? 22 : 8, bottom: height - (xLabel ? 36 : 22) };
-  const sx = (xLog ? logScale : linearScale)(x[0], x[1], box.left, box.right);
-  const sy = (yLog ? logScale : linearScale)(y[0], y[1], box.bottom, box.top);
-  ctx.lineWidth = 1;
-  for (const v of yValues) {
-    ctx.strokeStyle = theme.hairline;
-    ctx.globalAlpha = 0.7;
-    line(ctx, [[box.left, sy(v)], [box.right, sy(v)]]);
-    ctx.globalAlpha = 1;
-    text(ctx, theme, formatNumber(v, 3), box.left - 7, sy(v), { align: "right", base: "middle", size: 11.5 });
-  }
-  const xValues = xTicks ?? (xLog ? decades(x[0], x[1], 5) : ticks(x[0], x[1], Math.max(2, Math.round(width / 75))));
-  for (const v of xValues) {
-    text(ctx, theme, formatNumber(v, 3), sx(v), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
-  }
-  if (yLabel) text(ctx, theme, yLabel, 0, 11, { size: 11.5 });
-  if (xLabel) text(ctx, theme, xLabel, box.right, height - 4, { align: "right", size: 11.5 });
-  return { sx, sy, box };
-}
-
-function line(ctx, points) {
-  ctx.beginPath();
-  points.forEach(([px, py], i) => (i ? ctx.lineTo(px, py) : ctx.moveTo(px, py)));
-  ctx.stroke();
-}
-
-function dot(ctx, x, y, radius, fill, ring = null) {
-  ctx.beginPath();
-  ctx.arc(x, y, radius, 0, 2 * Math.PI);
-  ctx.fillStyle = fill;
-  ctx.fill();
-  if (ring) {
-    ctx.strokeStyle = ring;
-    ctx.lineWidth = 1.5;
-    ctx.stroke();
-  }
-}
-
-function arrow(ctx, from, to, head = 7) {
-  const angle = Math.atan2(to[1] - from[1], to[0] - from[0]);
-  line(ctx, [from, to]);
-  ctx.beginPath();
-  ctx.moveTo(to[0], to[1]);
-  ctx.lineTo(to[0] - head * Math.cos(angle - 0.45), to[1] - head * Math.sin(angle - 0.45));
-  ctx.lineTo(to[0] - head * Math.cos(angle + 0.45), to[1] - head * Math.sin(angle + 0.45));
-  ctx.closePath();
-  ctx.fillStyle = ctx.strokeStyle;
-  ctx.fill();
-}
-
-/** Draws only inside the box. */
-function clipped(ctx, box, draw) {
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
-  ctx.clip();
-  draw();
-  ctx.restore();
 }
 
 // view-probes.js
@@ -2847,7 +2864,7 @@ function pathView(lab, { transformed = false } = {}) {
 
   const frameScales = () => {
     const [cx, cy, half] = where.frame;
-    const { clientWidth: width, clientHeight: height } = front;
+    const [width, height] = boxOf(front);
     return { sx: linearScale(cx - half, cx + half, 0, width), sy: linearScale(cy - half, cy + half, height, 0), width, height };
   };
   const moveTo = (event) => {
@@ -2877,7 +2894,7 @@ function pathView(lab, { transformed = false } = {}) {
   view.draw = () => {
     const { land, theme, S } = lab;
     where = coordinates(lab, transformed);
-    const key = [lab.landKey, where.key, theme.dark, front.clientWidth, front.clientHeight, globalThis.devicePixelRatio].join("|");
+    const key = [lab.landKey, where.key, theme.dark, ...boxOf(front), globalThis.devicePixelRatio].join("|");
     if (key !== painted) {
       paintContours(ground, land, theme, where.frame, where.unmap);
       painted = key;
@@ -2940,8 +2957,8 @@ function meshOf(land, frame) {
 }
 
 /**
- * What the cells of `stride` grid steps wear whatever the camera: slope, length of the normal, and tint [r, g, b] of
- * each. It is kept with the mesh, so that a turn computes none of it anew.
+ * What the cells of `stride` grid steps wear whatever the camera: slope, length of the normal, tint and, as they are
+ * needed, its shades as words. It is kept with the mesh, so that a turn computes little of it anew.
  */
 function dressOf(mesh, stride, theme, power) {
   const key = [stride, theme.dark].join();
@@ -2951,7 +2968,8 @@ function dressOf(mesh, stride, theme, power) {
   const across = MESH / stride;
   const slopes = new Float64Array(2 * across * across);
   const lengths = new Float64Array(across * across);
-  const tints = [];
+  const tints = new Uint8ClampedArray(3 * across * across);
+  const tint = [0, 0, 0];
   for (let cell = 0; cell < across * across; cell += 1) {
     const k = stride * (Math.floor(cell / across) * n + (cell % across));
     const [a, b, c, d] = [k, k + stride, k + stride * (n + 1), k + stride * n];
@@ -2959,19 +2977,19 @@ function dressOf(mesh, stride, theme, power) {
     slopes[2 * cell] = (heights[b] - heights[a] + heights[c] - heights[d]) / size;
     slopes[2 * cell + 1] = (heights[a] - heights[d] + heights[b] - heights[c]) / size;
     lengths[cell] = Math.hypot(slopes[2 * cell], slopes[2 * cell + 1], 1);
-    tints.push(tintOf(field.values[k], field, theme, power, [0, 0, 0]));
+    tints.set(tintOf(field.values[k], field, theme, power, tint), 3 * cell);
   }
-  const dress = { slopes, lengths, tints };
+  const dress = { slopes, lengths, tints, paints: new Map() };
   mesh.dresses.set(key, dress);
   return dress;
 }
 
-/** The contour lines of each cell: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
+/** The contour lines of each row of cells: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
 function segmentsOf({ values, largest }, land, height) {
   const n = MESH + 1;
   const levels = contourLevels({ largest }, land.power, 11);
   const heights = levels.map(height);
-  const found = Array.from({ length: n * n }, () => []);
+  const found = Array.from({ length: MESH }, () => []);
   for (let j = 0; j < MESH; j += 1) {
     for (let i = 0; i < MESH; i += 1) {
       const k = j * n + i;
@@ -2982,12 +3000,12 @@ function segmentsOf({ values, largest }, land, height) {
         const ends = crossings(...corners, level);
         for (let e = 0; e + 1 < ends.length; e += 2) {
           const flat = [ends[e], ends[e + 1]].flatMap(([u, v]) => [-1 + (2 * (i + u)) / MESH, 1 - (2 * (j + v)) / MESH]);
-          found[k].push(...flat, heights[l]);
+          found[j].push(...flat, heights[l]);
         }
       });
     }
   }
-  return found;
+  return found.map((row) => Float64Array.from(row));
 }
 
 /** An orthographic camera: `turn` and `tilt` in degrees, 90 of tilt looking straight down as the path view does. */
@@ -3051,47 +3069,58 @@ function laidOut(run, mesh, pieces) {
 const LIGHT = [-0.42, 0.36, 0.83]; // in the camera's frame: from the upper left
 const HAIR = 0.6; // pixels by which a cell reaches over its neighbour, so that no gap shows
 const around = (degrees) => ((degrees % 360) + 360) % 360;
+const SHADES = 64; // of a cell, from the darkest to the lightest
 const rgb = (c, shade) => `rgb(${Math.round(c[0] * shade)},${Math.round(c[1] * shade)},${Math.round(c[2] * shade)})`;
 
 /** The cells from the farthest to the nearest, `stride` grid steps wide, each row with its piece of the contour lines. */
 function paintSurface(ctx, mesh, camera, theme, power, stride) {
   const n = MESH + 1;
   const { heights, segments } = mesh;
-  const { slopes, lengths, tints } = dressOf(mesh, stride, theme, power);
+  const { slopes, lengths, tints, paints } = dressOf(mesh, stride, theme, power);
   const px = new Float64Array(n * n);
   const py = new Float64Array(n * n);
-  for (let k = 0; k < n * n; k += 1) {
-    const [x, y] = [-1 + (2 * (k % n)) / MESH, 1 - (2 * Math.floor(k / n)) / MESH];
-    px[k] = camera.x(x, y);
-    py[k] = camera.y(x, y, heights[k]);
+  for (let j = 0; j < n; j += stride) {
+    for (let i = 0; i < n; i += stride) {
+      const k = j * n + i;
+      const [x, y] = [-1 + (2 * i) / MESH, 1 - (2 * j) / MESH];
+      px[k] = camera.x(x, y);
+      py[k] = camera.y(x, y, heights[k]);
+    }
   }
-  const order = (first) => Array.from({ length: MESH / stride }, (_, i) => (first ? i : MESH / stride - 1 - i));
-  const columns = order(camera.sa < 0); // far is where x sin + y cos is large
-  const rows = order(camera.ca >= 0);
-  const corners = [0, stride, stride * (n + 1), stride * n];
+  const across = MESH / stride;
+  const [westward, northward] = [camera.sa >= 0, camera.ca < 0]; // far is where x sin + y cos is large
   const east = -(LIGHT[0] * camera.ca + LIGHT[1] * camera.sa); // the light in the landscape's own frame
   const north = LIGHT[0] * camera.sa - LIGHT[1] * camera.ca;
   const [dark, span] = theme.dark ? [0.62, 0.95] : [0.74, 0.27];
   ctx.lineWidth = 1;
   ctx.strokeStyle = theme.contour;
-  for (const j of rows) {
-    for (const i of columns) {
-      const cell = j * (MESH / stride) + i;
+  for (let row = 0; row < across; row += 1) {
+    const j = northward ? across - 1 - row : row;
+    for (let column = 0; column < across; column += 1) {
+      const i = westward ? across - 1 - column : column;
+      const cell = j * across + i;
       const k = stride * (j * n + i);
       const light = Math.max(0, (slopes[2 * cell] * east + slopes[2 * cell + 1] * north + LIGHT[2]) / lengths[cell]);
-      ctx.fillStyle = rgb(tints[cell], dark + span * light);
-      const mx = (px[k] + px[k + corners[2]]) / 2;
-      const my = (py[k] + py[k + corners[1]] + py[k + corners[2]] + py[k + corners[3]]) / 4;
-      ctx.beginPath();
-      for (let c = 0; c < 4; c += 1) {
-        const [x, y] = [px[k + corners[c]], py[k + corners[c]]];
-        ctx.lineTo(x + (x < mx ? -HAIR : HAIR), y + (y < my ? -HAIR : HAIR));
+      const paint = cell * (SHADES + 1) + Math.round(SHADES * light);
+      let words = paints.get(paint);
+      if (!words) {
+        words = rgb(tints.subarray(3 * cell, 3 * cell + 3), dark + (span * Math.round(SHADES * light)) / SHADES);
+        paints.set(paint, words);
       }
+      ctx.fillStyle = words;
+      const [b, c, d] = [k + stride, k + stride * (n + 1), k + stride * n];
+      const mx = (px[k] + px[c]) / 2;
+      const my = (py[k] + py[b] + py[c] + py[d]) / 4;
+      ctx.beginPath();
+      ctx.moveTo(px[k] + (px[k] < mx ? -HAIR : HAIR), py[k] + (py[k] < my ? -HAIR : HAIR));
+      ctx.lineTo(px[b] + (px[b] < mx ? -HAIR : HAIR), py[b] + (py[b] < my ? -HAIR : HAIR));
+      ctx.lineTo(px[c] + (px[c] < mx ? -HAIR : HAIR), py[c] + (py[c] < my ? -HAIR : HAIR));
+      ctx.lineTo(px[d] + (px[d] < mx ? -HAIR : HAIR), py[d] + (py[d] < my ? -HAIR : HAIR));
       ctx.fill();
     }
     ctx.beginPath(); // the contour lines of the row, before a nearer row can hide them
-    for (let k = j * stride * n; k < (j + 1) * stride * n; k += 1) {
-      const flat = segments[k];
+    for (let line = j * stride; line < (j + 1) * stride; line += 1) {
+      const flat = segments[line];
       for (let s = 0; s < flat.length; s += 5) {
         ctx.moveTo(camera.x(flat[s], flat[s + 1]), camera.y(flat[s], flat[s + 1], flat[s + 4]));
         ctx.lineTo(camera.x(flat[s + 2], flat[s + 3]), camera.y(flat[s + 2], flat[s + 3], flat[s + 4]));
@@ -3184,11 +3213,10 @@ function surfaceView(lab) {
   let angle = null;
   let turning = false; // then it is drawn more coarsely, and finely once it rests
   let rest = 0;
+  let turned = 0; // frames since it rested
   let laid = { runs: null, key: "" };
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
-    turn.draw();
-    tilt.draw();
     const frame = [land.window[0], land.window[1], land.window[2] / S.zoom];
     const key = `${lab.landKey}|${S.zoom}`;
     if (key !== meshKey) {
@@ -3206,6 +3234,12 @@ function surfaceView(lab) {
       }, 160);
     }
     angle = camera.key;
+    const wordy = !turning || turned % 4 === 0; // what is beside the surface follows a turn at every fourth frame
+    turned = turning ? turned + 1 : 0;
+    if (wordy) {
+      turn.draw();
+      tilt.draw();
+    }
     const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio, turning].join("|");
     if (scene !== painted) {
       const below = surface(ground, turning ? 1 : 3).ctx;
@@ -3251,6 +3285,7 @@ function surfaceView(lab) {
     };
     if (land.saddle) mark(mesh.place(land.saddle), "saddle");
     mark(start, "start");
+    if (!wordy) return;
     view.note(land.lift ? "height: asinh of the loss" : "height: the loss");
     grip.setAttribute("aria-label", `Surface, turned by ${S.turn} degrees and tilted by ${S.tilt}. Arrow keys turn and tilt it, with shift faster.`);
     view.describe(
@@ -3519,7 +3554,6 @@ function mount(el, options = {}) {
   const shadow = host.attachShadow({ mode: "open" });
   const root = make("section", { class: "lab", "aria-label": `Interactive figure: ${preset.title}` });
   shadow.append(make("style", { text: STYLE }), root);
-  el.replaceChildren(host);
 
   const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false };
   const views = [];
@@ -3572,39 +3606,48 @@ function mount(el, options = {}) {
     };
     work();
   };
-  const draw = () => {
-    frame = 0;
-    if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
-      if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
-      unseen = true;
-      return;
-    }
-    unseen = false;
-    const alone = dressed === lab.runs ? only : null;
-    only = null;
-    if (alone) {
-      alone.draw();
-      return;
-    }
-    const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
-    dressed = lab.runs;
-    if (light) {
-      beat += 1;
-      const due = (view, i) => view.swift || (beat + i) % 2 === 0; // the paths at every frame, the rest at every other
-      views.forEach((view, i) => view.still || view.element.hidden || (due(view, i) && view.draw()));
-      bar.draw();
-      table.draw();
-      return;
-    }
+  /** Shows what the state asks for. */
+  const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
     further.forEach(({ name, view, button }) => {
       button.hidden = !relevant(name, lab.S);
       view.element.hidden = button.hidden || !lab.S.show.includes(name);
       button.setAttribute("aria-expanded", String(!view.element.hidden));
     });
+  };
+  const draw = () => {
+    frame = 0;
+    const same = dressed === lab.runs;
+    const alone = same ? only : null;
+    const light = !alone && lab.playing && same; // while it plays, only what moves is drawn again
+    if (!alone && !light) unfold();
+    if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
+      if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
+      unseen = true;
+      return;
+    }
+    unseen = false;
+    only = null;
+    dressed = lab.runs;
+    beat += 1;
+    const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
+    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && due(view, i));
+    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
+    if (alone) return;
     const seen = more.hidden ? shownControls : parts;
-    [...views.filter((view) => !view.element.hidden), ...seen, rows, bar, table, faces].forEach((part) => part?.draw());
-    if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
+    [...(light ? [] : [...seen, rows, faces]), bar, table].forEach((part) => part?.draw());
+    if (!light && formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
+  };
+  const paint = () => {
+    lab.theme = colours(pageIsDark());
+    lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
+    lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
+    lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
+    const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
+    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
+    Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
+    host.style.colorScheme = dark ? "dark" : "light";
+    lab.redraw();
   };
   lab.redraw = (view = null) => {
     only = !frame || only === view ? view : null;
@@ -3648,6 +3691,8 @@ function mount(el, options = {}) {
   lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
   lab.chooseLandscape = (id) => lab.update({ landscape: id, ...FRESH[id] });
 
+  paint(); // before there is anything to style
+  el.replaceChildren(host);
   const live = make("p", { class: "sr", "aria-live": "polite" });
   const rows = methodRows(lab);
   const shownControls = preset.controls.map((key) => ({ key, ...control(lab, key) }));
@@ -3683,26 +3728,14 @@ function mount(el, options = {}) {
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
-  const paint = () => {
-    lab.theme = colours(pageIsDark());
-    lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
-    lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
-    lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
-    const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
-    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
-    Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
-    host.style.colorScheme = dark ? "dark" : "light";
-    lab.redraw();
-  };
   const keep = (event) => event.stopPropagation(); // a notebook's own shortcuts must not swallow our keys
   host.addEventListener("keydown", keep);
   const unwatch = watchTheme(paint);
   const resize = new ResizeObserver(() => lab.redraw());
-  resize.observe(root);
+  [root, ...views.flatMap((view) => view.canvases ?? [])].forEach((element) => resize.observe(element));
   globalThis.addEventListener("beforeprint", draw);
   lab.at = lab.S.at;
   compute();
-  paint();
   cancelAnimationFrame(frame);
   draw();
   timer = setTimeout(markBest, 120);

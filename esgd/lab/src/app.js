@@ -5,6 +5,7 @@ import { control, methodRows } from "./controls.js";
 import { disclosure, make, opener } from "./dom.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { METHODS, trajectory } from "./methods.js";
+import { withBoxes } from "./plot.js";
 import { SCENES } from "./scenes.js";
 import { difference, makeState, relevant } from "./state.js";
 import { STYLE } from "./style.js";
@@ -62,7 +63,6 @@ export function mount(el, options = {}) {
   const shadow = host.attachShadow({ mode: "open" });
   const root = make("section", { class: "lab", "aria-label": `Interactive figure: ${preset.title}` });
   shadow.append(make("style", { text: STYLE }), root);
-  el.replaceChildren(host);
 
   const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false };
   const views = [];
@@ -115,39 +115,48 @@ export function mount(el, options = {}) {
     };
     work();
   };
-  const draw = () => {
-    frame = 0;
-    if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
-      if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
-      unseen = true;
-      return;
-    }
-    unseen = false;
-    const alone = dressed === lab.runs ? only : null;
-    only = null;
-    if (alone) {
-      alone.draw();
-      return;
-    }
-    const light = lab.playing && dressed === lab.runs; // while it plays, only what moves is drawn again
-    dressed = lab.runs;
-    if (light) {
-      beat += 1;
-      const due = (view, i) => view.swift || (beat + i) % 2 === 0; // the paths at every frame, the rest at every other
-      views.forEach((view, i) => view.still || view.element.hidden || (due(view, i) && view.draw()));
-      bar.draw();
-      table.draw();
-      return;
-    }
+  /** Shows what the state asks for. */
+  const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
     further.forEach(({ name, view, button }) => {
       button.hidden = !relevant(name, lab.S);
       view.element.hidden = button.hidden || !lab.S.show.includes(name);
       button.setAttribute("aria-expanded", String(!view.element.hidden));
     });
+  };
+  const draw = () => {
+    frame = 0;
+    const same = dressed === lab.runs;
+    const alone = same ? only : null;
+    const light = !alone && lab.playing && same; // while it plays, only what moves is drawn again
+    if (!alone && !light) unfold();
+    if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
+      if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
+      unseen = true;
+      return;
+    }
+    unseen = false;
+    only = null;
+    dressed = lab.runs;
+    beat += 1;
+    const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
+    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && due(view, i));
+    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
+    if (alone) return;
     const seen = more.hidden ? shownControls : parts;
-    [...views.filter((view) => !view.element.hidden), ...seen, rows, bar, table, faces].forEach((part) => part?.draw());
-    if (formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
+    [...(light ? [] : [...seen, rows, faces]), bar, table].forEach((part) => part?.draw());
+    if (!light && formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
+  };
+  const paint = () => {
+    lab.theme = colours(pageIsDark());
+    lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
+    lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
+    lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
+    const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
+    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
+    Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
+    host.style.colorScheme = dark ? "dark" : "light";
+    lab.redraw();
   };
   lab.redraw = (view = null) => {
     only = !frame || only === view ? view : null;
@@ -191,6 +200,8 @@ export function mount(el, options = {}) {
   lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
   lab.chooseLandscape = (id) => lab.update({ landscape: id, ...FRESH[id] });
 
+  paint(); // before there is anything to style
+  el.replaceChildren(host);
   const live = make("p", { class: "sr", "aria-live": "polite" });
   const rows = methodRows(lab);
   const shownControls = preset.controls.map((key) => ({ key, ...control(lab, key) }));
@@ -226,26 +237,14 @@ export function mount(el, options = {}) {
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
-  const paint = () => {
-    lab.theme = colours(pageIsDark());
-    lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
-    lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
-    lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
-    const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
-    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
-    Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
-    host.style.colorScheme = dark ? "dark" : "light";
-    lab.redraw();
-  };
   const keep = (event) => event.stopPropagation(); // a notebook's own shortcuts must not swallow our keys
   host.addEventListener("keydown", keep);
   const unwatch = watchTheme(paint);
   const resize = new ResizeObserver(() => lab.redraw());
-  resize.observe(root);
+  [root, ...views.flatMap((view) => view.canvases ?? [])].forEach((element) => resize.observe(element));
   globalThis.addEventListener("beforeprint", draw);
   lab.at = lab.S.at;
   compute();
-  paint();
   cancelAnimationFrame(frame);
   draw();
   timer = setTimeout(markBest, 120);

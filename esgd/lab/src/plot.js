@@ -2,11 +2,28 @@
 
 import { formatNumber } from "./theory.js";
 
+let boxes = null; // of the canvases that are being drawn
+
+/**
+ * Draws with the boxes of these canvases as they are now. Reading a box after the page has changed makes the browser lay it
+ * out anew, which costs more than most drawings: so all are read before the first view writes its words.
+ */
+export function withBoxes(canvases, drawAll) {
+  boxes = new Map(canvases.map((canvas) => [canvas, [canvas.clientWidth, canvas.clientHeight]]));
+  try {
+    drawAll();
+  } finally {
+    boxes = null;
+  }
+}
+
+/** Width and height of a canvas in CSS pixels. */
+export const boxOf = (canvas) => boxes?.get(canvas) ?? [canvas.clientWidth, canvas.clientHeight];
+
 /** Sizes the canvas to its box, at most `sharpest` dots to a CSS pixel; returns a context in CSS pixels. */
 export function surface(canvas, sharpest = 3) {
   const ratio = Math.min(sharpest, Math.max(1, globalThis.devicePixelRatio || 1));
-  const width = canvas.clientWidth || 300;
-  const height = canvas.clientHeight || 200;
+  const [width, height] = boxOf(canvas).map((size, i) => size || [300, 200][i]);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);

@@ -26,8 +26,8 @@ export function meshOf(land, frame) {
 }
 
 /**
- * What the cells of `stride` grid steps wear whatever the camera: slope, length of the normal, and tint [r, g, b] of
- * each. It is kept with the mesh, so that a turn computes none of it anew.
+ * What the cells of `stride` grid steps wear whatever the camera: slope, length of the normal, tint and, as they are
+ * needed, its shades as words. It is kept with the mesh, so that a turn computes little of it anew.
  */
 export function dressOf(mesh, stride, theme, power) {
   const key = [stride, theme.dark].join();
@@ -37,7 +37,8 @@ export function dressOf(mesh, stride, theme, power) {
   const across = MESH / stride;
   const slopes = new Float64Array(2 * across * across);
   const lengths = new Float64Array(across * across);
-  const tints = [];
+  const tints = new Uint8ClampedArray(3 * across * across);
+  const tint = [0, 0, 0];
   for (let cell = 0; cell < across * across; cell += 1) {
     const k = stride * (Math.floor(cell / across) * n + (cell % across));
     const [a, b, c, d] = [k, k + stride, k + stride * (n + 1), k + stride * n];
@@ -45,19 +46,19 @@ export function dressOf(mesh, stride, theme, power) {
     slopes[2 * cell] = (heights[b] - heights[a] + heights[c] - heights[d]) / size;
     slopes[2 * cell + 1] = (heights[a] - heights[d] + heights[b] - heights[c]) / size;
     lengths[cell] = Math.hypot(slopes[2 * cell], slopes[2 * cell + 1], 1);
-    tints.push(tintOf(field.values[k], field, theme, power, [0, 0, 0]));
+    tints.set(tintOf(field.values[k], field, theme, power, tint), 3 * cell);
   }
-  const dress = { slopes, lengths, tints };
+  const dress = { slopes, lengths, tints, paints: new Map() };
   mesh.dresses.set(key, dress);
   return dress;
 }
 
-/** The contour lines of each cell: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
+/** The contour lines of each row of cells: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
 function segmentsOf({ values, largest }, land, height) {
   const n = MESH + 1;
   const levels = contourLevels({ largest }, land.power, 11);
   const heights = levels.map(height);
-  const found = Array.from({ length: n * n }, () => []);
+  const found = Array.from({ length: MESH }, () => []);
   for (let j = 0; j < MESH; j += 1) {
     for (let i = 0; i < MESH; i += 1) {
       const k = j * n + i;
@@ -68,12 +69,12 @@ function segmentsOf({ values, largest }, land, height) {
         const ends = crossings(...corners, level);
         for (let e = 0; e + 1 < ends.length; e += 2) {
           const flat = [ends[e], ends[e + 1]].flatMap(([u, v]) => [-1 + (2 * (i + u)) / MESH, 1 - (2 * (j + v)) / MESH]);
-          found[k].push(...flat, heights[l]);
+          found[j].push(...flat, heights[l]);
         }
       });
     }
   }
-  return found;
+  return found.map((row) => Float64Array.from(row));
 }
 
 /** An orthographic camera: `turn` and `tilt` in degrees, 90 of tilt looking straight down as the path view does. */

@@ -4,7 +4,7 @@ import { paintContours } from "./contours.js";
 import { drags, panel } from "./dom.js";
 import { condition, congruence, inverse, matvec } from "./linalg.js";
 import { METHODS } from "./methods.js";
-import { dot, line, linearScale, surface, text } from "./plot.js";
+import { boxOf, dot, line, linearScale, surface, text } from "./plot.js";
 import { contourRoot, formatNumber } from "./theory.js";
 
 const clampPixel = (v) => Math.max(-4000, Math.min(4000, v));
@@ -93,7 +93,7 @@ export function pathView(lab, { transformed = false } = {}) {
 
   const frameScales = () => {
     const [cx, cy, half] = where.frame;
-    const { clientWidth: width, clientHeight: height } = front;
+    const [width, height] = boxOf(front);
     return { sx: linearScale(cx - half, cx + half, 0, width), sy: linearScale(cy - half, cy + half, height, 0), width, height };
   };
   const moveTo = (event) => {
@@ -123,7 +123,7 @@ export function pathView(lab, { transformed = false } = {}) {
   view.draw = () => {
     const { land, theme, S } = lab;
     where = coordinates(lab, transformed);
-    const key = [lab.landKey, where.key, theme.dark, front.clientWidth, front.clientHeight, globalThis.devicePixelRatio].join("|");
+    const key = [lab.landKey, where.key, theme.dark, ...boxOf(front), globalThis.devicePixelRatio].join("|");
     if (key !== painted) {
       paintContours(ground, land, theme, where.frame, where.unmap);
       painted = key;

@@ -9,47 +9,58 @@ import { MESH, cameraOf, dressOf, isHidden, laidOut, meshOf } from "./surface-me
 const LIGHT = [-0.42, 0.36, 0.83]; // in the camera's frame: from the upper left
 const HAIR = 0.6; // pixels by which a cell reaches over its neighbour, so that no gap shows
 const around = (degrees) => ((degrees % 360) + 360) % 360;
+const SHADES = 64; // of a cell, from the darkest to the lightest
 const rgb = (c, shade) => `rgb(${Math.round(c[0] * shade)},${Math.round(c[1] * shade)},${Math.round(c[2] * shade)})`;
 
 /** The cells from the farthest to the nearest, `stride` grid steps wide, each row with its piece of the contour lines. */
 function paintSurface(ctx, mesh, camera, theme, power, stride) {
   const n = MESH + 1;
   const { heights, segments } = mesh;
-  const { slopes, lengths, tints } = dressOf(mesh, stride, theme, power);
+  const { slopes, lengths, tints, paints } = dressOf(mesh, stride, theme, power);
   const px = new Float64Array(n * n);
   const py = new Float64Array(n * n);
-  for (let k = 0; k < n * n; k += 1) {
-    const [x, y] = [-1 + (2 * (k % n)) / MESH, 1 - (2 * Math.floor(k / n)) / MESH];
-    px[k] = camera.x(x, y);
-    py[k] = camera.y(x, y, heights[k]);
+  for (let j = 0; j < n; j += stride) {
+    for (let i = 0; i < n; i += stride) {
+      const k = j * n + i;
+      const [x, y] = [-1 + (2 * i) / MESH, 1 - (2 * j) / MESH];
+      px[k] = camera.x(x, y);
+      py[k] = camera.y(x, y, heights[k]);
+    }
   }
-  const order = (first) => Array.from({ length: MESH / stride }, (_, i) => (first ? i : MESH / stride - 1 - i));
-  const columns = order(camera.sa < 0); // far is where x sin + y cos is large
-  const rows = order(camera.ca >= 0);
-  const corners = [0, stride, stride * (n + 1), stride * n];
+  const across = MESH / stride;
+  const [westward, northward] = [camera.sa >= 0, camera.ca < 0]; // far is where x sin + y cos is large
   const east = -(LIGHT[0] * camera.ca + LIGHT[1] * camera.sa); // the light in the landscape's own frame
   const north = LIGHT[0] * camera.sa - LIGHT[1] * camera.ca;
   const [dark, span] = theme.dark ? [0.62, 0.95] : [0.74, 0.27];
   ctx.lineWidth = 1;
   ctx.strokeStyle = theme.contour;
-  for (const j of rows) {
-    for (const i of columns) {
-      const cell = j * (MESH / stride) + i;
+  for (let row = 0; row < across; row += 1) {
+    const j = northward ? across - 1 - row : row;
+    for (let column = 0; column < across; column += 1) {
+      const i = westward ? across - 1 - column : column;
+      const cell = j * across + i;
       const k = stride * (j * n + i);
       const light = Math.max(0, (slopes[2 * cell] * east + slopes[2 * cell + 1] * north + LIGHT[2]) / lengths[cell]);
-      ctx.fillStyle = rgb(tints[cell], dark + span * light);
-      const mx = (px[k] + px[k + corners[2]]) / 2;
-      const my = (py[k] + py[k + corners[1]] + py[k + corners[2]] + py[k + corners[3]]) / 4;
-      ctx.beginPath();
-      for (let c = 0; c < 4; c += 1) {
-        const [x, y] = [px[k + corners[c]], py[k + corners[c]]];
-        ctx.lineTo(x + (x < mx ? -HAIR : HAIR), y + (y < my ? -HAIR : HAIR));
+      const paint = cell * (SHADES + 1) + Math.round(SHADES * light);
+      let words = paints.get(paint);
+      if (!words) {
+        words = rgb(tints.subarray(3 * cell, 3 * cell + 3), dark + (span * Math.round(SHADES * light)) / SHADES);
+        paints.set(paint, words);
       }
+      ctx.fillStyle = words;
+      const [b, c, d] = [k + stride, k + stride * (n + 1), k + stride * n];
+      const mx = (px[k] + px[c]) / 2;
+      const my = (py[k] + py[b] + py[c] + py[d]) / 4;
+      ctx.beginPath();
+      ctx.moveTo(px[k] + (px[k] < mx ? -HAIR : HAIR), py[k] + (py[k] < my ? -HAIR : HAIR));
+      ctx.lineTo(px[b] + (px[b] < mx ? -HAIR : HAIR), py[b] + (py[b] < my ? -HAIR : HAIR));
+      ctx.lineTo(px[c] + (px[c] < mx ? -HAIR : HAIR), py[c] + (py[c] < my ? -HAIR : HAIR));
+      ctx.lineTo(px[d] + (px[d] < mx ? -HAIR : HAIR), py[d] + (py[d] < my ? -HAIR : HAIR));
       ctx.fill();
     }
     ctx.beginPath(); // the contour lines of the row, before a nearer row can hide them
-    for (let k = j * stride * n; k < (j + 1) * stride * n; k += 1) {
-      const flat = segments[k];
+    for (let line = j * stride; line < (j + 1) * stride; line += 1) {
+      const flat = segments[line];
       for (let s = 0; s < flat.length; s += 5) {
         ctx.moveTo(camera.x(flat[s], flat[s + 1]), camera.y(flat[s], flat[s + 1], flat[s + 4]));
         ctx.lineTo(camera.x(flat[s + 2], flat[s + 3]), camera.y(flat[s + 2], flat[s + 3], flat[s + 4]));
@@ -142,11 +153,10 @@ export function surfaceView(lab) {
   let angle = null;
   let turning = false; // then it is drawn more coarsely, and finely once it rests
   let rest = 0;
+  let turned = 0; // frames since it rested
   let laid = { runs: null, key: "" };
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
-    turn.draw();
-    tilt.draw();
     const frame = [land.window[0], land.window[1], land.window[2] / S.zoom];
     const key = `${lab.landKey}|${S.zoom}`;
     if (key !== meshKey) {
@@ -164,6 +174,12 @@ export function surfaceView(lab) {
       }, 160);
     }
     angle = camera.key;
+    const wordy = !turning || turned % 4 === 0; // what is beside the surface follows a turn at every fourth frame
+    turned = turning ? turned + 1 : 0;
+    if (wordy) {
+      turn.draw();
+      tilt.draw();
+    }
     const scene = [key, camera.key, theme.dark, globalThis.devicePixelRatio, turning].join("|");
     if (scene !== painted) {
       const below = surface(ground, turning ? 1 : 3).ctx;
@@ -209,6 +225,7 @@ export function surfaceView(lab) {
     };
     if (land.saddle) mark(mesh.place(land.saddle), "saddle");
     mark(start, "start");
+    if (!wordy) return;
     view.note(land.lift ? "height: asinh of the loss" : "height: the loss");
     grip.setAttribute("aria-label", `Surface, turned by ${S.turn} degrees and tilted by ${S.tilt}. Arrow keys turn and tilt it, with shift faster.`);
     view.describe(
