@@ -11,7 +11,15 @@ from typing import Any
 from esgd.errors import ConfigError
 from esgd.runs import by_run
 
-__all__ = ["best_losses", "edge_position", "first_reached", "last_common", "median_reached", "within_range"]
+__all__ = [
+    "best_losses",
+    "edge_position",
+    "first_reached",
+    "last_common",
+    "median_reached",
+    "until",
+    "within_range",
+]
 
 Record = Mapping[str, Any]
 
@@ -22,6 +30,11 @@ def _runs(records: Iterable[Record]) -> dict[str, dict[str, list[Record]]]:
     for name, rows in by_run(records).items():
         found[rows[0]["method"]][name] = rows
     return found
+
+
+def until(records: Iterable[Record], epoch: int) -> list[Record]:
+    """The records up to an epoch: what is compared when some runs went on and others did not."""
+    return [row for row in records if row["epoch"] <= epoch]
 
 
 def last_common(records: Iterable[Record], y: str = "loss") -> tuple[int, dict[str, list[float]]]:

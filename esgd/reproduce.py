@@ -204,21 +204,11 @@ def _epochs_done(folder: RunFolder) -> int:
     return read_csv(folder.records)[-1]["epoch"] if folder.records.exists() else 0
 
 
-def _epochs_by_seed(folders: Sequence[RunFolder]) -> dict[int, int]:
-    """For each seed the last epoch that all the methods' runs of it have."""
-    common: dict[int, int] = {}
-    for folder in folders:
-        seed, done = folder.manifest()["config"]["seed"], _epochs_done(folder)
-        common[seed] = min(done, common.get(seed, done))
-    return common
-
-
 def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> list[Path]:
     """Write what there is of a protocol as small files to commit.
 
     ``trials.csv`` has a row a trial of the searches, ``records.csv`` a row an evaluation of the recorded runs,
-    each seed's up to the last epoch that all methods have reached with it; ``manifest.json`` tells where they
-    come from.
+    each as far as it went; ``manifest.json`` tells where they come from, and the last epoch that all have.
 
     Args:
         plan: the protocol.
@@ -236,14 +226,12 @@ def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> li
         folders = []  # the first round is under way: nothing to compare yet
     if not trials and not folders:
         raise ConfigError(f"no trials and no runs of {plan.name} in {root} yet: run esgd reproduce first")
-    common = _epochs_by_seed(folders)
-    records = [row for f in folders for row in read_csv(f.records) if row["epoch"] <= common[row["seed"]]]
+    records = [row for folder in folders for row in read_csv(folder.records)]
     manifest: dict[str, Any] = {
         "workload": plan.workload,
         "command": f"esgd reproduce {plan.name}",
         "exported": now(),
-        "epochs": min(common.values(), default=0),
-        "epochs_by_seed": {str(seed): epochs for seed, epochs in sorted(common.items())},
+        "epochs": min((_epochs_done(folder) for folder in folders), default=0),
         "searches": [
             {
                 "command": study.settings.command(),
