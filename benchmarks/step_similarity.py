@@ -5,8 +5,8 @@
 At a snapshot of a recorded run, D_E is estimated on the sample that `esgd measure` takes, on another sample of that
 size, and on the whole training set, by the same probes; √v is the root second moment of the gradients of all
 minibatches. The steps g/(D_E + λ) and g/(√v + λ) of eight minibatch gradients are compared: over all weights at
-several dampings, over the weights of each layer, and without those whose D_E the sample reads far too small. Recorded in
-``results/fig4/curves-steps``.
+several dampings, over the weights of each layer, and without those whose D_E the sample reads far too small.
+Recorded in ``results/fig4/curves-steps``.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def main() -> None:
     out = RunFolder("curves-steps", RESULTS)
     out.path.mkdir(parents=True, exist_ok=True)
     write_csv(out.path / "steps.csv", rows, COLUMNS)
-    command = f"python benchmarks/step_similarity.py {' '.join(options.runs)} --epoch {options.epoch} --probes {options.probes}"
+    settings = f"--epoch {options.epoch} --probes {options.probes}"
+    command = f"python benchmarks/step_similarity.py {' '.join(options.runs)} {settings}"
     made = {"command": command, "started": started, "ended": now(), **provenance(device)}
     out.write_manifest(made | {"runs": [folder.manifest() for folder in folders]})
 

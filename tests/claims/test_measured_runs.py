@@ -11,6 +11,7 @@ import pytest
 
 from esgd.figures.trajectory import Measures, read_measures
 from esgd.measure import DAMPING
+from esgd.runs import read_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,6 +69,28 @@ def test_steps_of_rmsprop_and_equilibration_so_far():
             whole, sampled = (m.at(method, 100, "step", "equilibration", "rmsprop") for m in (full, measures))
             assert 0.385 < sampled < 0.535
             assert 0.725 < whole < 0.785
+
+
+@pytest.mark.claim("DIR")
+def test_what_a_sample_gets_wrong_in_the_steps_are_weights_of_the_first_layer():
+    rows = read_csv(ROOT / "results" / "fig4" / "curves-steps" / "steps.csv")
+
+    def found(by: str, group: str, source: str, what: str = "cosine") -> np.ndarray:
+        return np.array([r[what] for r in rows if (r["by"], str(r["group"]), r["source"]) == (by, group, source)])
+
+    groups = {
+        by: list(dict.fromkeys(str(r["group"]) for r in rows if r["by"] == by)) for by in ("damping", "layer")
+    }
+    gaps = {g: (found("layer", g, "all") - found("layer", g, "sample")).max() for g in groups["layer"]}
+    assert max(gaps, key=gaps.get) == "encoder.0.weight"
+    assert gaps.pop("encoder.0.weight") > 3 * max(gaps.values())
+    assert found("sample", "overlooked", "sample", "weights").max() < 0.1
+    assert found("sample", "overlooked", "sample", "energy").min() > 0.5
+    everywhere = np.concatenate([found("damping", g, "all") for g in dampings])
+    assert 0.6 < everywhere.min() < everywhere.max() < 0.9
+    for g in dampings:
+        error = np.abs(found("damping", g, "all") - found("damping", g, "sample")).max()
+        assert (error < 0.02) == (float(g) >= 1e-2)
 
 
 @pytest.mark.claim("SYN")
