@@ -78,10 +78,10 @@ def test_what_a_sample_gets_wrong_in_the_steps_are_weights_of_the_first_layer():
     def found(by: str, group: str, source: str, what: str = "cosine") -> np.ndarray:
         return np.array([r[what] for r in rows if (r["by"], str(r["group"]), r["source"]) == (by, group, source)])
 
-    groups = {
-        by: list(dict.fromkeys(str(r["group"]) for r in rows if r["by"] == by)) for by in ("damping", "layer")
-    }
-    gaps = {g: (found("layer", g, "all") - found("layer", g, "sample")).max() for g in groups["layer"]}
+    layers, dampings = (
+        dict.fromkeys(str(r["group"]) for r in rows if r["by"] == by) for by in ("layer", "damping")
+    )
+    gaps = {g: (found("layer", g, "all") - found("layer", g, "sample")).max() for g in layers}
     assert max(gaps, key=gaps.get) == "encoder.0.weight"
     assert gaps.pop("encoder.0.weight") > 3 * max(gaps.values())
     assert found("sample", "overlooked", "sample", "weights").max() < 0.1
