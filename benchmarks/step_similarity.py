@@ -1,12 +1,12 @@
 """Why are the steps of D_E and √v more alike on the whole training set than on a sample? By weight and by damping.
 
-    python benchmarks/step_similarity.py RUN [RUN …] [--epoch 100] [--probes 20]
+    python benchmarks/step_similarity.py [RUN …] [--epoch 100] [--probes 20]
 
-At a snapshot of a recorded run, D_E is estimated on the sample that `esgd measure` takes, on another sample of that
-size, and on the whole training set, by the same probes; √v is the root second moment of the gradients of all
-minibatches. The steps g/(D_E + λ) and g/(√v + λ) of eight minibatch gradients are compared: over all weights at
-several dampings, over the weights of each layer, and without those whose D_E the sample reads far too small.
-Recorded in ``results/fig4/curves-steps``.
+At a snapshot of a recorded run (default: every run with a preconditioner on CURVES that has one of that epoch), D_E
+is estimated on the sample that `esgd measure` takes, on another sample of that size, and on the whole training set,
+by the same probes; √v is the root second moment of the gradients of all minibatches. The steps g/(D_E + λ) and
+g/(√v + λ) of eight minibatch gradients are compared: over all weights at several dampings, over the weights of each
+layer, and without those whose D_E the sample reads far too small. Recorded in ``results/fig4/curves-steps``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from esgd.measure import DAMPING, MeasureConfig, sample_indices
 from esgd.operator import HessianOperator
 from esgd.paths import runs_dir
 from esgd.provenance import now, pick_device, provenance
-from esgd.runs import RunFolder, write_csv
+from esgd.runs import RunFolder, list_runs, write_csv
 from esgd.seeding import batch_order
 from esgd.snapshots import list_snapshots, load_snapshot
 from esgd.workload import workload
@@ -92,13 +92,22 @@ def measure(folder: RunFolder, epoch: int, probes: int, device: torch.device) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", help="names of runs with snapshots in ESGD_RUNS")
+    parser.add_argument("runs", nargs="*", help="names of runs with snapshots in ESGD_RUNS")
     parser.add_argument("--epoch", type=int, default=100)
     parser.add_argument("--probes", type=int, default=20)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     device, started, rows = pick_device(options.device), now(), []
-    folders = [RunFolder(name, runs_dir()) for name in options.runs]
+    folders = [RunFolder(name, runs_dir()) for name in options.runs] or [
+        folder
+        for folder in list_runs(runs_dir())
+        if folder.name.startswith("curves-")
+        and "-sgd-" not in folder.name
+        and options.epoch in list_snapshots(folder)
+    ]
+    if not folders:
+        print(f"no run on CURVES has a snapshot of epoch {options.epoch}: `esgd train --snapshot-every` makes them")
+        return
     for folder in folders:
         rows += measure(folder, options.epoch, options.probes, device)
         for row in rows:
@@ -110,7 +119,7 @@ def main() -> None:
     out.path.mkdir(parents=True, exist_ok=True)
     write_csv(out.path / "steps.csv", rows, COLUMNS)
     settings = f"--epoch {options.epoch} --probes {options.probes}"
-    command = f"python benchmarks/step_similarity.py {' '.join(options.runs)} {settings}"
+    command = f"python benchmarks/step_similarity.py {' '.join(folder.name for folder in folders)} {settings}"
     made = {"command": command, "started": started, "ended": now(), **provenance(device)}
     out.write_manifest(made | {"runs": [folder.manifest() for folder in folders]})
 

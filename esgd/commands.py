@@ -295,20 +295,25 @@ def figure(
     output: Annotated[
         Path | None, typer.Option("--output", "-O", help="The page to write; default: figureN.html.")
     ] = None,
+    data: Annotated[str, typer.Option(help="Figures 4 to 6: curves or mnist; all draws both.")] = "curves",
     x: Annotated[str, typer.Option(help="epoch, step, gradient_equivalents or seconds.")] = "epoch",
     y: Annotated[str, typer.Option(help="loss or squared_error.")] = "loss",
 ) -> None:
     """Draw figures of the paper, each as one page that needs no network."""
-    from esgd.figures.paper import NUMBERS, paper_figure
+    from esgd.figures.paper import DATA, NUMBERS, TABLES, paper_figure, recorded
     from esgd.files import atomic_write
 
     if number != "all" and not number.isdigit():
         raise ConfigError(f"figure must be a number or all, got {number!r}")
     if number == "all" and (records or output):
         raise ConfigError("with all, every figure has its own records and page: leave --records and --output out")
-    for n in NUMBERS if number == "all" else [int(number)]:
-        page = paper_figure(n, records, x=x, y=y).to_html(include_plotlyjs=True, full_html=True)
-        place = output or Path(f"figure{n}.html")
+    wanted = [(int(number), data)] if number != "all" else [(n, "curves") for n in NUMBERS]
+    if number == "all":
+        others = [name for name in DATA if name != "curves"]
+        wanted += [(n, name) for n in TABLES for name in others if recorded(n, name).exists()]
+    for n, name in wanted:
+        page = paper_figure(n, records, data=name, x=x, y=y).to_html(include_plotlyjs=True, full_html=True)
+        place = output or Path(f"figure{n}.html" if name == "curves" else f"figure{n}-{name}.html")
         atomic_write(place, page)
         print(f"wrote {place}")
 

@@ -15,39 +15,47 @@ from esgd.runs import read_csv
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["NUMBERS", "RESULTS", "paper_figure"]
+__all__ = ["DATA", "NUMBERS", "RESULTS", "paper_figure", "recorded"]
 
 RESULTS = Path("results")
 NUMBERS = (1, 2, 3, 4, 5, 6)
 STEP_COSTS = RESULTS / "benchmarks" / "step-cpu.json"
-RECORDED = {
-    3: RESULTS / "fig3" / "conditions.csv",
-    4: RESULTS / "fig4" / "curves" / "measures.csv",
-    5: RESULTS / "fig5" / "curves" / "records.csv",
-    6: RESULTS / "fig6" / "curves" / "measures.csv",
-}
+TABLES = {4: "measures.csv", 5: "records.csv", 6: "measures.csv"}  # of the figures that a data set has its own of
+DATA = ("curves", "mnist")
 
 
-def paper_figure(number: int, records: Path | None = None, *, x: str = "epoch", y: str = "loss") -> Figure:
+def recorded(number: int, data: str = "curves") -> Path:
+    """Where the checkout has the table behind a figure; that of Figure 3 has no data set."""
+    if number == 3:
+        return RESULTS / "fig3" / "conditions.csv"
+    return RESULTS / f"fig{number}" / data / TABLES[number]
+
+
+def paper_figure(
+    number: int, records: Path | None = None, *, data: str = "curves", x: str = "epoch", y: str = "loss"
+) -> Figure:
     """A figure of the paper.
 
     Args:
         number: 1 and 2 are computed; 3 to 6 are drawn from recorded runs.
         records: the recorded table, or the folder that holds it; default: the checkout's own.
+        data: whose table, where ``records`` names none: ``"curves"`` or ``"mnist"``, for Figures 4 to 6.
         x: of Figure 5: ``"epoch"``, ``"step"``, ``"gradient_equivalents"`` or ``"seconds"``; of Figures 4 and 6:
             ``"epoch"``, ``"step"`` or ``"loss"``.
         y: of Figure 5: ``"loss"`` or ``"squared_error"``.
 
     Raises:
-        ConfigError: no such figure, or its records are not there.
+        ConfigError: no such figure or data set, or its records are not there.
     """
     if number not in NUMBERS:
         raise ConfigError(f"figure {number} cannot be drawn: choose one of {', '.join(map(str, NUMBERS))} or all")
+    if data not in DATA:
+        raise ConfigError(f"there are no recorded runs on {data!r}: choose one of {', '.join(DATA)}")
     if number in (1, 2):
         return (fig1 if number == 1 else fig2).figure()
-    source = RECORDED[number] if records is None else records
+    source = recorded(number, data) if records is None else records
     if source.is_dir():
-        source = source / RECORDED[number].name
+        source = source / recorded(number).name
     if not source.exists():
         raise ConfigError(f"{source} is not there: run this in the checkout, or name the table by --records")
     if number == 3:

@@ -15,19 +15,30 @@ def run(*arguments, cwd):
     )
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6])
-def test_a_figure_is_one_page_without_a_network(tmp_path, number):
-    page = tmp_path / "page.html"
-    done = run(number, "-O", page, cwd=ROOT)
+def test_all_draws_every_figure_of_every_data_set_as_pages_without_a_network(tmp_path):
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    done = run("all", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    text = page.read_text()
-    assert "Plotly.newPlot" in text
-    assert 'src="http' not in text
+    pages = {page.name: page.read_text() for page in tmp_path.glob("*.html")}
+    recorded = {n for n in (4, 5, 6) if (ROOT / "results" / f"fig{n}" / "mnist").exists()}
+    assert set(pages) == {f"figure{n}.html" for n in range(1, 7)} | {f"figure{n}-mnist.html" for n in recorded}
+    for text in pages.values():
+        assert "Plotly.newPlot" in text
+        assert 'src="http' not in text
+    assert "mnist-esgd" in pages["figure5-mnist.html"]
+    assert "mnist-esgd" not in pages["figure5.html"]
+
+
+def test_one_figure_goes_where_it_is_told(tmp_path):
+    done = run(5, "--data", "mnist", "-O", tmp_path / "page.html", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "mnist-esgd" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [((4,), "is not there"), ((9,), "choose one of"), (("x",), "got 'x'"), ((3,), "is not there"),
+     ((5, "--data", "faces"), "choose one of curves, mnist"), ((4, "--data", "mnist"), "is not there"),
      (("all", "-O", "a.html"), "leave")],
 )  # fmt: skip
 def test_bad_input_gets_one_line(tmp_path, arguments, words):
