@@ -27,15 +27,16 @@
     }
   }
 
-  function start(module, place) {
+  function start(module, place, printing = false) {
     if (place.dataset.esgdLabReady) return;
     place.dataset.esgdLabReady = "yes";
     const box = place.closest(".cell_output .text_html, .output.text_html, .jp-RenderedHTMLCommon");
     if (box) box.style.cssText += ";background:none;padding:0;color:inherit";
     const shared = asked(module);
     const mine = shared?.place === place;
-    const state = { ...ownState(place), ...(mine ? shared.state : {}) };
-    place.esgdLab = module.mount(place, { scene: place.dataset.esgdLab, state });
+    const opening = ownState(place);
+    place.esgdLab = module.mount(place, { scene: place.dataset.esgdLab, opening, state: mine ? shared.state : opening });
+    if (printing) place.esgdLab.print();
     if (mine) requestAnimationFrame(() => place.scrollIntoView({ block: "center" }));
   }
 
@@ -55,7 +56,7 @@
       if (index < 2 || place === wanted) start(module, place);
       else later.observe(place);
     });
-    addEventListener("beforeprint", () => places.forEach((place) => start(module, place)), { once: true });
+    addEventListener("beforeprint", () => places.forEach((place) => start(module, place, true)), { once: true });
   }
 
   addEventListener("hashchange", async () => {
@@ -64,7 +65,7 @@
     if (!shared) return;
     const { place, state } = shared;
     if (place.esgdLab) {
-      place.esgdLab.set({ ...ownState(place), ...state });
+      place.esgdLab.set(state); // an address tells a whole state, whatever the page gave the lab
       place.scrollIntoView({ block: "center" });
     } else start(module, place); // it takes the address's settings by itself
   });

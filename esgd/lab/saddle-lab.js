@@ -600,9 +600,13 @@ function makeState(preset = {}, wanted = {}) {
 
 const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value));
 
-/** The settings in which a state differs from its scene's preset. */
+/** A number as a hand sets it: short enough that an address holds it as it is. */
+const tidy = (value) => Number(value.toPrecision(6));
+
+/** The settings in which a state differs from its scene's preset; `at` where it is not the one that follows from them. */
 function difference(preset, state) {
-  const base = makeState(preset);
+  const { at, ...rest } = state;
+  const base = { ...makeState(preset), at: makeState(preset, rest).at };
   return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
 }
 
@@ -613,8 +617,7 @@ function difference(preset, state) {
 function encodeState(scene, preset, state, nth = 1) {
   const parts = [`lab=${scene}${nth > 1 ? `.${nth}` : ""}`];
   for (const [key, value] of Object.entries(difference(preset, state))) {
-    const text = typeof value === "number" ? String(Number(value.toPrecision(6))) : plain(value);
-    parts.push(`${key}=${encodeURIComponent(text)}`);
+    parts.push(`${key}=${encodeURIComponent(plain(value))}`);
   }
   return parts.join("&");
 }
@@ -638,8 +641,7 @@ function decodeState(hash) {
 /** The same figure as a line of Python. */
 function pythonLine(scene, preset, state) {
   const keywords = Object.entries(difference(preset, state)).map(([key, value]) => {
-    if (Array.isArray(value)) return `${key}=${JSON.stringify(value)}`;
-    return `${key}=${typeof value === "number" ? Number(value.toPrecision(6)) : JSON.stringify(value)}`;
+    return `${key}=${JSON.stringify(value)}`;
   });
   return `SaddleLab(${[JSON.stringify(scene), ...keywords].join(", ")})`;
 }
@@ -918,11 +920,19 @@ function slider(lab, key, { label, tint = null }) {
     step: log ? 1 : (setting.step ?? "any"), "aria-label": label ?? setting.label, "data-key": key,
     oninput: () => lab.update({ [key]: fromPosition(setting, input.value) }),
   });
+  if (log && setting.integer) { // a position of the slider is less than a whole number: the keys count
+    const strides = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+    input.addEventListener("keydown", (event) => {
+      if (!strides[event.key]) return;
+      event.preventDefault();
+      lab.update({ [key]: lab.S[key] + strides[event.key] * (event.shiftKey ? 10 : 1) });
+    });
+  }
   const mark = make("button", { type: "button", class: "best", "data-best": key, hidden: true });
   const track = make("div", { class: "track" }, input, mark);
   const output = make("output");
   let best = null;
-  mark.addEventListener("click", () => best && lab.update({ [key]: best.value }));
+  mark.addEventListener("click", () => best && lab.update({ [key]: tidy(best.value) }));
   const place = (value) => {
     const [lo, hi] = log ? [0, POSITIONS] : [Number(input.min), Number(input.max)];
     return Math.max(0, Math.min(1, (toPosition(setting, value) - lo) / (hi - lo)));
@@ -1019,8 +1029,10 @@ function methodRows(lab) {
   const element = make("div", { class: "methods" }, rows, add);
   let built = "";
   let items = {};
+  let wanted = null; // what takes the focus when the rows are built anew
   const toggle = (method) => {
     const on = lab.S.methods.includes(method);
+    wanted = on ? `[data-add="${method}"]` : `[data-key="lr_${method}"]`;
     lab.update({ methods: on ? lab.S.methods.filter((m) => m !== method) : [...lab.S.methods, method] });
   };
   const build = () => {
@@ -1030,19 +1042,13 @@ function methodRows(lab) {
     for (const [method, { label }] of Object.entries(METHODS)) {
       const hue = () => lab.theme.hue[method];
       if (!lab.S.methods.includes(method)) {
-        const chip = make("button", { type: "button", class: "chip", "data-add": method, onclick: () => {
-          toggle(method);
-          rows.querySelector(`[data-key="lr_${method}"]`)?.focus({ preventScroll: true });
-        } }, make("i", { "aria-hidden": true }), label);
+        const chip = make("button", { type: "button", class: "chip", "data-add": method, onclick: () => toggle(method) }, make("i", { "aria-hidden": true }), label);
         chips.push(chip);
         items[method] = { draw: () => chip.style.setProperty("--tint", hue()), mark: () => {} };
         continue;
       }
       const rate = slider(lab, `lr_${method}`, { label: SETTINGS[`lr_${method}`].label, tint: hue });
-      const close = make("button", { type: "button", text: "×", "aria-label": `Remove ${label}`, "data-remove": method, onclick: () => {
-        toggle(method);
-        add.querySelector(`[data-add="${method}"]`)?.focus({ preventScroll: true });
-      } });
+      const close = make("button", { type: "button", text: "×", "aria-label": `Remove ${label}`, "data-remove": method, onclick: () => toggle(method) });
       const result = make("output", { class: "result", "data-result": method });
       const row = make("div", { class: "row", "data-row": method },
         make("div", { class: "name" }, make("i", { "aria-hidden": true }), make("span", { text: label }), close), rate.track, rate.output, result);
@@ -1070,6 +1076,8 @@ function methodRows(lab) {
         build();
       }
       Object.values(items).forEach((item) => item.draw());
+      if (wanted) element.querySelector(wanted)?.focus({ preventScroll: true });
+      wanted = null;
     },
     mark: () => Object.values(items).forEach((item) => item.mark()),
   };
@@ -1147,8 +1155,13 @@ function decades(lo, hi, wanted = 5) {
   return found;
 }
 
-function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false } = {}) {
+/** Words at a place; at most `most` pixels wide, for which they are made smaller. */
+function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false, most = Infinity } = {}) {
   ctx.font = `${weight} ${size}px ${theme.font}`;
+  if (most < Infinity) {
+    const wide = ctx.measureText(words).width;
+    if (wide > most) ctx.font = `${weight} ${Math.max(8, (size * most) / wide)}px ${theme.font}`;
+  }
   ctx.textAlign = align;
   ctx.textBaseline = base;
   if (halo) {
@@ -1234,7 +1247,7 @@ const SCENES = {
     title: "A saddle to hold",
     caption:
       "The smallest network that has a saddle: two weights, one output, loss ½(1 − w₁w₂)². The origin is the " +
-      "saddle, both pale valleys are minima. Newton’s method walks into the saddle and stays. " +
+      "saddle, both valleys are minima. Newton’s method walks into the saddle and stays. " +
       "Drag the start: from where does gradient descent take longest to leave?",
     state: {
       landscape: "net", methods: ["sgd", "newton", "esgd"], x0: 1.45, y0: -1.3, steps: 60, lr_sgd: 0.1,
@@ -1260,7 +1273,7 @@ const SCENES = {
     caption:
       "The start lies on the ridge that runs straight into the saddle. Without noise, descent would stop " +
       "there; with a little noise it leaves, at a time that depends on luck. " +
-      "How does the time change when the noise is ten times smaller?",
+      "How does the time change when the noise is ten times larger?",
     state: {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 1, eig2: -0.2, angle: 0, x0: 1.9, y0: 0,
       steps: 120, lr_sgd: 0.25, lr_equilibration: 0.25, noise: 0.02, seed: 4, damping: 1e-4,
@@ -1300,7 +1313,7 @@ const SCENES = {
     caption:
       "One saddle, eigenvalues 1 and −1, turned by φ. Jacobi reads only the diagonal, where the two cancel: " +
       "at 45° it reads zero and its step has no bound. The norms of the rows do not change at all. " +
-      "Turn the dial: at which angle does Jacobi first leave the picture?",
+      "Turn the dial: at which angle does Jacobi diverge within these steps?",
     state: {
       landscape: "quadratic", methods: ["jacobi", "equilibration"], eig1: 1, eig2: -1, angle: 40, x0: 1.5, y0: 0.75,
       steps: 16, lr_jacobi: 0.25, lr_equilibration: 0.25, damping: 1e-4,
@@ -1346,7 +1359,7 @@ const SCENES = {
       steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3,
     },
     views: [["path"], ["faces", "loss"]],
-    controls: ["noise_shape", "noise", "angle", "seed", "decay"],
+    controls: ["noise", "noise_shape", "angle", "seed", "decay"],
     faces: {
       displacement: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
       noise: { zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
@@ -1371,10 +1384,9 @@ header { display: flex; align-items: baseline; justify-content: space-between; g
 .stage { display: grid; gap: 12px 18px; grid-template-columns: minmax(0, 1fr); }
 .column { display: grid; gap: 12px; align-content: start; min-width: 0; }
 figure { margin: 0; min-width: 0; }
-figure > .head { display: flex; justify-content: space-between; gap: 8px; font-size: 13px; color: var(--muted);
+figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
 .head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
-.head span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .plot { position: relative; width: 100%; }
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
@@ -1411,7 +1423,7 @@ button { font: inherit; color: inherit; }
 .transport button.play:hover { background: color-mix(in srgb, var(--ink) 82%, var(--ground)); }
 .transport svg { width: 18px; height: 18px; fill: currentColor; display: block; }
 .transport .time { flex: 1; min-width: 60px; }
-.transport output { min-width: 6.2em; text-align: right; color: var(--muted); font-variant-numeric: tabular-nums;
+.transport output { min-width: 7.4em; text-align: right; color: var(--muted); font-variant-numeric: tabular-nums;
   font-size: 13.5px; white-space: nowrap; }
 .track { position: relative; display: block; height: 44px; }
 input[type=range] { -webkit-appearance: none; appearance: none; width: 100%; height: 44px; margin: 0; background: none;
@@ -1438,7 +1450,7 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
   cursor: pointer; font-size: 17px; line-height: 1; padding: 0; }
 .row .name button:hover { color: var(--ink); }
 .row output { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.row .result { color: var(--muted); font-size: 13.5px; }
+.row .result { color: var(--muted); font-size: 13.5px; line-height: 1.3; white-space: normal; }
 .row .result.diverged, .row .result.climbing { color: var(--bad); font-weight: 600; }
 .row .result.escaped, .row .result.converged { color: var(--good); font-weight: 600; }
 .add { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; border-top: 1px solid var(--hairline); padding: 7px 0 3px;
@@ -1522,7 +1534,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .row .name { grid-column: 1; grid-row: 1; }
   .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }
   .row .track { grid-column: 1; grid-row: 2; }
-  .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 52px; text-align: right; }
+  .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 64px; text-align: right; }
   .row .name button { margin: 0; order: 3; }
   .chip, .control select, .segments button { min-height: 44px; }
   header { display: block; }
@@ -1534,13 +1546,15 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .track.marked { margin-bottom: 25px; } /* the mark's 44 pixels reach below the track */
   @container (min-width: 560px) {
     .row { align-items: start; }
-    .row output { line-height: 44px; }
+    .row output:not(.result) { line-height: 44px; }
+    .row .result { padding-top: 13px; }
   }
+  .foot input { min-height: 44px; }
   @container (max-width: 559px) { .row .track.marked { margin-bottom: 5px; } }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
 @media print {
-  .transport, .add, .foot, .handle i, .row .name button { display: none; }
+  .transport, .add, .foot, .handle i, .row .name button, .best { display: none; }
   .lab { break-inside: avoid; }
 }
 `;
@@ -1888,7 +1902,7 @@ function facesView(lab) {
     rows.forEach(([name, v, hue], r) => {
       const y = 4 + r * each;
       const tall = Math.min(18, each / 2 - 4);
-      text(ctx, theme, name, left - 10, y + each / 2, { align: "right", base: "middle", colour: theme.ink, size: 12.5 });
+      text(ctx, theme, name, left - 10, y + each / 2, { align: "right", base: "middle", colour: theme.ink, size: 12.5, most: left - 12 });
       v.forEach((value, i) => {
         const yy = y + each / 2 + (i ? 1.5 : -tall - 1.5);
         ctx.fillStyle = theme.hue[hue];
@@ -1961,9 +1975,13 @@ function transport(lab) {
   };
   lab.pause = () => {
     if (!lab.playing) return;
+    lab.stop();
+    lab.update({ at: Math.round(lab.at) });
+  };
+  /** Ends the play and says nothing of it. */
+  lab.stop = () => {
     lab.playing = false;
     look();
-    lab.update({ at: Math.round(lab.at) });
   };
   const jump = (by) => () => {
     lab.pause();
@@ -2295,7 +2313,7 @@ function ratesView(lab) {
       }
       if (radius(item) > extent) beyond.push(METHODS[item.m].short);
     }
-    view.note(beyond.length ? `${beyond.join(", ")} leaves the frame` : "dashed: the shape of |H|⁻¹");
+    view.note(beyond.length ? `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame` : "dashed: the shape of |H|⁻¹");
     const words = shown.map(({ m, record }) => `${METHODS[m].label} ${formatNumber(record.P.a, 3)} and ${formatNumber(record.P.c, 3)}`);
     view.describe(`Effective learning rates of the two weights at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
   };
@@ -2604,7 +2622,7 @@ function drawShares(lab, area, modes) {
     if (tall < 26) return;
     const factors = modes.map(({ h }) => modeFactor(method, S, h));
     const words = mixes(method, land.quadratic) ? ": mixes the modes" : factors[0] === null ? "" : `: ×${factors.map((f) => formatNumber(f, 3)).join(" and ×")}`;
-    text(ctx, theme, `${METHODS[method].short}${words}`, 0, top + bar + 12, { size: 11.5 });
+    text(ctx, theme, `${METHODS[method].short}${words}`, 0, top + bar + 12, { size: 11.5, most: width });
   });
   text(ctx, theme, "solid: first mode, pale: second", 0, height - 4, { size: 11.5 });
 }
@@ -2623,7 +2641,7 @@ function modesView(lab) {
     const { ctx, width, height } = surface(view.canvas);
     frames = [];
     if (!land.quadratic) {
-      text(ctx, theme, "Modes are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13 });
+      text(ctx, theme, "Modes are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
       view.note("");
       view.describe("No modes: this landscape’s Hessian changes from place to place.");
       return;
@@ -2873,7 +2891,7 @@ function pathView(lab, { transformed = false } = {}) {
     const [, , half] = where.frame;
     const clampTo = (v, c) => Math.max(c - half * 0.97, Math.min(c + half * 0.97, v));
     const p = [clampTo(sx.invert(event.clientX - box.left), where.frame[0]), clampTo(sy.invert(event.clientY - box.top), where.frame[1])];
-    const [x0, y0] = where.unmap(p);
+    const [x0, y0] = where.unmap(p).map(tidy);
     lab.update({ x0, y0 });
   };
   drags(handle, lab, moveTo, (event) => {
@@ -2887,7 +2905,7 @@ function pathView(lab, { transformed = false } = {}) {
     if (!move) return;
     event.preventDefault();
     const from = where.map([lab.S.x0, lab.S.y0]);
-    const [x0, y0] = where.unmap([from[0] + move[0], from[1] + move[1]]);
+    const [x0, y0] = where.unmap([from[0] + move[0], from[1] + move[1]]).map(tidy);
     lab.update({ x0, y0 });
   });
 
@@ -2900,6 +2918,7 @@ function pathView(lab, { transformed = false } = {}) {
       painted = key;
     }
     const { ctx, width, height } = surface(front);
+    if (lab.printing) ctx.drawImage(ground, 0, 0, width, height); // a browser prints the upper canvas only
     const { sx, sy } = frameScales();
     const place = (x) => {
       const p = where.map(x);
@@ -2912,8 +2931,8 @@ function pathView(lab, { transformed = false } = {}) {
       text(ctx, theme, "saddle", px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
     }
     const [x, y] = place([S.x0, S.y0]);
-    handle.style.left = `${Math.max(0, Math.min(width, x))}px`;
-    handle.style.top = `${Math.max(0, Math.min(height, y))}px`;
+    handle.style.left = `${(100 * Math.max(0, Math.min(width, x))) / width}%`; // a page on paper has another width
+    handle.style.top = `${(100 * Math.max(0, Math.min(height, y))) / height}%`;
     const spoken = `${formatNumber(S.x0, 3)}, ${formatNumber(S.y0, 3)}`;
     handle.setAttribute("aria-label", `Start at ${spoken}. Arrow keys move it, with shift faster.`);
     if (S.methods.length && lab.scene === "contours") {
@@ -3247,6 +3266,7 @@ function surfaceView(lab) {
       paintSides(below, mesh, camera, theme);
       painted = scene;
     }
+    if (lab.printing) ctx.drawImage(ground, 0, 0, width, height);
     if (laid.runs !== runs || laid.key !== scene) {
       const pieces = turning || S.steps > 120 ? 2 : 8;
       laid = { runs, key: scene, pieces };
@@ -3308,22 +3328,27 @@ function sliceView(lab) {
     const { ctx, width, height } = surface(view.canvas);
     const method = S.methods[0];
     const run = runs[method];
-    const { values, angle } = eigen(land.hess([0, 0]));
+    if (!land.quadratic) {
+      text(ctx, theme, "Directions of their own are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
+      view.note("");
+      view.describe("No directions of their own: this landscape’s Hessian changes from place to place.");
+      return;
+    }
+    const { values, angle } = eigen(land.quadratic);
+    const span = 0.5 * 2.4 * 2.4; // one scale for both: the flat one is flat
+    const [low, top] = [span * Math.min(0, ...values), Math.max(span * Math.max(0, ...values), 1e-9)];
     const axis = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]];
     const words = [];
     values.forEach((h, i) => {
       const left = (i * width) / 2 + (i ? 8 : 0);
       const right = ((i + 1) * width) / 2 - (i ? 0 : 8);
       const reach = 2.4;
-      const top = Math.max(0.5 * values[0] * reach * reach, 1e-9); // one scale for both: the flat one is flat
       const sx = linearScale(-reach, reach, left, right);
-      const sy = linearScale(0, top, height - 44, 10);
+      const sy = linearScale(low, top, height - 44, 10);
       ctx.strokeStyle = theme.faint;
       ctx.lineWidth = 1.5;
       line(ctx, Array.from({ length: 61 }, (_, k) => -reach + (k * 2 * reach) / 60).map((z) => [sx(z), sy(0.5 * h * z * z)]));
-      const beta = method === "momentum" ? S.momentum : 0;
-      const lr = S[`lr_${method}`];
-      const title = `${i ? "flat" : "steep"}, h = ${formatNumber(h, 2)}`;
+      const title = `${h < 0 ? "downhill" : i ? "flat" : "steep"}, h = ${formatNumber(h, 2)}`;
       text(ctx, theme, title, (left + right) / 2, height - 24, { align: "center", colour: theme.ink, weight: 600, size: 12 });
       if (!run) return;
       ctx.save();
@@ -3339,10 +3364,11 @@ function sliceView(lab) {
       z.forEach((v) => dot(ctx, sx(v), sy(0.5 * h * v * v), 2.4, theme.hue[method]));
       dot(ctx, sx(z[z.length - 1]), sy(0.5 * h * z[z.length - 1] ** 2), 5, theme.hue[method], theme.ground);
       ctx.restore();
-      const factor = beta ? modeRadius(lr, h, beta) : 1 - lr * h;
-      const label = beta ? `shrinks by ${formatNumber(factor, 3)} a step` : `× ${formatNumber(factor, 3)} a step`;
-      const bad = Math.abs(factor) > 1;
-      text(ctx, theme, label, (left + right) / 2, height - 7, { align: "center", colour: bad ? theme.bad : theme.muted, weight: bad ? 600 : 400, size: 12 });
+      const lr = S[`lr_${method}`];
+      const factor = method === "sgd" ? 1 - lr * h : modeFactor(method, S, h); // descent's with its sign
+      const label = factor === null ? "no fixed factor" : `× ${formatNumber(factor, 3)} a step`;
+      const bad = Math.abs(factor ?? 0) > 1;
+      text(ctx, theme, label, (left + right) / 2, height - 7, { align: "center", colour: bad ? theme.bad : theme.muted, weight: bad ? 600 : 400, size: 12, most: right - left });
       words.push(`${title}: ${label}`);
     });
     view.note(run ? METHODS[method].label : "");
@@ -3407,14 +3433,14 @@ function phaseView(lab) {
   let scale = null;
   scrub(view.canvas, lab, (x) => {
     const alpha = Math.max(10 ** -1.5, Math.min(10 ** 0.5, scale?.invert(x) ?? 1));
-    lab.update({ lr_newton: alpha, lr_saddle_free: alpha });
+    lab.update({ lr_newton: tidy(alpha), lr_saddle_free: tidy(alpha) });
   });
   view.draw = () => {
     const { S, theme, land } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
     if (!land.lipschitz) {
-      text(ctx, theme, "The diagram needs a Lipschitz Hessian: choose the egg box.", area.width / 2, area.height / 2, { align: "center", size: 13 });
+      text(ctx, theme, "The diagram needs a Lipschitz Hessian: choose the egg box.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
       view.note("");
       view.describe("No phase diagram: this landscape’s Hessian has no global Lipschitz constant.");
       return;
@@ -3476,9 +3502,16 @@ function dialView(lab) {
   let scale = null;
   scrub(view.canvas, lab, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
-    const { S, theme } = lab;
+    const { S, theme, land } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
+    if (S.landscape !== "quadratic") {
+      scale = null;
+      text(ctx, theme, "The dial turns the quadratic: choose it among the landscapes.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
+      view.note("");
+      view.describe(`No dial: it turns the quadratic, and this is ${land.label}.`);
+      return;
+    }
     const at = (degrees) => fromEigen([S.eig1, S.eig2], (degrees * Math.PI) / 180);
     const top = Math.max(Math.abs(S.eig1), Math.abs(S.eig2), 0.1) * 1.15;
     const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)" });
@@ -3543,9 +3576,9 @@ const FRESH = {
  * Puts a lab into an element.
  *
  * @param {HTMLElement} el where it goes; its content is replaced.
- * @param {{scene?: string, state?: object, onChange?: function}} options the scene, the settings that differ
- *   from the scene's, and a listener for what the reader changes.
- * @returns {{lab: object, set: function, destroy: function}}
+ * @param {{scene?: string, state?: object, opening?: object, onChange?: function}} options the scene, the settings that
+ *   differ from the scene's, those that a reset goes back to if they are others, and a listener for what the reader changes.
+ * @returns {{lab: object, set: function, print: function, destroy: function}}
  */
 function mount(el, options = {}) {
   const scene = SCENES[options.scene] ? options.scene : "welcome";
@@ -3555,7 +3588,8 @@ function mount(el, options = {}) {
   const root = make("section", { class: "lab", "aria-label": `Interactive figure: ${preset.title}` });
   shadow.append(make("style", { text: STYLE }), root);
 
-  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false };
+  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false, printing: false };
+  const opening = makeState(preset.state, options.opening ?? options.state);
   const views = [];
   let frame = 0;
   let dressed = null;
@@ -3563,6 +3597,7 @@ function mount(el, options = {}) {
   let beat = 0;
   let search = 0;
   let marked = null; // the runs for which the best settings are marked
+  let whole = true; // the next frame draws everything
   let only = null; // the one view to draw again, where that is enough
   let unsaid = false; // a change by the reader's hand that the listener has not heard of
   let unseen = false; // the last frame found the lab without a box
@@ -3606,6 +3641,13 @@ function mount(el, options = {}) {
     };
     work();
   };
+  const watched = []; // elements whose size is drawn
+  const sizes = new Map(); // of the last frame that drew everything
+  const sizeOf = (element) => (element === root ? element.clientWidth : `${element.clientWidth} ${element.clientHeight}`);
+  const redrawWhole = () => {
+    whole = true;
+    lab.redraw();
+  };
   /** Shows what the state asks for. */
   const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
@@ -3617,21 +3659,24 @@ function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
-    const same = dressed === lab.runs;
+    const same = dressed === lab.runs && !whole;
     const alone = same ? only : null;
     const light = !alone && lab.playing && same; // while it plays, only what moves is drawn again
     if (!alone && !light) unfold();
     if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
       if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
       unseen = true;
+      sizes.clear();
       return;
     }
     unseen = false;
     only = null;
+    whole = false;
     dressed = lab.runs;
     beat += 1;
     const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
     const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && due(view, i));
+    if (!alone && !light) watched.forEach((element) => sizes.set(element, sizeOf(element)));
     withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
     if (alone) return;
     const seen = more.hidden ? shownControls : parts;
@@ -3639,7 +3684,7 @@ function mount(el, options = {}) {
     if (!light && formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
   const paint = () => {
-    lab.theme = colours(pageIsDark());
+    lab.theme = colours(pageIsDark() && !lab.printing); // paper is white
     lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
     lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
     lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
@@ -3647,6 +3692,7 @@ function mount(el, options = {}) {
     const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
     Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
     host.style.colorScheme = dark ? "dark" : "light";
+    whole = true;
     lab.redraw();
   };
   lab.redraw = (view = null) => {
@@ -3671,9 +3717,10 @@ function mount(el, options = {}) {
     const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
-    lab.at = lab.S.at;
+    lab.at = lab.playing && !("at" in change) ? Math.min(lab.at, lab.S.steps) : lab.S.at; // a play goes on where it is
     if (!sameRuns) compute();
-    lab.redraw(onlyCamera ? further.find(({ name }) => name === "surface").view : null);
+    whole ||= !onlyCamera;
+    lab.redraw(onlyCamera ? views.find(({ element }) => element.dataset.view === "surface") : null);
     unsaid = unsaid || !silent;
     lab.seeking = true;
     clearTimeout(timer);
@@ -3684,12 +3731,13 @@ function mount(el, options = {}) {
     return method ? { methods: ["sgd", method] } : {}; // descent in the new coordinates is this method in the old
   };
   lab.reset = () => {
-    lab.pause?.();
-    lab.S = makeState(preset.state);
+    lab.stop();
+    lab.S = { ...opening };
+    lab.at = lab.S.at;
     lab.update({});
   };
   lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
-  lab.chooseLandscape = (id) => lab.update({ landscape: id, ...FRESH[id] });
+  lab.chooseLandscape = (id) => lab.update({ landscape: id, zoom: 1, ...FRESH[id] });
 
   paint(); // before there is anything to style
   el.replaceChildren(host);
@@ -3724,16 +3772,27 @@ function mount(el, options = {}) {
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, () => lab.redraw()), table.button]),
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button]),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
   const keep = (event) => event.stopPropagation(); // a notebook's own shortcuts must not swallow our keys
   host.addEventListener("keydown", keep);
   const unwatch = watchTheme(paint);
-  const resize = new ResizeObserver(() => lab.redraw());
-  [root, ...views.flatMap((view) => view.canvases ?? [])].forEach((element) => resize.observe(element));
-  globalThis.addEventListener("beforeprint", draw);
+  watched.push(root, ...views.flatMap((view) => view.canvases ?? []));
+  const resize = new ResizeObserver((entries) => {
+    if (entries.some(({ target }) => sizes.get(target) !== sizeOf(target))) redrawWhole();
+  });
+  watched.forEach((element) => resize.observe(element));
+  const onPaper = (printing) => () => {
+    lab.printing = printing;
+    paint();
+    cancelAnimationFrame(frame);
+    draw();
+  };
+  const [toPaper, fromPaper] = [onPaper(true), onPaper(false)];
+  globalThis.addEventListener("beforeprint", toPaper);
+  globalThis.addEventListener("afterprint", fromPaper);
   lab.at = lab.S.at;
   compute();
   cancelAnimationFrame(frame);
@@ -3741,15 +3800,20 @@ function mount(el, options = {}) {
   timer = setTimeout(markBest, 120);
   return {
     lab,
-    set: (state) => lab.update(makeState(preset.state, state), { silent: true }),
+    set: (state) => {
+      lab.stop();
+      lab.update(makeState(preset.state, state), { silent: true });
+    },
+    print: toPaper,
     destroy: () => {
-      lab.pause?.();
+      lab.stop();
       clearTimeout(timer);
       clearTimeout(search);
       cancelAnimationFrame(frame);
       unwatch();
       resize.disconnect();
-      globalThis.removeEventListener("beforeprint", draw);
+      globalThis.removeEventListener("beforeprint", toPaper);
+      globalThis.removeEventListener("afterprint", fromPaper);
       host.removeEventListener("keydown", keep);
       el.replaceChildren();
     },
@@ -3775,7 +3839,9 @@ function render({ model, el }) {
   });
   const follow = () => {
     const state = model.get("state");
-    if (JSON.stringify(state) !== ours) handle.set(state);
+    if (JSON.stringify(state) === ours) return;
+    ours = ""; // another's state: ours, when it comes back, is news
+    handle.set(state);
   };
   model.on("change:state", follow);
   return () => {

@@ -52,9 +52,9 @@ const FRESH = {
  * Puts a lab into an element.
  *
  * @param {HTMLElement} el where it goes; its content is replaced.
- * @param {{scene?: string, state?: object, onChange?: function}} options the scene, the settings that differ
- *   from the scene's, and a listener for what the reader changes.
- * @returns {{lab: object, set: function, destroy: function}}
+ * @param {{scene?: string, state?: object, opening?: object, onChange?: function}} options the scene, the settings that
+ *   differ from the scene's, those that a reset goes back to if they are others, and a listener for what the reader changes.
+ * @returns {{lab: object, set: function, print: function, destroy: function}}
  */
 export function mount(el, options = {}) {
   const scene = SCENES[options.scene] ? options.scene : "welcome";
@@ -64,7 +64,8 @@ export function mount(el, options = {}) {
   const root = make("section", { class: "lab", "aria-label": `Interactive figure: ${preset.title}` });
   shadow.append(make("style", { text: STYLE }), root);
 
-  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false };
+  const lab = { scene, preset, root, S: makeState(preset.state, options.state), runs: {}, outcomes: {}, best: {}, seeking: true, playing: false, printing: false };
+  const opening = makeState(preset.state, options.opening ?? options.state);
   const views = [];
   let frame = 0;
   let dressed = null;
@@ -72,6 +73,7 @@ export function mount(el, options = {}) {
   let beat = 0;
   let search = 0;
   let marked = null; // the runs for which the best settings are marked
+  let whole = true; // the next frame draws everything
   let only = null; // the one view to draw again, where that is enough
   let unsaid = false; // a change by the reader's hand that the listener has not heard of
   let unseen = false; // the last frame found the lab without a box
@@ -115,6 +117,13 @@ export function mount(el, options = {}) {
     };
     work();
   };
+  const watched = []; // elements whose size is drawn
+  const sizes = new Map(); // of the last frame that drew everything
+  const sizeOf = (element) => (element === root ? element.clientWidth : `${element.clientWidth} ${element.clientHeight}`);
+  const redrawWhole = () => {
+    whole = true;
+    lab.redraw();
+  };
   /** Shows what the state asks for. */
   const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
@@ -126,21 +135,24 @@ export function mount(el, options = {}) {
   };
   const draw = () => {
     frame = 0;
-    const same = dressed === lab.runs;
+    const same = dressed === lab.runs && !whole;
     const alone = same ? only : null;
     const light = !alone && lab.playing && same; // while it plays, only what moves is drawn again
     if (!alone && !light) unfold();
     if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
       if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
       unseen = true;
+      sizes.clear();
       return;
     }
     unseen = false;
     only = null;
+    whole = false;
     dressed = lab.runs;
     beat += 1;
     const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
     const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && due(view, i));
+    if (!alone && !light) watched.forEach((element) => sizes.set(element, sizeOf(element)));
     withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
     if (alone) return;
     const seen = more.hidden ? shownControls : parts;
@@ -148,7 +160,7 @@ export function mount(el, options = {}) {
     if (!light && formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
   };
   const paint = () => {
-    lab.theme = colours(pageIsDark());
+    lab.theme = colours(pageIsDark() && !lab.printing); // paper is white
     lab.theme.font = getComputedStyle(el).fontFamily || "system-ui, sans-serif";
     lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
     lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
@@ -156,6 +168,7 @@ export function mount(el, options = {}) {
     const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
     Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
     host.style.colorScheme = dark ? "dark" : "light";
+    whole = true;
     lab.redraw();
   };
   lab.redraw = (view = null) => {
@@ -180,9 +193,10 @@ export function mount(el, options = {}) {
     const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
-    lab.at = lab.S.at;
+    lab.at = lab.playing && !("at" in change) ? Math.min(lab.at, lab.S.steps) : lab.S.at; // a play goes on where it is
     if (!sameRuns) compute();
-    lab.redraw(onlyCamera ? further.find(({ name }) => name === "surface").view : null);
+    whole ||= !onlyCamera;
+    lab.redraw(onlyCamera ? views.find(({ element }) => element.dataset.view === "surface") : null);
     unsaid = unsaid || !silent;
     lab.seeking = true;
     clearTimeout(timer);
@@ -193,12 +207,13 @@ export function mount(el, options = {}) {
     return method ? { methods: ["sgd", method] } : {}; // descent in the new coordinates is this method in the old
   };
   lab.reset = () => {
-    lab.pause?.();
-    lab.S = makeState(preset.state);
+    lab.stop();
+    lab.S = { ...opening };
+    lab.at = lab.S.at;
     lab.update({});
   };
   lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
-  lab.chooseLandscape = (id) => lab.update({ landscape: id, ...FRESH[id] });
+  lab.chooseLandscape = (id) => lab.update({ landscape: id, zoom: 1, ...FRESH[id] });
 
   paint(); // before there is anything to style
   el.replaceChildren(host);
@@ -233,16 +248,27 @@ export function mount(el, options = {}) {
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
     make("p", { class: "caption", text: preset.caption }),
-    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, () => lab.redraw()), table.button]),
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button]),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
   const keep = (event) => event.stopPropagation(); // a notebook's own shortcuts must not swallow our keys
   host.addEventListener("keydown", keep);
   const unwatch = watchTheme(paint);
-  const resize = new ResizeObserver(() => lab.redraw());
-  [root, ...views.flatMap((view) => view.canvases ?? [])].forEach((element) => resize.observe(element));
-  globalThis.addEventListener("beforeprint", draw);
+  watched.push(root, ...views.flatMap((view) => view.canvases ?? []));
+  const resize = new ResizeObserver((entries) => {
+    if (entries.some(({ target }) => sizes.get(target) !== sizeOf(target))) redrawWhole();
+  });
+  watched.forEach((element) => resize.observe(element));
+  const onPaper = (printing) => () => {
+    lab.printing = printing;
+    paint();
+    cancelAnimationFrame(frame);
+    draw();
+  };
+  const [toPaper, fromPaper] = [onPaper(true), onPaper(false)];
+  globalThis.addEventListener("beforeprint", toPaper);
+  globalThis.addEventListener("afterprint", fromPaper);
   lab.at = lab.S.at;
   compute();
   cancelAnimationFrame(frame);
@@ -250,15 +276,20 @@ export function mount(el, options = {}) {
   timer = setTimeout(markBest, 120);
   return {
     lab,
-    set: (state) => lab.update(makeState(preset.state, state), { silent: true }),
+    set: (state) => {
+      lab.stop();
+      lab.update(makeState(preset.state, state), { silent: true });
+    },
+    print: toPaper,
     destroy: () => {
-      lab.pause?.();
+      lab.stop();
       clearTimeout(timer);
       clearTimeout(search);
       cancelAnimationFrame(frame);
       unwatch();
       resize.disconnect();
-      globalThis.removeEventListener("beforeprint", draw);
+      globalThis.removeEventListener("beforeprint", toPaper);
+      globalThis.removeEventListener("afterprint", fromPaper);
       host.removeEventListener("keydown", keep);
       el.replaceChildren();
     },

@@ -2,7 +2,7 @@
 
 import { drags, make } from "./dom.js";
 import { METHODS } from "./methods.js";
-import { OPTION_LABELS, SETTINGS } from "./state.js";
+import { OPTION_LABELS, SETTINGS, tidy } from "./state.js";
 import { formatNumber } from "./theory.js";
 
 const POSITIONS = 1000; // a logarithmic slider moves over 0 … POSITIONS
@@ -29,11 +29,19 @@ export function slider(lab, key, { label, tint = null }) {
     step: log ? 1 : (setting.step ?? "any"), "aria-label": label ?? setting.label, "data-key": key,
     oninput: () => lab.update({ [key]: fromPosition(setting, input.value) }),
   });
+  if (log && setting.integer) { // a position of the slider is less than a whole number: the keys count
+    const strides = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+    input.addEventListener("keydown", (event) => {
+      if (!strides[event.key]) return;
+      event.preventDefault();
+      lab.update({ [key]: lab.S[key] + strides[event.key] * (event.shiftKey ? 10 : 1) });
+    });
+  }
   const mark = make("button", { type: "button", class: "best", "data-best": key, hidden: true });
   const track = make("div", { class: "track" }, input, mark);
   const output = make("output");
   let best = null;
-  mark.addEventListener("click", () => best && lab.update({ [key]: best.value }));
+  mark.addEventListener("click", () => best && lab.update({ [key]: tidy(best.value) }));
   const place = (value) => {
     const [lo, hi] = log ? [0, POSITIONS] : [Number(input.min), Number(input.max)];
     return Math.max(0, Math.min(1, (toPosition(setting, value) - lo) / (hi - lo)));
@@ -130,8 +138,10 @@ export function methodRows(lab) {
   const element = make("div", { class: "methods" }, rows, add);
   let built = "";
   let items = {};
+  let wanted = null; // what takes the focus when the rows are built anew
   const toggle = (method) => {
     const on = lab.S.methods.includes(method);
+    wanted = on ? `[data-add="${method}"]` : `[data-key="lr_${method}"]`;
     lab.update({ methods: on ? lab.S.methods.filter((m) => m !== method) : [...lab.S.methods, method] });
   };
   const build = () => {
@@ -141,19 +151,13 @@ export function methodRows(lab) {
     for (const [method, { label }] of Object.entries(METHODS)) {
       const hue = () => lab.theme.hue[method];
       if (!lab.S.methods.includes(method)) {
-        const chip = make("button", { type: "button", class: "chip", "data-add": method, onclick: () => {
-          toggle(method);
-          rows.querySelector(`[data-key="lr_${method}"]`)?.focus({ preventScroll: true });
-        } }, make("i", { "aria-hidden": true }), label);
+        const chip = make("button", { type: "button", class: "chip", "data-add": method, onclick: () => toggle(method) }, make("i", { "aria-hidden": true }), label);
         chips.push(chip);
         items[method] = { draw: () => chip.style.setProperty("--tint", hue()), mark: () => {} };
         continue;
       }
       const rate = slider(lab, `lr_${method}`, { label: SETTINGS[`lr_${method}`].label, tint: hue });
-      const close = make("button", { type: "button", text: "×", "aria-label": `Remove ${label}`, "data-remove": method, onclick: () => {
-        toggle(method);
-        add.querySelector(`[data-add="${method}"]`)?.focus({ preventScroll: true });
-      } });
+      const close = make("button", { type: "button", text: "×", "aria-label": `Remove ${label}`, "data-remove": method, onclick: () => toggle(method) });
       const result = make("output", { class: "result", "data-result": method });
       const row = make("div", { class: "row", "data-row": method },
         make("div", { class: "name" }, make("i", { "aria-hidden": true }), make("span", { text: label }), close), rate.track, rate.output, result);
@@ -181,6 +185,8 @@ export function methodRows(lab) {
         build();
       }
       Object.values(items).forEach((item) => item.draw());
+      if (wanted) element.querySelector(wanted)?.focus({ preventScroll: true });
+      wanted = null;
     },
     mark: () => Object.values(items).forEach((item) => item.mark()),
   };

@@ -27,7 +27,9 @@ function render({ model, el }) {
   });
   const follow = () => {
     const state = model.get("state");
-    if (JSON.stringify(state) !== ours) handle.set(state);
+    if (JSON.stringify(state) === ours) return;
+    ours = ""; // another's state: ours, when it comes back, is news
+    handle.set(state);
   };
   model.on("change:state", follow);
   return () => {

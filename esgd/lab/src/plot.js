@@ -70,8 +70,13 @@ export function decades(lo, hi, wanted = 5) {
   return found;
 }
 
-export function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false } = {}) {
+/** Words at a place; at most `most` pixels wide, for which they are made smaller. */
+export function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false, most = Infinity } = {}) {
   ctx.font = `${weight} ${size}px ${theme.font}`;
+  if (most < Infinity) {
+    const wide = ctx.measureText(words).width;
+    if (wide > most) ctx.font = `${weight} ${Math.max(8, (size * most) / wide)}px ${theme.font}`;
+  }
   ctx.textAlign = align;
   ctx.textBaseline = base;
   if (halo) {

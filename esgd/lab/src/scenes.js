@@ -5,7 +5,7 @@ export const SCENES = {
     title: "A saddle to hold",
     caption:
       "The smallest network that has a saddle: two weights, one output, loss ½(1 − w₁w₂)². The origin is the " +
-      "saddle, both pale valleys are minima. Newton’s method walks into the saddle and stays. " +
+      "saddle, both valleys are minima. Newton’s method walks into the saddle and stays. " +
       "Drag the start: from where does gradient descent take longest to leave?",
     state: {
       landscape: "net", methods: ["sgd", "newton", "esgd"], x0: 1.45, y0: -1.3, steps: 60, lr_sgd: 0.1,
@@ -31,7 +31,7 @@ export const SCENES = {
     caption:
       "The start lies on the ridge that runs straight into the saddle. Without noise, descent would stop " +
       "there; with a little noise it leaves, at a time that depends on luck. " +
-      "How does the time change when the noise is ten times smaller?",
+      "How does the time change when the noise is ten times larger?",
     state: {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 1, eig2: -0.2, angle: 0, x0: 1.9, y0: 0,
       steps: 120, lr_sgd: 0.25, lr_equilibration: 0.25, noise: 0.02, seed: 4, damping: 1e-4,
@@ -71,7 +71,7 @@ export const SCENES = {
     caption:
       "One saddle, eigenvalues 1 and −1, turned by φ. Jacobi reads only the diagonal, where the two cancel: " +
       "at 45° it reads zero and its step has no bound. The norms of the rows do not change at all. " +
-      "Turn the dial: at which angle does Jacobi first leave the picture?",
+      "Turn the dial: at which angle does Jacobi diverge within these steps?",
     state: {
       landscape: "quadratic", methods: ["jacobi", "equilibration"], eig1: 1, eig2: -1, angle: 40, x0: 1.5, y0: 0.75,
       steps: 16, lr_jacobi: 0.25, lr_equilibration: 0.25, damping: 1e-4,
@@ -117,7 +117,7 @@ export const SCENES = {
       steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3,
     },
     views: [["path"], ["faces", "loss"]],
-    controls: ["noise_shape", "noise", "angle", "seed", "decay"],
+    controls: ["noise", "noise_shape", "angle", "seed", "decay"],
     faces: {
       displacement: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
       noise: { zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },

@@ -114,9 +114,13 @@ export function makeState(preset = {}, wanted = {}) {
 
 const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value));
 
-/** The settings in which a state differs from its scene's preset. */
+/** A number as a hand sets it: short enough that an address holds it as it is. */
+export const tidy = (value) => Number(value.toPrecision(6));
+
+/** The settings in which a state differs from its scene's preset; `at` where it is not the one that follows from them. */
 export function difference(preset, state) {
-  const base = makeState(preset);
+  const { at, ...rest } = state;
+  const base = { ...makeState(preset), at: makeState(preset, rest).at };
   return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
 }
 
@@ -127,8 +131,7 @@ export function difference(preset, state) {
 export function encodeState(scene, preset, state, nth = 1) {
   const parts = [`lab=${scene}${nth > 1 ? `.${nth}` : ""}`];
   for (const [key, value] of Object.entries(difference(preset, state))) {
-    const text = typeof value === "number" ? String(Number(value.toPrecision(6))) : plain(value);
-    parts.push(`${key}=${encodeURIComponent(text)}`);
+    parts.push(`${key}=${encodeURIComponent(plain(value))}`);
   }
   return parts.join("&");
 }
@@ -152,8 +155,7 @@ export function decodeState(hash) {
 /** The same figure as a line of Python. */
 export function pythonLine(scene, preset, state) {
   const keywords = Object.entries(difference(preset, state)).map(([key, value]) => {
-    if (Array.isArray(value)) return `${key}=${JSON.stringify(value)}`;
-    return `${key}=${typeof value === "number" ? Number(value.toPrecision(6)) : JSON.stringify(value)}`;
+    return `${key}=${JSON.stringify(value)}`;
   });
   return `SaddleLab(${[JSON.stringify(scene), ...keywords].join(", ")})`;
 }

@@ -13,10 +13,9 @@ header { display: flex; align-items: baseline; justify-content: space-between; g
 .stage { display: grid; gap: 12px 18px; grid-template-columns: minmax(0, 1fr); }
 .column { display: grid; gap: 12px; align-content: start; min-width: 0; }
 figure { margin: 0; min-width: 0; }
-figure > .head { display: flex; justify-content: space-between; gap: 8px; font-size: 13px; color: var(--muted);
+figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
 .head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
-.head span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .plot { position: relative; width: 100%; }
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
@@ -53,7 +52,7 @@ button { font: inherit; color: inherit; }
 .transport button.play:hover { background: color-mix(in srgb, var(--ink) 82%, var(--ground)); }
 .transport svg { width: 18px; height: 18px; fill: currentColor; display: block; }
 .transport .time { flex: 1; min-width: 60px; }
-.transport output { min-width: 6.2em; text-align: right; color: var(--muted); font-variant-numeric: tabular-nums;
+.transport output { min-width: 7.4em; text-align: right; color: var(--muted); font-variant-numeric: tabular-nums;
   font-size: 13.5px; white-space: nowrap; }
 .track { position: relative; display: block; height: 44px; }
 input[type=range] { -webkit-appearance: none; appearance: none; width: 100%; height: 44px; margin: 0; background: none;
@@ -80,7 +79,7 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
   cursor: pointer; font-size: 17px; line-height: 1; padding: 0; }
 .row .name button:hover { color: var(--ink); }
 .row output { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.row .result { color: var(--muted); font-size: 13.5px; }
+.row .result { color: var(--muted); font-size: 13.5px; line-height: 1.3; white-space: normal; }
 .row .result.diverged, .row .result.climbing { color: var(--bad); font-weight: 600; }
 .row .result.escaped, .row .result.converged { color: var(--good); font-weight: 600; }
 .add { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; border-top: 1px solid var(--hairline); padding: 7px 0 3px;
@@ -164,7 +163,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .row .name { grid-column: 1; grid-row: 1; }
   .row .result { grid-column: 1 / -1; grid-row: 3; padding-bottom: 6px; margin-top: -4px; }
   .row .track { grid-column: 1; grid-row: 2; }
-  .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 52px; text-align: right; }
+  .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 64px; text-align: right; }
   .row .name button { margin: 0; order: 3; }
   .chip, .control select, .segments button { min-height: 44px; }
   header { display: block; }
@@ -176,13 +175,15 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .track.marked { margin-bottom: 25px; } /* the mark's 44 pixels reach below the track */
   @container (min-width: 560px) {
     .row { align-items: start; }
-    .row output { line-height: 44px; }
+    .row output:not(.result) { line-height: 44px; }
+    .row .result { padding-top: 13px; }
   }
+  .foot input { min-height: 44px; }
   @container (max-width: 559px) { .row .track.marked { margin-bottom: 5px; } }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
 @media print {
-  .transport, .add, .foot, .handle i, .row .name button { display: none; }
+  .transport, .add, .foot, .handle i, .row .name button, .best { display: none; }
   .lab { break-inside: avoid; }
 }
 `;

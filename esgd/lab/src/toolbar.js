@@ -54,9 +54,13 @@ export function transport(lab) {
   };
   lab.pause = () => {
     if (!lab.playing) return;
+    lab.stop();
+    lab.update({ at: Math.round(lab.at) });
+  };
+  /** Ends the play and says nothing of it. */
+  lab.stop = () => {
     lab.playing = false;
     look();
-    lab.update({ at: Math.round(lab.at) });
   };
   const jump = (by) => () => {
     lab.pause();

@@ -133,7 +133,7 @@ export function ratesView(lab) {
       }
       if (radius(item) > extent) beyond.push(METHODS[item.m].short);
     }
-    view.note(beyond.length ? `${beyond.join(", ")} leaves the frame` : "dashed: the shape of |H|⁻¹");
+    view.note(beyond.length ? `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame` : "dashed: the shape of |H|⁻¹");
     const words = shown.map(({ m, record }) => `${METHODS[m].label} ${formatNumber(record.P.a, 3)} and ${formatNumber(record.P.c, 3)}`);
     view.describe(`Effective learning rates of the two weights at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
   };

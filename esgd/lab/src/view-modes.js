@@ -65,7 +65,7 @@ function drawShares(lab, area, modes) {
     if (tall < 26) return;
     const factors = modes.map(({ h }) => modeFactor(method, S, h));
     const words = mixes(method, land.quadratic) ? ": mixes the modes" : factors[0] === null ? "" : `: ×${factors.map((f) => formatNumber(f, 3)).join(" and ×")}`;
-    text(ctx, theme, `${METHODS[method].short}${words}`, 0, top + bar + 12, { size: 11.5 });
+    text(ctx, theme, `${METHODS[method].short}${words}`, 0, top + bar + 12, { size: 11.5, most: width });
   });
   text(ctx, theme, "solid: first mode, pale: second", 0, height - 4, { size: 11.5 });
 }
@@ -84,7 +84,7 @@ export function modesView(lab) {
     const { ctx, width, height } = surface(view.canvas);
     frames = [];
     if (!land.quadratic) {
-      text(ctx, theme, "Modes are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13 });
+      text(ctx, theme, "Modes are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
       view.note("");
       view.describe("No modes: this landscape’s Hessian changes from place to place.");
       return;

@@ -102,7 +102,7 @@ export function pathView(lab, { transformed = false } = {}) {
     const [, , half] = where.frame;
     const clampTo = (v, c) => Math.max(c - half * 0.97, Math.min(c + half * 0.97, v));
     const p = [clampTo(sx.invert(event.clientX - box.left), where.frame[0]), clampTo(sy.invert(event.clientY - box.top), where.frame[1])];
-    const [x0, y0] = where.unmap(p);
+    const [x0, y0] = where.unmap(p).map(tidy);
     lab.update({ x0, y0 });
   };
   drags(handle, lab, moveTo, (event) => {
@@ -116,7 +116,7 @@ export function pathView(lab, { transformed = false } = {}) {
     if (!move) return;
     event.preventDefault();
     const from = where.map([lab.S.x0, lab.S.y0]);
-    const [x0, y0] = where.unmap([from[0] + move[0], from[1] + move[1]]);
+    const [x0, y0] = where.unmap([from[0] + move[0], from[1] + move[1]]).map(tidy);
     lab.update({ x0, y0 });
   });
 
@@ -129,6 +129,7 @@ export function pathView(lab, { transformed = false } = {}) {
       painted = key;
     }
     const { ctx, width, height } = surface(front);
+    if (lab.printing) ctx.drawImage(ground, 0, 0, width, height); // a browser prints the upper canvas only
     const { sx, sy } = frameScales();
     const place = (x) => {
       const p = where.map(x);
@@ -141,8 +142,8 @@ export function pathView(lab, { transformed = false } = {}) {
       text(ctx, theme, "saddle", px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
     }
     const [x, y] = place([S.x0, S.y0]);
-    handle.style.left = `${Math.max(0, Math.min(width, x))}px`;
-    handle.style.top = `${Math.max(0, Math.min(height, y))}px`;
+    handle.style.left = `${(100 * Math.max(0, Math.min(width, x))) / width}%`; // a page on paper has another width
+    handle.style.top = `${(100 * Math.max(0, Math.min(height, y))) / height}%`;
     const spoken = `${formatNumber(S.x0, 3)}, ${formatNumber(S.y0, 3)}`;
     handle.setAttribute("aria-label", `Start at ${spoken}. Arrow keys move it, with shift faster.`);
     if (S.methods.length && lab.scene === "contours") {

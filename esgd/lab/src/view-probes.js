@@ -251,7 +251,7 @@ export function facesView(lab) {
     rows.forEach(([name, v, hue], r) => {
       const y = 4 + r * each;
       const tall = Math.min(18, each / 2 - 4);
-      text(ctx, theme, name, left - 10, y + each / 2, { align: "right", base: "middle", colour: theme.ink, size: 12.5 });
+      text(ctx, theme, name, left - 10, y + each / 2, { align: "right", base: "middle", colour: theme.ink, size: 12.5, most: left - 12 });
       v.forEach((value, i) => {
         const yy = y + each / 2 + (i ? 1.5 : -tall - 1.5);
         ctx.fillStyle = theme.hue[hue];

@@ -187,6 +187,7 @@ export function surfaceView(lab) {
       paintSides(below, mesh, camera, theme);
       painted = scene;
     }
+    if (lab.printing) ctx.drawImage(ground, 0, 0, width, height);
     if (laid.runs !== runs || laid.key !== scene) {
       const pieces = turning || S.steps > 120 ? 2 : 8;
       laid = { runs, key: scene, pieces };

@@ -3,8 +3,10 @@
 import { panel, scrub } from "./dom.js";
 import { absolute, eigen, fromEigen, jacobiDiagonal, rowNorms } from "./linalg.js";
 import { METHODS } from "./methods.js";
+import { modeFactor } from "./modes.js";
 import { axes, clipped, dot, line, linearScale, surface, text } from "./plot.js";
-import { comparison, escapeTimes, formatNumber, modeRadius, phaseSample } from "./theory.js";
+import { tidy } from "./state.js";
+import { comparison, escapeTimes, formatNumber, phaseSample } from "./theory.js";
 
 /** Descent along each eigenvector by itself: two parabolas with the iterates on them. */
 export function sliceView(lab) {
@@ -14,22 +16,27 @@ export function sliceView(lab) {
     const { ctx, width, height } = surface(view.canvas);
     const method = S.methods[0];
     const run = runs[method];
-    const { values, angle } = eigen(land.hess([0, 0]));
+    if (!land.quadratic) {
+      text(ctx, theme, "Directions of their own are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
+      view.note("");
+      view.describe("No directions of their own: this landscape’s Hessian changes from place to place.");
+      return;
+    }
+    const { values, angle } = eigen(land.quadratic);
+    const span = 0.5 * 2.4 * 2.4; // one scale for both: the flat one is flat
+    const [low, top] = [span * Math.min(0, ...values), Math.max(span * Math.max(0, ...values), 1e-9)];
     const axis = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]];
     const words = [];
     values.forEach((h, i) => {
       const left = (i * width) / 2 + (i ? 8 : 0);
       const right = ((i + 1) * width) / 2 - (i ? 0 : 8);
       const reach = 2.4;
-      const top = Math.max(0.5 * values[0] * reach * reach, 1e-9); // one scale for both: the flat one is flat
       const sx = linearScale(-reach, reach, left, right);
-      const sy = linearScale(0, top, height - 44, 10);
+      const sy = linearScale(low, top, height - 44, 10);
       ctx.strokeStyle = theme.faint;
       ctx.lineWidth = 1.5;
       line(ctx, Array.from({ length: 61 }, (_, k) => -reach + (k * 2 * reach) / 60).map((z) => [sx(z), sy(0.5 * h * z * z)]));
-      const beta = method === "momentum" ? S.momentum : 0;
-      const lr = S[`lr_${method}`];
-      const title = `${i ? "flat" : "steep"}, h = ${formatNumber(h, 2)}`;
+      const title = `${h < 0 ? "downhill" : i ? "flat" : "steep"}, h = ${formatNumber(h, 2)}`;
       text(ctx, theme, title, (left + right) / 2, height - 24, { align: "center", colour: theme.ink, weight: 600, size: 12 });
       if (!run) return;
       ctx.save();
@@ -45,10 +52,11 @@ export function sliceView(lab) {
       z.forEach((v) => dot(ctx, sx(v), sy(0.5 * h * v * v), 2.4, theme.hue[method]));
       dot(ctx, sx(z[z.length - 1]), sy(0.5 * h * z[z.length - 1] ** 2), 5, theme.hue[method], theme.ground);
       ctx.restore();
-      const factor = beta ? modeRadius(lr, h, beta) : 1 - lr * h;
-      const label = beta ? `shrinks by ${formatNumber(factor, 3)} a step` : `× ${formatNumber(factor, 3)} a step`;
-      const bad = Math.abs(factor) > 1;
-      text(ctx, theme, label, (left + right) / 2, height - 7, { align: "center", colour: bad ? theme.bad : theme.muted, weight: bad ? 600 : 400, size: 12 });
+      const lr = S[`lr_${method}`];
+      const factor = method === "sgd" ? 1 - lr * h : modeFactor(method, S, h); // descent's with its sign
+      const label = factor === null ? "no fixed factor" : `× ${formatNumber(factor, 3)} a step`;
+      const bad = Math.abs(factor ?? 0) > 1;
+      text(ctx, theme, label, (left + right) / 2, height - 7, { align: "center", colour: bad ? theme.bad : theme.muted, weight: bad ? 600 : 400, size: 12, most: right - left });
       words.push(`${title}: ${label}`);
     });
     view.note(run ? METHODS[method].label : "");
@@ -113,14 +121,14 @@ export function phaseView(lab) {
   let scale = null;
   scrub(view.canvas, lab, (x) => {
     const alpha = Math.max(10 ** -1.5, Math.min(10 ** 0.5, scale?.invert(x) ?? 1));
-    lab.update({ lr_newton: alpha, lr_saddle_free: alpha });
+    lab.update({ lr_newton: tidy(alpha), lr_saddle_free: tidy(alpha) });
   });
   view.draw = () => {
     const { S, theme, land } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
     if (!land.lipschitz) {
-      text(ctx, theme, "The diagram needs a Lipschitz Hessian: choose the egg box.", area.width / 2, area.height / 2, { align: "center", size: 13 });
+      text(ctx, theme, "The diagram needs a Lipschitz Hessian: choose the egg box.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
       view.note("");
       view.describe("No phase diagram: this landscape’s Hessian has no global Lipschitz constant.");
       return;
@@ -182,9 +190,16 @@ export function dialView(lab) {
   let scale = null;
   scrub(view.canvas, lab, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
-    const { S, theme } = lab;
+    const { S, theme, land } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
+    if (S.landscape !== "quadratic") {
+      scale = null;
+      text(ctx, theme, "The dial turns the quadratic: choose it among the landscapes.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
+      view.note("");
+      view.describe(`No dial: it turns the quadratic, and this is ${land.label}.`);
+      return;
+    }
     const at = (degrees) => fromEigen([S.eig1, S.eig2], (degrees * Math.PI) / 180);
     const top = Math.max(Math.abs(S.eig1), Math.abs(S.eig2), 0.1) * 1.15;
     const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)" });
