@@ -215,6 +215,9 @@ def reproduce(
     seeds: Annotated[
         str | None, typer.Option(help="Go on with these seeds' recorded runs only, as 0,1 (default: all).")
     ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option("--from", help="Take over the searches and runs of an exported folder first.")
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="Export what there is to this folder at the end.")] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
     snapshot_every: Snapshots = None,
@@ -233,6 +236,10 @@ def reproduce(
     plan = protocol(workload)
     if export_only and results is None:
         raise ConfigError("--export-only needs --results, the folder to export to")
+    if recorded is not None:
+        from esgd.recorded import take_over
+
+        print(f"took over {len(take_over(plan, recorded, root=runs))} trials and runs from {recorded}")
     done = False
     with StopSignal(minutes) as stop:
         if not export_only:

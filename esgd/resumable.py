@@ -117,7 +117,7 @@ def _saved(config: RunConfig, folder: RunFolder, device: torch.device) -> dict[s
 def _manifest(
     config: RunConfig, folder: RunFolder, data: Dataset, training: Training, device: torch.device
 ) -> dict[str, Any]:
-    old = folder.manifest()
+    begun = folder.manifest() if folder.checkpoint.exists() else {}  # else a record without a run
     return {
         "run": folder.name,
         "command": config.command(),
@@ -129,7 +129,7 @@ def _manifest(
         },
         **({"processes": training.world} if training.world > 1 else {}),
         **provenance(device),
-        "started": old.get("started", now()),
+        "started": begun.get("started", now()),
         "status": "running",
     }
 
