@@ -53,6 +53,8 @@ def take_over(plan: Protocol, source: Path, *, root: Path | None = None) -> list
         folder = study.folder(row["trial"])
         if row["status"] in ("finished", "diverged") and not folder.manifest():
             kept = {name: row[name] for name in ("status", "loss", "squared_error")}
+            if row.get("members", 1) > 1:
+                kept["ensemble"] = {"folder": "that was recorded", "members": int(row["members"])}
             folder.write_manifest(firsts.get(folder.name, {"run": folder.name, "recorded": True, **kept}))
             made.append(folder.name)
     for study in studies.values():

@@ -49,6 +49,7 @@ SEEDS = {
     23: {"noise": 0.1, "noise_shape": "tilted", "probe": "rademacher", "interval": 5, "warmup": 2, "damping": 0.3},
 }
 SHAPES = {"I": (1.0, 1.0), "tilted": (1.0, 2.0)}
+POWERS = {"H": 0.5, "H2": 1.0}  # noise of covariance |H| or H²: the factor is this power of |H|
 PRESETS = """const { core, SCENES } = await import("data:text/javascript;base64,%s");
 const opened = Object.entries(SCENES).flatMap(([scene, { state, faces = {} }]) =>
   [[null, {}], ...Object.entries(faces)].map(([face, more]) =>
@@ -75,6 +76,21 @@ def states() -> list[dict]:
                         }
                     )  # fmt: skip
     return found
+
+
+def noisy_states() -> list[dict]:
+    """Noise that follows the Hessian, on a quadratic along its axes and turned, and where the Hessian changes."""
+    places = [{**STARTS["quadratic"], "angle": angle} for angle in (0, 35, 90)] + [{**STARTS["net"]}]
+    return [
+        {
+            "landscape": "net" if "angle" not in place else "quadratic", "methods": [method], "seed": 5, "steps": STEPS,
+            f"lr_{method}": RATES[method], "decay": 0.8, "curvature": "exact", "noise": 0.2, "noise_shape": shape,
+            "probe": "rademacher", "interval": 2, "warmup": 1, "damping": 0.1, **place,
+        }
+        for place in places
+        for shape in POWERS
+        for method in ("sgd", "rmsprop", "esgd")
+    ]  # fmt: skip
 
 
 def presets() -> list[dict]:
@@ -154,8 +170,8 @@ def _run(state: dict, loss: Loss, start: Tensor) -> dict:
     for t in range(state["steps"]):
         noise = torch.zeros_like(start)
         if state["noise"]:
-            scale = torch.tensor(SHAPES[state["noise_shape"]], dtype=torch.float64)
-            noise = state["noise"] * scale * torch.tensor(draw_noise(state["seed"], t), dtype=torch.float64)
+            factor = _noise_factor(state["noise_shape"], loss, theta.detach())
+            noise = state["noise"] * factor @ torch.tensor(draw_noise(state["seed"], t), dtype=torch.float64)
         if dense:
             gradient = torch.func.grad(loss)(theta.detach()) + noise
             step = _dense_step(method, state, loss)(theta.detach(), gradient)
@@ -173,6 +189,14 @@ def _run(state: dict, loss: Loss, start: Tensor) -> dict:
         points.append(theta.tolist())
         losses.append(loss(theta).item())
     return {"state": state, "points": points, "losses": losses, "diverged": None}
+
+
+def _noise_factor(shape: str, loss: Loss, theta: Tensor) -> Tensor:
+    """A square root of the noise's covariance, shape (2, 2)."""
+    if shape in SHAPES:
+        return torch.diag(torch.tensor(SHAPES[shape], dtype=torch.float64))
+    eigenvalues, vectors = torch.linalg.eigh(torch.func.hessian(loss)(theta))
+    return (vectors * eigenvalues.abs() ** POWERS[shape]) @ vectors.T
 
 
 def derivatives() -> list[dict]:
@@ -212,7 +236,8 @@ def documents() -> dict[str, object]:
     }
     scenes = [item | trajectory(item["state"]) for item in presets()]
     many = [many_trajectory(state) for state in many_states()]
-    return files | {"derivatives": derivatives(), "draws": draws(), "scenes": scenes, "many": many}
+    noise = [trajectory(state) for state in noisy_states()]
+    return files | {"derivatives": derivatives(), "draws": draws(), "scenes": scenes, "many": many, "noise": noise}
 
 
 def main() -> int:
