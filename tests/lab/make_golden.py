@@ -83,7 +83,7 @@ def noisy_states() -> list[dict]:
     places = [{**STARTS["quadratic"], "angle": angle} for angle in (0, 35, 90)] + [{**STARTS["net"]}]
     return [
         {
-            "landscape": "net" if "angle" not in place else "quadratic", "methods": [method], "seed": 5, "steps": STEPS,
+            "landscape": "quadratic" if "angle" in place else "net", "methods": [method], "seed": 5, "steps": STEPS,
             f"lr_{method}": RATES[method], "decay": 0.8, "curvature": "exact", "noise": 0.2, "noise_shape": shape,
             "probe": "rademacher", "interval": 2, "warmup": 1, "damping": 0.1, **place,
         }

@@ -12,7 +12,9 @@ from esgd.reproduce import PROTOCOLS, Protocol, best_config, export, reproduce
 from esgd.runs import RunFolder, read_csv
 from esgd.search import Trials
 
-PLAN = Protocol("tiny", trials=2, search_epochs=1, seeds=(0, 1), rounds=(2, 4), methods=("sgd", "esgd"), eval_every=1)
+PLAN = Protocol(
+    "tiny", trials=2, search_epochs=1, seeds=(0, 1), rounds=(2, 4), methods=("sgd", "esgd"), eval_every=1
+)
 OPTIONS = {"device": "cpu", "progress": False, "say": lambda line: None}
 
 
@@ -35,7 +37,7 @@ def test_taken_over_and_exported_a_record_is_the_same(record, tmp_path):
     assert take_over(PLAN, record, root=tmp_path / "second") == []  # what there is stays
 
 
-def test_no_trial_is_trained_again_and_a_run_that_goes_on_begins_anew_to_the_same_bits(record, tmp_path, monkeypatch):
+def test_no_trial_is_trained_again_and_a_run_goes_on_from_its_start_to_the_same_bits(record, tmp_path, monkeypatch):
     take_over(PLAN, record, root=tmp_path / "second")
 
     def no_search(*args, **options):
@@ -67,7 +69,7 @@ def test_trials_that_were_not_done_are_searched(record, tmp_path):
 def test_another_protocols_record_other_settings_and_no_record_are_refused(record, tmp_path):
     with pytest.raises(ConfigError, match="not by 'esgd reproduce mnist': name the folder"):
         take_over(PROTOCOLS["mnist"], record, root=tmp_path / "second")
-    with pytest.raises(ConfigError, match="trial 0 of sgd .* has other settings than this protocol draws"):
+    with pytest.raises(ConfigError, match=r"trial 0 of sgd .* has other settings than this protocol draws"):
         take_over(replace(PLAN, search_epochs=2), record, root=tmp_path / "second")
     with pytest.raises(ConfigError, match="trial 0 of esgd"):
         take_over(replace(PLAN, methods=("sgd",)), record, root=tmp_path / "second")
