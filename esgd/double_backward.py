@@ -10,7 +10,7 @@ from torch import Tensor
 
 from esgd.errors import CurvatureError
 
-__all__ = ["GRAPH_GONE", "REENTRANT", "check_graph", "custom_functions", "translated"]
+__all__ = ["GRAPH_GONE", "REENTRANT", "bears_saved_hooks", "check_graph", "custom_functions", "translated"]
 
 REENTRANT = (
     "reentrant activation checkpointing cannot be seen through: pass use_reentrant=False to "
@@ -25,6 +25,23 @@ _COMPILED = (
     "a module compiled by torch.compile cannot be differentiated twice: compute the loss that is probed "
     f"from the uncompiled module (compiled._orig_mod), {_DIFFERENCE}"
 )
+
+_PROBED = (
+    "this loss has been probed already, and what probe() returned has no second derivative: probe the loss "
+    "itself, once"
+)
+_CONTROL_FLOW = (
+    "the model uses torch's {name} operator, whose second derivative torch silently gets wrong: write it as "
+    f"Python's own if and for, {_DIFFERENCE}"
+)
+MAP = "MapAutogradOp"  # torch's map is right, but not under hooks on saved tensors
+# nodes of torch's own whose backward autograd does not follow, and the remedy
+_WRONG_NODES = {
+    "WeightNormInterfaceBackward": (
+        "weight_norm of torch.nn.utils has a second derivative that torch silently gets wrong: write the weight "
+        f"as g * v / v.norm(dim=..., keepdim=True), {_DIFFERENCE}"
+    ),
+}
 
 # a part of torch's message -> what it means and what to do
 _REMEDIES: tuple[tuple[str, str], ...] = (
@@ -97,13 +114,15 @@ def check_graph(loss: Tensor) -> None:
         function = getattr(type(node), "_forward_cls", None)  # only Python's own autograd functions have it
         if function is not None:
             _check_function(function)
+        elif text := _WRONG_NODES.get(node.name().rstrip("0123456789")):
+            raise CurvatureError(text)
 
 
 def custom_functions(loss: Tensor) -> dict[str, Any]:
     """The functions in the graph whose backward somebody wrote: by name the class, or ``None`` where it is in C++.
 
-    ``torch.autograd.Function`` in Python or C++, and operators of ``torch.library``; torch's own are left out,
-    since torch raises where one of those has no second derivative.
+    ``torch.autograd.Function`` in Python or C++, and operators of ``torch.library``. torch's own are left out: it
+    raises where one of those has no second derivative, and :func:`check_graph` knows those where it does not.
 
     Args:
         loss: a tensor with a graph, which is walked and left untouched.
@@ -126,6 +145,11 @@ def custom_functions(loss: Tensor) -> dict[str, Any]:
     return found
 
 
+def bears_saved_hooks(loss: Tensor) -> bool:
+    """Whether the second derivative is right also where hooks on saved tensors were set on the way."""
+    return all(getattr(getattr(type(n), "_forward_cls", None), "__name__", None) != MAP for n in _nodes(loss))
+
+
 def _nodes(loss: Tensor) -> Iterator[Any]:
     """Every node of the graph behind ``loss``, once."""
     stack, seen = [loss.grad_fn], set()
@@ -143,6 +167,11 @@ def _check_function(function: type) -> None:
         raise CurvatureError(REENTRANT)
     if function.__name__ == "CompiledFunction":
         raise CurvatureError(_COMPILED)
+    if function.__name__ == "Probed":
+        raise CurvatureError(_PROBED)
+    if function.__module__.startswith("torch._higher_order_ops.") and function.__name__ != MAP:
+        name = function.__name__.removesuffix("Op").removesuffix("Autograd").lower()
+        raise CurvatureError(_CONTROL_FLOW.format(name=name))
     backward = getattr(function, "backward", None)
     code = getattr(backward, "__code__", None)
     if code is not None and code.co_qualname.startswith("once_differentiable."):

@@ -8,13 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["accumulate", "judge"]
+__all__ = ["ENERGY", "accumulate", "judge", "with_energy"]
 
-State = dict[str, Any]  # of a parameter: its sum ``curvature``, their number ``weight``; under "auto" ``energy``
+State = dict[str, Any]  # of a parameter: its sum ``curvature``, their number ``weight``; under "auto" also ENERGY
+ENERGY = ("energy", "energy_weight")  # sum of ‖Hv‖², and how many; discounted like ``curvature`` and ``weight``
 
 
 def judge(
-    states: Sequence[State], product: Sequence[Tensor], *, members: int | None, auto: bool, count: float | Tensor
+    states: Sequence[State],
+    product: Sequence[Tensor],
+    factors: Sequence[float],
+    *,
+    members: int | None,
+    auto: bool,
+    count: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Whether a product can be summed, shape () or (members,), and how its energy compares with the past.
 
@@ -24,6 +31,7 @@ def judge(
     Args:
         states: of the parameters; under ``auto`` their ``energy`` is summed.
         product: Hv, one tensor a parameter.
+        factors: the discount of each parameter's sums, 1 for none.
         members: the number of nets, where the parameters hold an ensemble.
         auto: whether anybody asks for the comparison.
         count: how often the product counts.
@@ -32,21 +40,28 @@ def judge(
     if members is not None:
         flat = [h.reshape(members, -1).square().sum(1) for h in product]
         return torch.stack(flat).isfinite().all(0), unknown
-    home = product[0].device
-    energy = torch.stack([n.to(home, torch.float32) for n in torch._foreach_norm(product)]).square()
+    home, wide = product[0].device, max((h.dtype for h in product), key=lambda d: torch.finfo(d).bits)
+    energy = torch.stack([n.to(home, wide) for n in torch._foreach_norm(product)]).square()
     good = energy.isfinite().all()
     if not auto:
         return good, unknown
-    past = torch.stack(
-        [s.setdefault("energy", torch.zeros_like(s["weight"])).to(home, torch.float32) for s in states]
-    )
-    weight = torch.stack([s["weight"].to(home, torch.float32) for s in states])
+    past, weight = (torch.stack([s[key].to(home, wide) for s in map(with_energy, states)]) for key in ENERGY)
     ratio = (energy * weight / past).log()
     alive = (past > 0) & (energy > 0) & good
     mean = torch.where(alive, ratio, 0.0).sum() / alive.sum()
-    for s, e in zip(states, torch.where(good, energy, 0.0).unbind(), strict=True):
-        _add_times(s["energy"], e.to(s["energy"]), count)
+    for s, e, factor in zip(states, torch.where(good, energy, 0.0).unbind(), factors, strict=True):
+        keep = torch.where(good, factor, 1.0)
+        for key, term in zip(ENERGY, (e, good), strict=True):
+            total = s[key].mul_(keep.to(s[key]))
+            _add_times(total, term.to(total), count)
     return good, mean
+
+
+def with_energy(state: State) -> State:
+    """``state`` with its sum of energies and the number of products in it, which may be fewer than in D."""
+    if not all(key in state for key in ENERGY):
+        state.update({key: torch.zeros_like(state["weight"]) for key in ENERGY})
+    return state
 
 
 def accumulate(

@@ -8,7 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["descend"]
+__all__ = ["descend", "number"]
+
+
+def number(value: float | Tensor) -> float | Tensor:
+    """``value``, of shape () where it is a tensor of one element."""
+    return value.reshape(()) if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def descend(
@@ -22,7 +27,7 @@ def descend(
         scales: M of each.
         buffer: gives a parameter's momentum buffer.
     """
-    lr, momentum = group["lr"], group["momentum"]
+    lr, momentum = number(group["lr"]), group["momentum"]
     sign = 1.0 if group["maximize"] else -1.0
     grads = [p.grad for p in params]
     if group["weight_decay"]:

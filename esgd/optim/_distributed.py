@@ -8,7 +8,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["average_over_ranks", "resolve_group"]
+from esgd.errors import ConfigError
+
+__all__ = ["average_over_ranks", "resolve_group", "shared_by_copies"]
+
+
+class _Shared:
+    """A process group, which copies of an optimizer share and a file cannot hold."""
+
+    def __init__(self, group: Any) -> None:
+        self.group = group
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.group
+
+    def __reduce__(self) -> Any:
+        raise ConfigError(
+            "a process group cannot be pickled: save optimizer.state_dict(), or construct the optimizer with "
+            "process_group='world' or None"
+        )
+
+
+def shared_by_copies(group: Any) -> Any:
+    """``group``, or where it is a process group a stand-in that ``copy.deepcopy`` turns back into it."""
+    return group if group is None or isinstance(group, str) else _Shared(group)
 
 
 def resolve_group(group: Any) -> Any:

@@ -69,7 +69,7 @@ def inspect_graph(loss: Tensor, params: Sequence[Tensor]) -> GraphFacts:
     return GraphFacts(foreign, reentrant, compiled)
 
 
-class _Deposit(torch.autograd.Function):
+class Probed(torch.autograd.Function):
     """The value of a loss whose gradient is known: backward hands the gradient out, times what comes in."""
 
     @staticmethod
@@ -108,4 +108,4 @@ def deposit(loss: Tensor, params: Sequence[Tensor], gradient: Sequence[Tensor | 
     if not pairs:
         return loss
     kept, grads = zip(*pairs, strict=True)
-    return _Deposit.apply(loss.detach(), owned(grads, kept), *kept)
+    return Probed.apply(loss.detach(), owned(grads, kept), *kept)

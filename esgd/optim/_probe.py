@@ -13,7 +13,7 @@ from esgd.double_backward import custom_functions
 from esgd.errors import ConfigError, CurvatureError
 from esgd.optim._check import UNCHECKED, check_functions
 from esgd.optim._graph import deposit, inspect_graph
-from esgd.optim._pending import Arrivals, Pending
+from esgd.optim._pending import Arrivals, Pending, Trace
 from esgd.optim._products import difference_products, exact_products
 from esgd.optim._warning import warn
 
@@ -63,7 +63,12 @@ class Probing:
 
     def _num_vectors(self) -> int:
         clock = self.param_groups[0]
-        return clock["warmup_probes"] if not clock["probe_index"] or self._has_new_parameters() else 1
+        cold = not clock["probe_index"] or self._has_new_parameters() or not self._is_warm()
+        return clock["warmup_probes"] if cold else 1
+
+    def _is_warm(self) -> bool:
+        """Whether something is known of every parameter's curvature: not if the first products were rejected."""
+        return True
 
     def probe(
         self,
@@ -126,13 +131,21 @@ class Probing:
                 "curvature='difference' evaluates the loss anew, so it needs a function: "
                 "optimizer.probe(lambda: loss_fn(model(x), y))"
             )
+        if not self._probed():
+            return None if is_function else loss  # everything is frozen
         pending = self._pending_for_this_step()
-        params = pending.params
+        if pending.sums and weight != pending.weight:
+            raise ConfigError(
+                f"weight is this rank's for the whole step: it was {pending.weight:g} for an earlier micro-batch "
+                f"and is {weight:g} now. Divide the losses instead, so that their sum is the objective"
+            )
+        params, trace = pending.params, None
         index, count = pending.first_index, len(pending.sums) or self._num_vectors()
         vectors = (self._draw(params, index + i) for i in range(count))
         result: Tensor | None = None
         if is_function and self.param_groups[0]["curvature"] == "difference":
-            products = difference_products(_uncached(loss), params, vectors)
+            step = self.param_groups[0]["difference_step"]
+            products = difference_products(_uncached(loss), params, vectors, step=step)
         elif is_function:
             with torch.enable_grad():
                 value = loss()
@@ -144,12 +157,14 @@ class Probing:
             result, products = self._probe_graph(loss, params, vectors, count, loss_scale)
             if check:
                 self._check_once(loss)
+            trace = Trace(loss, result) if result is not loss else Trace(loss)
         if pending.sums:
             for mine, new in zip(pending.sums, products, strict=True):
                 torch._foreach_add_(mine, new)
         else:
             pending.sums, pending.arrivals = products, Arrivals(params)
         pending.weight = weight
+        pending.traces.append(trace)
         self._pending, self._cleared = pending, False
         return result
 
@@ -203,21 +218,23 @@ class Probing:
     def _probe_graph(
         self, loss: Tensor, params: list[Tensor], vectors: Any, count: int, loss_scale: float | Tensor
     ) -> tuple[Tensor, list[list[Tensor]]]:
-        scaled = loss if isinstance(loss_scale, (int, float)) and loss_scale == 1 else loss * loss_scale
+        with torch.enable_grad():
+            scaled = loss if isinstance(loss_scale, (int, float)) and loss_scale == 1 else loss * loss_scale
         gradient, products = exact_products(scaled, params, vectors, count, keep_graph=True)
         if scaled is not loss:
             _divide([[g for g in gradient if g is not None], *products], loss_scale)
         hooked = any(p._backward_hooks for p in params)
         if hooked or inspect_graph(loss, params).foreign_leaves:
             return loss, products
-        return deposit(loss, params, gradient), products
+        with torch.enable_grad():
+            return deposit(loss, params, gradient), products
 
     def _pending_for_this_step(self) -> Pending:
         """What earlier micro-batches of this step left, or a fresh start where there are none."""
         pending = self._pending
-        if pending is not None and pending.arrivals.cleared(pending.params):
-            # the gradients were cleared without us (model.zero_grad(), after a step that a GradScaler skipped):
-            # what is pending belongs to a step that was never made
+        if pending is not None and (pending.abandoned or pending.arrivals.cleared(pending.params)):
+            # the losses were thrown away before backward(), or the gradients were cleared without us
+            # (model.zero_grad(), after a step that a GradScaler skipped): it belongs to a step never made
             self._drop_pending()
             pending = None
         if pending is not None:

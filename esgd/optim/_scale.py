@@ -39,6 +39,7 @@ class Scales:
         damp: Callable[[list[Tensor]], None],
         *,
         look: bool,
+        undamped: bool = False,
     ) -> None:
         """M = 1 / damped running mean, in the memory that M has, or in new memory.
 
@@ -47,6 +48,7 @@ class Scales:
             states: of each, with the sum ``curvature`` and the number ``weight`` of what is in it.
             damp: turns running means, in place, into the damped diagonal.
             look: whether the host may look at ``weight``; otherwise the device decides.
+            undamped: the damping is 0, so that M is infinite where there is no curvature; it becomes 0 there.
         """
         sums, weights = [s["curvature"] for s in states], [s["weight"] for s in states]
         scales = [self._place(p) for p in params]
@@ -58,6 +60,8 @@ class Scales:
         for m, w in zip(work, weights, strict=True):
             if not look or w.dim() or not bool(w):
                 m.masked_fill_(w == 0, 0.0)  # every product was rejected: stand still until one is not
+            if undamped:
+                m.masked_fill_(m.isinf(), 0.0)
         for m, w in zip(scales, work, strict=True):
             if m is not w:  # 1/damping may be beyond half precision, and infinity times 0 is not a step
                 m.copy_(w.clamp_(max=torch.finfo(m.dtype).max))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -37,6 +37,8 @@ def check_shared(group: dict[str, Any], members: int | None) -> None:
         raise ConfigError(f"update_every must be a whole number of steps >= 1 or 'auto', got {every!r}")
     if not _is_count(group["warmup_probes"]):
         raise ConfigError(f"warmup_probes must be a whole number >= 1, got {group['warmup_probes']!r}")
+    if callable(group["probe"]):
+        raise ConfigError("a callable probe serves all groups: pass probe= to the optimizer, not in a group")
     if group["probe"] not in (*PROBES, "custom"):
         raise ConfigError(
             f"probe must be one of {sorted(PROBES)} or a callable (params, index) -> list of "
@@ -44,7 +46,10 @@ def check_shared(group: dict[str, Any], members: int | None) -> None:
         )
     if group["curvature"] not in ("exact", "difference"):
         raise ConfigError(f"curvature must be 'exact' or 'difference', got {group['curvature']!r}")
-    if not isinstance(group["seed"], int):
+    step = group["difference_step"]
+    if not isinstance(step, Real) or not 0 < step < float("inf"):
+        raise ConfigError(f"difference_step must be a finite number above 0, relative to the weights, got {step!r}")
+    if not isinstance(group["seed"], Integral):
         raise ConfigError(f"seed must be a whole number, got {group['seed']!r}")
 
 
@@ -79,4 +84,4 @@ def _may_be_positive(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from esgd.errors import ConfigError, CurvatureError
 from esgd.hvp import check_parameters
 from esgd.optim._cuda_graph import is_capturing
-from esgd.optim._distributed import average_over_ranks, resolve_group
+from esgd.optim._distributed import average_over_ranks, resolve_group, shared_by_copies
 from esgd.optim._probe import Probing
 from esgd.optim._settings import check_shared
 from esgd.optim._warning import warn
@@ -41,9 +41,10 @@ class CurvatureOptimizer(Probing, Optimizer):
     """
 
     _members: int | None = None  # the number of nets, where the parameters hold an ensemble
-    _capturable = False  # whether a CUDA graph can hold a step
+    _may_be_captured = False  # whether CUDA graphs can hold the steps of this class,
+    _capturable = False  # and of this object
     # one product serves all groups, so these settings are the optimizer's, and each group carries the same value
-    _shared: tuple[str, ...] = ("update_every", "warmup_probes", "probe", "curvature", "seed")
+    _shared: tuple[str, ...] = ("update_every", "warmup_probes", "probe", "curvature", "difference_step", "seed")
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class CurvatureOptimizer(Probing, Optimizer):
         self._rejected = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {"_draw_custom": self._draw_custom, "_process_group": self._process_group}
+        kept = {"_draw_custom": self._draw_custom, "_process_group": shared_by_copies(self._process_group)}
         return {**super().__getstate__(), **kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -95,6 +96,8 @@ class CurvatureOptimizer(Probing, Optimizer):
             CurvatureError: a parameter is complex, sparse or sharded.
         """
         before = len(self.param_groups)
+        if before and isinstance(param_group, dict):  # what is shared is what it is now, not what it was at first
+            param_group = {**{key: self.param_groups[0][key] for key in self._shared}, **param_group}
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
@@ -117,6 +120,9 @@ class CurvatureOptimizer(Probing, Optimizer):
     def _check_group(self, group: dict[str, Any]) -> None:
         """Check one group's settings; subclasses add theirs."""
         check_shared(group, self._members)
+        for key in ("update_every", "warmup_probes", "seed"):
+            if group[key] != "auto":
+                group[key] = int(group[key])  # a whole number of NumPy's would not survive everywhere
 
     def _set_clock(self, **values: int) -> None:
         for group in self.param_groups:
@@ -149,9 +155,10 @@ class CurvatureOptimizer(Probing, Optimizer):
                     "embedding with sparse=False"
                 )
         if is_capturing(moving[0]) and not self._capturable:
+            remedy = "construct it with capturable=True, and capture with esgd.optim.CapturedStep"
             raise ConfigError(
-                f"{type(self).__name__} is not made to be captured in a CUDA graph: construct it with "
-                "capturable=True, and capture with esgd.optim.CapturedStep"
+                f"{type(self).__name__} is not made to be captured in a CUDA graph: "
+                f"{remedy if self._may_be_captured else 'run its steps as they are'}"
             )
         if self.curvature_due:
             if not self._has_pending() and self._rates_are_zero():

@@ -179,7 +179,8 @@ class CapturedStep:
         if self._recorder is None:
             self._recorder = Recorder(device)
         due = optimizer.curvature_due
-        first = not optimizer.num_products or optimizer._has_new_parameters()  # they make the memory of the state
+        # products that make the memory of the state, or of which the host must know whether they were finite
+        first = not optimizer.num_products or optimizer._has_new_parameters() or not optimizer._is_warm()
         if self._steps_run < WARM_UP or (due and first):
             self._steps_run += 1
             return _own(self._recorder.run(self._one_step))

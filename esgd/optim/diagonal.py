@@ -12,7 +12,7 @@ from torch import Tensor
 
 from esgd.errors import ConfigError, CurvatureError
 from esgd.optim._auto import next_interval, stands_for
-from esgd.optim._average import accumulate, judge
+from esgd.optim._average import ENERGY, accumulate, judge, with_energy
 from esgd.optim._cuda_graph import is_capturing
 from esgd.optim._descent import descend
 from esgd.optim._lagged import LaggedScalars
@@ -45,6 +45,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         beta: float | None,
         probe: str | Callable[[Sequence[Tensor], int], list[Tensor]],
         curvature: str,
+        difference_step: float,
         momentum: float,
         nesterov: bool,
         weight_decay: float,
@@ -67,6 +68,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
             "warmup_probes": warmup_probes,
             "beta": beta,
             "curvature": curvature,
+            "difference_step": difference_step,
             "momentum": momentum,
             "nesterov": nesterov,
             "weight_decay": weight_decay,
@@ -84,6 +86,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         self._log_ratio: float | None = None
         self._count = 1.0  # how often the products of this step count,
         self._times: Tensor | None = None  # and the same where a captured step reads it
+        self._warm: bool | None = None  # whether something is known of every parameter's curvature
         self._report: Tensor | None = None  # (rejected products, mean log-ratio of energies) of the last ones
 
     def __getstate__(self) -> dict[str, Any]:
@@ -104,7 +107,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
         The curvature keeps its own precision (float32 for half-precision parameters), where torch would cast it.
         """
-        with precision_kept(self, ("curvature", "weight", "energy")):
+        with precision_kept(self, ("curvature", "weight", *ENERGY)):
             super().load_state_dict(state_dict)
 
     def _draw(self, params: Sequence[Tensor], index: int) -> Sequence[Tensor]:
@@ -124,22 +127,24 @@ class DiagonalOptimizer(CurvatureOptimizer):
         """Turn running means, in place, into the damped diagonal whose reciprocal is M."""
         raise NotImplementedError
 
+    _may_be_captured = True
     needs_probe = False  # whether _factor looks at v
 
     def _absorb(self, params: list[Tensor], products: list[list[Tensor]], first_index: int) -> bool:
         capturing = is_capturing(params[0])
+        warming = not self._warm or self._has_new_parameters()
         if not capturing:
             self._before_products(len(products))
         auto = self.param_groups[0]["update_every"] == "auto"
         count = self._times if auto and self._capturable else self._count
-        bad, ratios = [], []
+        bad, ratios, factors = [], [], self._factors(params)
         for i, product in enumerate(products):
             product = [h.float() if h.dtype in (torch.float16, torch.bfloat16) else h for h in product]
             states = [self._state_of(p, h) for p, h in zip(params, product, strict=True)]
-            good, ratio = judge(states, product, members=self._members, auto=auto, count=count)
+            good, ratio = judge(states, product, factors, members=self._members, auto=auto, count=count)
             v = self._draw(params, first_index + i) if self.needs_probe else []
             left, look = self._factor(v, product), self._may_look(good)
-            accumulate(states, left, product, good, self._factors(params), count, look=look)
+            accumulate(states, left, product, good, factors, count, look=look)
             bad.append((~good).sum())
             ratios.append(ratio)
         self._scale_key = None
@@ -152,11 +157,18 @@ class DiagonalOptimizer(CurvatureOptimizer):
         if capturing:
             return True
         self._after_products()
-        if not self._may_look(good):
+        self._warm = None if warming else True
+        if not (self._may_look(good) or warming):  # the first products are worth a wait, no later ones are
             return True
         rejected, log_ratio = self._lagged.read()
         self._note(rejected, log_ratio)
-        return self._members is not None or not rejected
+        return self._is_warm() and (self._members is not None or not rejected or not self._may_look(good))
+
+    def _is_warm(self) -> bool:
+        if self._warm is None:  # a device is asked once: after the first products, and after loading a state
+            states = (self.state.get(p, {}) for p in self._probed())
+            self._warm = all(bool(s["weight"].any()) for s in states if "weight" in s)
+        return self._warm
 
     def _may_look(self, t: Tensor) -> bool:
         """Whether the host may look at numbers of the device of ``t`` without waiting."""
@@ -199,7 +211,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
                 if p.requires_grad:
                     state = self._state_of(p, p.new_empty(0, dtype=torch.promote_types(p.dtype, torch.float32)))
                     if group["update_every"] == "auto":
-                        state.setdefault("energy", torch.zeros_like(state["weight"]))
+                        with_energy(state)
                     if group["momentum"]:
                         self._momentum_buffer(p)
 
@@ -229,7 +241,10 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     @property
     def num_rejected(self) -> int:
-        """Products left out because they were not finite, since this object was made; reading it may wait."""
+        """Products left out because they were not finite, since this object was made or loaded a state.
+
+        Reading it may wait for the device.
+        """
         underway = self._lagged.peek()
         return self._rejected + (0 if underway is None else int(underway[0]))
 
@@ -244,7 +259,9 @@ class DiagonalOptimizer(CurvatureOptimizer):
             known = [p for p in group["params"] if "curvature" in self.state.get(p, {})]
             if known:
                 damp = partial(self._damped_diagonal_, mode=group["damping_mode"], damping=group["damping"])
-                self._scales.rebuild(known, [self.state[p] for p in known], damp, look=self._may_look(known[0]))
+                states, look = [self.state[p] for p in known], self._may_look(known[0])
+                undamped = not isinstance(group["damping"], Tensor) and group["damping"] == 0
+                self._scales.rebuild(known, states, damp, look=look, undamped=undamped)
         self._scale_key = key
 
     def _update(self) -> None:

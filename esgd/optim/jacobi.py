@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from esgd.optim._products import STEP
 from esgd.optim.diagonal import DiagonalOptimizer
 from esgd.optim.esgd import _add_
 
@@ -38,6 +39,7 @@ class JacobiSGD(DiagonalOptimizer):
         beta: ``None`` for the uniform mean, else the decay of an exponential one.
         probe: ``"rademacher"`` (the paper's choice here), ``"gaussian"``, ``"low_rank"`` or a function.
         curvature: ``"exact"`` or ``"difference"``.
+        difference_step: length of a difference.
         momentum: factor of the running sum of steps.
         nesterov: Nesterov's form of it.
         weight_decay: decoupled weight decay.
@@ -75,6 +77,7 @@ class JacobiSGD(DiagonalOptimizer):
         beta: float | None = None,
         probe: str | Callable[[Sequence[Tensor], int], list[Tensor]] = "rademacher",
         curvature: str = "exact",
+        difference_step: float = STEP,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
@@ -95,6 +98,7 @@ class JacobiSGD(DiagonalOptimizer):
             beta=beta,
             probe=probe,
             curvature=curvature,
+            difference_step=difference_step,
             momentum=momentum,
             nesterov=nesterov,
             weight_decay=weight_decay,

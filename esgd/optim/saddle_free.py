@@ -10,9 +10,10 @@ from torch import Tensor
 
 from esgd.errors import ConfigError, CurvatureError
 from esgd.hvp import gradient_with_graph, product_from_gradient
+from esgd.optim._descent import number
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
-from esgd.optim._products import check_dense
+from esgd.optim._products import STEP, check_dense
 from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["SaddleFreeNewton"]
@@ -37,8 +38,9 @@ class SaddleFreeNewton(CurvatureOptimizer):
     gradients: it is here to be studied at saddle points, on small problems and large batches.
 
     The loop is that of :class:`~esgd.ESGD`. ``probe`` sees the whole batch: micro-batches cannot be summed, since
-    the space depends on the gradient itself. With ``torch.distributed`` gradient and products are averaged over the
-    ranks, one all-reduce each.
+    the space depends on the gradient itself. What is done to ``.grad`` between ``backward`` and ``step`` (clipping)
+    scales the whole step, by ⟨.grad, g⟩ / ‖g‖². With ``torch.distributed`` gradient and products are averaged over
+    the ranks, one all-reduce each.
 
     Args:
         params: parameters or groups, as everywhere in ``torch.optim``; real and dense. ``lr`` and ``maximize``
@@ -84,13 +86,14 @@ class SaddleFreeNewton(CurvatureOptimizer):
             "update_every": 1,
             "warmup_probes": 1,
             "curvature": "exact",
+            "difference_step": STEP,
             "seed": 0,
         }
         super().__init__(params, defaults, probe="rademacher", process_group=process_group)
 
     def _reset_transient(self) -> None:
         super()._reset_transient()
-        self._direction: list[tuple[Tensor, Tensor]] | None = None
+        self._direction: list[tuple[Tensor, Tensor, Tensor]] | None = None  # parameter, step, gradient
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
@@ -116,11 +119,20 @@ class SaddleFreeNewton(CurvatureOptimizer):
         """Hessian-vector products taken so far."""
         return self.param_groups[0]["probe_index"]
 
-    def probe(self, loss: Tensor | Callable[[], Tensor], *, check: bool = True) -> Tensor | None:
+    def probe(
+        self,
+        loss: Tensor | Callable[[], Tensor],
+        *,
+        weight: float = 1.0,
+        loss_scale: float | Tensor = 1.0,
+        check: bool = True,
+    ) -> Tensor | None:
         """Build the Krylov space of this step from the graph of ``loss``; call it in every step.
 
         Args:
             loss: scalar with its graph over the whole batch, or a function that evaluates it.
+            weight: this rank's weight in the mean over ranks, as in :meth:`esgd.ESGD.probe`.
+            loss_scale: the loss is multiplied by it before differentiation, and the results divided by it.
             check: look at the first product of models with functions of somebody's own, as in
                 :meth:`esgd.ESGD.probe`.
 
@@ -137,9 +149,13 @@ class SaddleFreeNewton(CurvatureOptimizer):
             )
         is_function = callable(loss) and not isinstance(loss, Tensor)
         with torch.enable_grad():
-            value = loss() if is_function else loss
-            params = self._probed()
-            graph = gradient_with_graph(value, params)
+            value, params = loss() if is_function else loss, self._probed()
+            if not params:
+                return None if is_function else loss  # everything is frozen
+            scaled = isinstance(loss_scale, Tensor) or loss_scale != 1
+            graph = gradient_with_graph(value * loss_scale if scaled else value, params)
+            if scaled:
+                graph = [None if g is None else g / loss_scale for g in graph]
             check_dense(graph)
             if check:
                 self._check_once(value, loss if is_function else None)
@@ -149,18 +165,19 @@ class SaddleFreeNewton(CurvatureOptimizer):
             ]
             group = resolve_group(self._process_group)
             if group is not None:
-                average_over_ranks([gradient], 1.0, group)
-            step = self._solve(params, graph, gradient, group)
-        self._direction, self._cleared = list(zip(params, step, strict=True)), False
+                average_over_ranks([gradient], weight, group)
+            step = self._solve(params, graph, gradient, group, weight)
+        self._direction, self._cleared = list(zip(params, step, gradient, strict=True)), False
         if is_function:
             return None
         if any(p._backward_hooks for p in params) or inspect_graph(value, params).foreign_leaves:
             return value
-        return deposit(value, params, [None if g is None else g.detach() for g in graph])
+        with torch.enable_grad():
+            return deposit(value, params, [None if g is None else g.detach() for g in graph])
 
     @torch.no_grad()
     def _solve(
-        self, params: list[Tensor], graph: list[Tensor | None], gradient: list[Tensor], group: Any
+        self, params: list[Tensor], graph: list[Tensor | None], gradient: list[Tensor], group: Any, weight: float
     ) -> list[Tensor]:
         """V (|T| + λ)⁻¹ Vᵀ g, one tensor a parameter."""
         clock = self.param_groups[0]
@@ -184,7 +201,7 @@ class SaddleFreeNewton(CurvatureOptimizer):
         for j in range(limit):
             product = product_from_gradient(graph, params, cut(basis[j]), retain_graph=True)
             if group is not None:
-                average_over_ranks([product], 1.0, group)
+                average_over_ranks([product], weight, group)
             w = flat(product)
             V = torch.stack(basis)  # (j + 1, N)
             coefficients = V @ w
@@ -223,9 +240,27 @@ class SaddleFreeNewton(CurvatureOptimizer):
             super()._take_curvature()  # raises: the message tells why there is none
 
     def _update(self) -> None:
-        direction, self._direction = dict(self._direction), None
+        moving = [(p, s, g) for p, s, g in self._direction if p.grad is not None]
+        self._direction = None
+        if not moving:
+            return
+        clipped = _clipping(moving)
+        direction = {p: s for p, s, _ in moving}
         for group in self.param_groups:
             sign = 1.0 if group["maximize"] else -1.0
+            lr = number(group["lr"])
             for p in group["params"]:
-                if p.grad is not None and p in direction:
-                    p.add_(direction[p] * group["lr"], alpha=sign)
+                if p in direction:
+                    p.add_(direction[p] * clipped.to(p) * lr, alpha=sign)
+
+
+def _clipping(moving: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    """⟨.grad, g⟩ / ‖g‖², shape (): by how much the gradient was shortened between ``backward`` and ``step``.
+
+    Args:
+        moving: parameter, step and gradient g.
+    """
+    home, wide = moving[0][0].device, torch.promote_types(moving[0][0].dtype, torch.float32)
+    now = torch.stack([(p.grad.to(g) * g).sum(dtype=wide).to(home) for p, _, g in moving]).sum()
+    then = torch.stack([(g * g).sum(dtype=wide).to(home) for _, _, g in moving]).sum()
+    return torch.where(then > 0, now / then, 1.0)

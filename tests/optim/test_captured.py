@@ -96,12 +96,14 @@ def test_capturable_is_the_same_run_but_for_roundings(case):
 def test_neither_step_looks_at_a_number(case):
     problem = Problem()
     optimizer = capturable(case, problem.parameters())
+    train(optimizer, problem.loss, 1)  # of the first products the host must know whether they can be used
+    first = optimizer.num_products
     with NoLooking():
-        for _ in range(7):
+        for _ in range(22):
             optimizer.zero_grad()
             optimizer.probe(problem.loss()).backward()
             optimizer.step()
-    assert optimizer.num_products > 1
+    assert optimizer.num_products > first
     usual = case.make(Problem().parameters())
     with pytest.raises(HostLooked), NoLooking():
         train(usual, Problem().loss, 1)
@@ -298,5 +300,6 @@ def test_a_step_that_is_not_made_for_it_is_not_captured(case, monkeypatch):
     optimizer = case.make(problem.parameters())
     train(optimizer, problem.loss, 2)
     monkeypatch.setattr("esgd.optim.base.is_capturing", lambda like: True)
-    with pytest.raises(ConfigError, match=r"capturable=True.*CapturedStep|cannot be captured"):
+    remedy = "run its steps as they are" if case.cls is SaddleFreeNewton else "capturable=True.*CapturedStep"
+    with pytest.raises(ConfigError, match=remedy):
         train(optimizer, problem.loss, 1)

@@ -68,7 +68,7 @@ def test_curvature_is_right(name, mode, cls):
     vectors = [draw("rademacher", params, 0, i) for i in range(2)]
     products = products_by_differences(loss, params, vectors)
     expected = sum(h * h if cls is ESGD else flatten(v) * h for v, h in zip(vectors, products, strict=True))
-    optimizer = cls(params, lr=0.0, warmup_probes=2, curvature=mode)
+    optimizer = cls(params, lr=0.0, warmup_probes=2, curvature=mode, difference_step=1e-7)
     train(optimizer, loss, 1)
     got = curvature_of(optimizer, params)
     scale = float(expected.abs().max())

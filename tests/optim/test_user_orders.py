@@ -1,0 +1,385 @@
+"""What users do and no tutorial shows: a batch thrown away, a warm-up that overflows, settings changed on the way."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from esgd import ESGD, JacobiSGD, SaddleFreeNewton
+from esgd.errors import ConfigError, CurvatureError
+
+DIAGONAL = [ESGD, JacobiSGD]
+
+
+def quadratic(n=3, curvature=1.0):
+    w = nn.Parameter(torch.ones(n, dtype=torch.float64))
+    return w, lambda: curvature * w.square().sum() / 2
+
+
+def still(w):
+    w.grad = torch.zeros_like(w)
+
+
+# -- batches that are thrown away --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", DIAGONAL)
+def test_a_batch_thrown_away_after_probe_leaves_nothing(cls):
+    w, loss = quadratic()
+    optimizer = cls([w], lr=0.0)
+    probed = optimizer.probe(loss())
+    del probed  # skipped: no backward
+    w.grad = None  # as model.zero_grad() does
+    optimizer.probe(loss()).backward()
+    optimizer.step()
+    assert torch.equal(optimizer.diagonal(w), torch.ones_like(w))
+
+
+@pytest.mark.parametrize("keep", ["returned", "original", "neither, in a sum"])
+def test_losses_that_are_still_to_be_run_backward_are_kept(keep):
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    total = 0
+    for _ in range(3):
+        value = loss() / 3
+        probed = optimizer.probe(value)
+        total = total + (value if keep == "original" else probed)
+        del value, probed
+    total.backward()
+    optimizer.step()
+    assert torch.allclose(optimizer.diagonal(w), torch.ones_like(w))  # a third of the curvature three times
+
+
+@pytest.mark.parametrize("form", ["autograd.grad", "a function"])
+def test_micro_batches_without_arrivals_are_kept(form):
+    """Gradients taken by autograd.grad and put into .grad by hand; and losses that probe never saw."""
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    grads = []
+    for _ in range(2):
+        if form == "a function":
+            optimizer.probe(lambda: loss() / 2)
+        else:
+            grads.append(torch.autograd.grad(optimizer.probe(loss() / 2), w)[0])
+    w.grad = sum(grads) if grads else torch.ones_like(w)
+    optimizer.step()
+    assert torch.allclose(optimizer.diagonal(w), torch.ones_like(w))
+
+
+def test_a_graph_is_not_kept_alive_to_know_it():
+    w, _ = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    x = w * 2
+    probed = optimizer.probe(x.square().sum())
+    node = x.grad_fn
+    assert node.metadata is not None
+    freed = []
+
+    class Watch:
+        def __del__(self):
+            freed.append(True)
+
+    node.metadata["watch"] = Watch()
+    del node, x
+    assert freed == [True]  # the loss's own graph is gone although probe's result lives
+    probed.backward()
+    optimizer.step()
+
+
+def test_weights_that_differ_within_a_step_are_refused():
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    optimizer.probe(loss() / 2, weight=3.0).backward()
+    with pytest.raises(ConfigError, match=r"weight is this rank's for the whole step: it was 3 .* and is 5 now"):
+        optimizer.probe(loss() / 2, weight=5.0)
+
+
+# -- a warm-up that is rejected ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+@pytest.mark.parametrize("cls", DIAGONAL)
+def test_a_warm_up_that_was_rejected_is_taken_again(cls, capturable):
+    torch.manual_seed(0)
+    A = torch.randn(50, 50, dtype=torch.float64)
+    w = nn.Parameter(torch.randn(50, dtype=torch.float64))
+    optimizer = cls([w], lr=0.1, capturable=capturable)
+    spike = w.sum() - w.sum().detach()
+    optimizer.probe(0.5 * w @ (A + A.T) @ w + float("inf") * spike**2)
+    still(w)
+    with pytest.warns(RuntimeWarning, match="not finite"):
+        optimizer.step()
+    assert optimizer.curvature_due and optimizer.num_products == 10 and optimizer.state[w]["weight"] == 0
+    optimizer.zero_grad()
+    optimizer.probe(0.5 * w @ (A + A.T) @ w).backward()
+    optimizer.step()
+    assert optimizer.num_products == 20 and optimizer.state[w]["weight"] == 10  # not a single product
+    assert not optimizer.curvature_due
+
+
+def test_new_parameters_are_warmed_up_again_after_a_rejection():
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    optimizer.probe(loss()).backward()
+    optimizer.step()
+    more = nn.Parameter(torch.ones(2, dtype=torch.float64))
+    optimizer.add_param_group({"params": [more]})
+    spike = more.sum() - more.sum().detach()
+    optimizer.probe(loss() + float("inf") * spike**2)
+    still(w), still(more)
+    with pytest.warns(RuntimeWarning, match="not finite"):
+        optimizer.step()
+    optimizer.zero_grad()
+    optimizer.probe(loss() + more.square().sum() / 2).backward()
+    optimizer.step()
+    assert optimizer.state[more]["weight"] == 10
+
+
+def test_a_state_in_which_all_was_rejected_is_warmed_up_when_loaded():
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    optimizer.probe(loss() + float("inf") * (w.sum() - w.sum().detach()) ** 2)
+    still(w)
+    with pytest.warns(RuntimeWarning, match="not finite"):
+        optimizer.step()
+    again = ESGD([w], lr=0.0)
+    again.load_state_dict(optimizer.state_dict())
+    again.zero_grad()
+    again.probe(loss()).backward()
+    again.step()
+    assert again.state[w]["weight"] == 10
+
+
+def test_float64_has_the_range_of_float64():
+    w, loss = quadratic(curvature=1e30)
+    optimizer = ESGD([w], lr=0.5)
+    optimizer.probe(loss()).backward()
+    optimizer.step()
+    assert optimizer.num_rejected == 0 and torch.allclose(w, torch.full_like(w, 0.5))
+
+
+# -- "auto" ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beta", [None, 0.9, 0.99])
+def test_auto_stays_rare_where_curvature_is_constant(beta):
+    torch.manual_seed(0)
+    A = torch.randn(40, 40)
+    w = nn.Parameter(torch.randn(40))
+    optimizer, last = ESGD([w], lr=0.0, update_every="auto", beta=beta), []
+    for step in range(14_000):
+        if optimizer.curvature_due:
+            optimizer.zero_grad()
+            optimizer.probe(0.5 * w @ (A + A.T) @ w).backward()
+            if step > 9_000:
+                last.append(step)
+        optimizer.step()
+    assert 5_000 / len(last) > 100  # at most 200 steps apart
+
+
+def test_auto_switched_on_midway_knows_only_what_it_has_seen():
+    torch.manual_seed(0)
+    A = torch.randn(40, 40)
+    w = nn.Parameter(torch.randn(40))
+    optimizer, last = ESGD([w], lr=0.0), []
+    for step in range(12_000):
+        if step == 4_000:
+            optimizer.param_groups[0]["update_every"] = "auto"
+        if optimizer.curvature_due:
+            optimizer.zero_grad()
+            optimizer.probe(0.5 * w @ (A + A.T) @ w).backward()
+            if step > 8_000:
+                last.append(step)
+        optimizer.step()
+    assert 4_000 / len(last) > 100
+
+
+def test_a_state_of_an_older_version_begins_its_energies_anew():
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0, update_every="auto")
+    optimizer.probe(loss()).backward()
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    del state["state"][0]["energy_weight"]
+    state["state"][0]["energy"] *= 1000
+    again = ESGD([w], lr=0.0, update_every="auto")
+    again.load_state_dict(state)
+    again._set_clock(next_probe=again.param_groups[0]["step"])
+    again.probe(loss()).backward()
+    again.step()
+    assert again.state[w]["energy_weight"] == 1 and again.state[w]["energy"].item() == pytest.approx(3)
+
+
+# -- groups and settings -----------------------------------------------------------------------------------
+
+
+def test_a_new_group_takes_shared_settings_as_they_are_now():
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.1)
+    for group in optimizer.param_groups:
+        group["update_every"] = 10
+    more = nn.Parameter(torch.ones(2, dtype=torch.float64))
+    optimizer.add_param_group({"params": [more], "lr": 0.2})
+    assert [g["update_every"] for g in optimizer.param_groups] == [10, 10]
+    with pytest.raises(ConfigError, match="update_every is shared by all parameter groups.*got 20"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "update_every": 20})
+    state = optimizer.state_dict()
+    again = ESGD([w], lr=0.1)
+    again.add_param_group({"params": [more]})
+    again.load_state_dict(state)
+    again.add_param_group({"params": [nn.Parameter(torch.ones(1, dtype=torch.float64))]})
+    assert again.param_groups[2]["update_every"] == 10
+
+
+def test_a_callable_probe_in_a_group_is_told_where_it_belongs():
+    w, _ = quadratic()
+    with pytest.raises(ConfigError, match="pass probe= to the optimizer, not in a group"):
+        ESGD([{"params": [w], "probe": lambda params, index: params}])
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    w, _ = quadratic()
+    optimizer = ESGD([w], update_every=np.int64(7), warmup_probes=np.int32(2), seed=np.int64(3))
+    optimizer.probe(w.square().sum()).backward()
+    optimizer.step()
+    assert optimizer.num_products == 2
+
+
+@pytest.mark.parametrize("cls", [ESGD, JacobiSGD, SaddleFreeNewton])
+@pytest.mark.parametrize("shape", [(), (3,)])
+@pytest.mark.parametrize("foreach", [None, False])
+def test_a_rate_of_one_element_serves_every_shape(cls, shape, foreach):
+    moved = []
+    for lr in (0.25, torch.tensor([0.25]), torch.tensor(0.25)):
+        p = nn.Parameter(torch.ones(shape))
+        options = {} if cls is SaddleFreeNewton else {"foreach": foreach, "damping": torch.tensor([0.5])}
+        optimizer = cls([p], lr=lr, **options)
+        optimizer.probe((2 * p**2).sum()).backward()
+        optimizer.step()
+        moved.append(p.detach())
+        assert p.shape == shape
+    assert torch.allclose(moved[0], moved[1]) and torch.equal(moved[1], moved[2])
+
+
+@pytest.mark.parametrize("cls", DIAGONAL)
+def test_without_damping_an_entry_without_curvature_stands_still(cls):
+    w = nn.Parameter(torch.ones(3))
+    optimizer = cls([w], lr=0.1, damping=0.0)
+    optimizer.probe(w[0] ** 2 + w[1]).backward()
+    optimizer.step()
+    assert torch.allclose(w.detach(), torch.tensor([0.9, 1.0, 1.0]))
+
+
+# -- hooks, contexts, copies -------------------------------------------------------------------------------
+
+
+def test_a_hook_that_takes_the_gradient_away_does_no_harm():
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    taken = []
+
+    def take(p):
+        taken.append(p.grad)
+        p.grad = None
+
+    hook = w.register_post_accumulate_grad_hook(take)
+    optimizer.probe(loss()).backward()
+    hook.remove()
+    w.grad = taken[0]
+    optimizer.step()
+    assert torch.equal(optimizer.diagonal(w), torch.ones_like(w))
+
+
+def test_a_loss_that_was_probed_is_not_probed_again():
+    w, loss = quadratic()
+    optimizer = ESGD([w], lr=0.0)
+    with pytest.raises(CurvatureError, match="has been probed already"):
+        optimizer.probe(optimizer.probe(loss()))
+
+
+@pytest.mark.parametrize("cls", [ESGD, SaddleFreeNewton])
+def test_probe_works_where_gradients_are_off(cls):
+    w, loss = quadratic()
+    optimizer = cls([w], lr=0.0)
+    value = loss()
+    with torch.no_grad():
+        probed = optimizer.probe(value)
+    probed.backward()
+    optimizer.step()
+    assert torch.equal(w.grad, torch.ones_like(w))
+
+
+@pytest.mark.parametrize("cls", [ESGD, JacobiSGD, SaddleFreeNewton])
+def test_a_model_that_is_all_frozen_is_left_alone(cls):
+    w, _ = quadratic()
+    optimizer = cls([w], lr=0.1)
+    w.requires_grad_(False)
+    value = torch.tensor(3.0)
+    assert optimizer.probe(value) is value
+    assert optimizer.probe(lambda: value) is None
+    optimizer.step()
+    assert torch.equal(w, torch.ones_like(w))
+
+
+class Group:
+    """Stands for a process group, which neither copies nor pickles."""
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle 'ProcessGroup' object")
+
+
+def test_copies_share_the_process_group_and_pickling_says_what_to_do():
+    w, _ = quadratic()
+    group = Group()
+    optimizer = ESGD([w], process_group=group)
+    assert copy.deepcopy(optimizer)._process_group is group
+    with pytest.raises(ConfigError, match=r"process group cannot be pickled: save optimizer\.state_dict"):
+        pickle.dumps(optimizer)
+    for name in ("world", None):
+        assert pickle.loads(pickle.dumps(ESGD([w], process_group=name)))._process_group == name
+
+
+# -- saddle-free Newton ------------------------------------------------------------------------------------
+
+
+def test_clipping_shortens_a_saddle_free_step():
+    w = nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
+    steps = []
+    for clip in (None, 0.5, 0.05):
+        with torch.no_grad():
+            w.copy_(torch.tensor([1.0, 2.0]))
+        optimizer = SaddleFreeNewton([w], lr=0.1, damping=0.0)
+        optimizer.zero_grad()
+        optimizer.probe(2 * w[0] ** 2 - 0.5 * w[1] ** 2).backward()
+        size = w.grad.norm()
+        if clip:
+            nn.utils.clip_grad_norm_([w], clip)
+        before = w.detach().clone()
+        optimizer.step()
+        steps.append((w.detach() - before) * (1 if clip is None else size / clip))
+    assert steps[0].norm() > 0.1
+    for step in steps[1:]:
+        torch.testing.assert_close(step, steps[0], rtol=1e-4, atol=1e-9)
+
+
+def test_a_saddle_free_step_is_not_rounded_where_nothing_was_clipped():
+    w = nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = SaddleFreeNewton([w], lr=1.0)
+    optimizer.probe((w**4).sum()).backward()
+    (_, step, _), before = optimizer._direction[0], w.detach().clone()
+    optimizer.step()
+    assert torch.equal(w.detach(), before - step)
+
+
+def test_saddle_free_probe_takes_a_loss_scale_and_a_weight():
+    moved = []
+    for options in ({}, {"loss_scale": 1024.0}, {"loss_scale": torch.tensor(1024.0), "weight": 3.0}):
+        w = nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
+        optimizer = SaddleFreeNewton([w], lr=1.0)
+        optimizer.probe((w**4).sum(), **options).backward()
+        optimizer.step()
+        moved.append(w.detach())
+    assert torch.allclose(moved[0], moved[1]) and torch.allclose(moved[0], moved[2])
