@@ -25,9 +25,19 @@ function panel({ title, shape = "wide", layers = 1 }) {
   top.setAttribute("role", "img");
   const plot = make("div", { class: `plot ${shape}` }, ...canvases);
   const heading = make("b", { text: title });
-  const element = make("figure", {}, make("div", { class: "head" }, heading, note), plot);
+  const apology = make("p", { class: "absent", hidden: true });
+  const element = make("figure", {}, make("div", { class: "head" }, heading, note), plot, apology);
   return {
     element, plot, canvases, canvas: top,
+    /** Why there is nothing to draw in this state, in words; null where there is. */
+    lacks: () => null,
+    /** Shows these words in place of the plot, or the plot. */
+    excuse: (words) => {
+      plot.hidden = words !== null;
+      apology.hidden = words === null;
+      if (words !== null && apology.textContent !== words) apology.textContent = words;
+      if (words !== null) note.textContent = "";
+    },
     note: (words) => {
       if (note.textContent !== words) note.textContent = words;
     },
@@ -57,13 +67,18 @@ function disclosure(label, body, opened = () => {}) {
 }
 
 /**
- * Calls `move` with each event of a pointer held down on an element. A drag that the browser takes away (for a
- * scroll of the page, say) leaves the state as it was before; a second finger is not listened to.
+ * Calls `move` with each event of a pointer held down on an element, and `end` when it is let go. A drag that the
+ * browser takes away (for a scroll of the page, say) leaves the state as it was before; a second finger is not
+ * listened to.
  */
-function drags(element, lab, move, start = move) {
+function drags(element, lab, move, start = move, end = () => {}) {
   let held = null;
   const mine = (event) => held?.pointer === event.pointerId;
-  const letGo = (event) => mine(event) && (held = null);
+  const letGo = (event) => {
+    if (!mine(event)) return;
+    held = null;
+    end();
+  };
   element.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || held) return;
     held = { pointer: event.pointerId, before: lab.S };
@@ -75,6 +90,7 @@ function drags(element, lab, move, start = move) {
     if (!mine(event)) return;
     const { before } = held;
     held = null;
+    end();
     if (lab.S !== before) lab.update({ ...before });
   });
   element.addEventListener("pointerup", letGo);
@@ -117,6 +133,15 @@ function eigen(m) {
   return { values: [mean + radius, mean - radius], angle };
 }
 
+/** The two principal values, the one nearer to the first axis first, and its direction in degrees (−45 … 45). */
+function principal(m) {
+  const { values, angle } = eigen(m);
+  const round = values[0] - values[1] <= 1e-12 * Math.abs(values[0] + values[1]);
+  const degrees = round ? 0 : (angle * 180) / Math.PI;
+  if (Math.abs(degrees) <= 45 + 1e-9) return { values, degrees };
+  return { values: [values[1], values[0]], degrees: degrees - Math.sign(degrees) * 90 };
+}
+
 /** Q diag(values) Qᵀ, with the first eigenvector at `angle`. */
 function fromEigen(values, angle) {
   const c = Math.cos(angle);
@@ -156,6 +181,146 @@ function condition(m) {
   const [p, q] = eigen(m).values.map(Math.abs);
   return Math.max(p, q) / Math.min(p, q);
 }
+
+// landscapes.js
+// The landscapes: value, gradient and Hessian of functions of two weights, written out by hand. The Python
+// twins (tests/lab/landscapes.py) are differentiated by autograd, and the tests compare the two.
+
+
+const RADIAN = Math.PI / 180;
+
+function quadraticForm(hessian) {
+  return {
+    f: (x) => 0.5 * (hessian.a * x[0] * x[0] + 2 * hessian.b * x[0] * x[1] + hessian.c * x[1] * x[1]),
+    grad: (x) => matvec(hessian, x),
+    hess: () => hessian,
+    quadratic: hessian,
+    critical: [0, 0],
+  };
+}
+
+function minimumBelow(form, eigenvalues) {
+  const convex = Math.min(...eigenvalues) > 0;
+  return {
+    ...form,
+    convex,
+    floor: convex ? 0 : null,
+    minima: convex ? [[0, 0]] : [],
+    saddle: Math.min(...eigenvalues) < 0 ? [0, 0] : null,
+  };
+}
+
+const LANDSCAPES = {
+  bowl: {
+    label: "Bowl",
+    formula: "½ θᵀHθ, eigenvalues 1 and 1/κ",
+    window: [0, 0, 2.4],
+    power: 2,
+    make: (S) => minimumBelow(quadraticForm(fromEigen([1, 1 / S.kappa], S.angle * RADIAN)), [1, 1 / S.kappa]),
+  },
+  quadratic: {
+    label: "Quadratic",
+    formula: "½ θᵀHθ, any two eigenvalues",
+    window: [0, 0, 2.4],
+    power: 2,
+    make: (S) =>
+      minimumBelow(quadraticForm(fromEigen([S.eig1, S.eig2], S.angle * RADIAN)), [S.eig1, S.eig2]),
+  },
+  monkey: {
+    label: "Monkey saddle",
+    formula: "θ₁³/3 − θ₁θ₂² + (θ₁² + θ₂²)²/8",
+    window: [0, 0, 3],
+    power: 2,
+    make: () => ({
+      f: ([x, y]) => (x * x * x) / 3 - x * y * y + (x * x + y * y) ** 2 / 8,
+      grad: ([x, y]) => {
+        const r = (x * x + y * y) / 2;
+        return [x * x - y * y + r * x, -2 * x * y + r * y];
+      },
+      hess: ([x, y]) => {
+        const r = (x * x + y * y) / 2;
+        return { a: 2 * x + r + x * x, b: -2 * y + x * y, c: -2 * x + r + y * y };
+      },
+      floor: -2 / 3,
+      minima: [[-2, 0], [1, Math.sqrt(3)], [1, -Math.sqrt(3)]],
+      critical: [0, 0],
+      saddle: [0, 0],
+      lift: 2 / 3,
+    }),
+  },
+  net: {
+    label: "Two-weight linear net",
+    formula: "½ (1 − θ₁θ₂)²",
+    window: [0, 0, 2.4],
+    power: 3,
+    make: () => ({
+      f: ([x, y]) => 0.5 * (1 - x * y) ** 2,
+      grad: ([x, y]) => [-(1 - x * y) * y, -(1 - x * y) * x],
+      hess: ([x, y]) => ({ a: y * y, b: 2 * x * y - 1, c: x * x }),
+      floor: 0,
+      minima: [],
+      critical: [0, 0],
+      saddle: [0, 0],
+      lift: 0.5,
+    }),
+  },
+  rosenbrock: {
+    label: "Rosenbrock",
+    formula: "(1 − θ₁)² + 100 (θ₂ − θ₁²)²",
+    window: [0, 1, 2],
+    power: 4,
+    cells: 320, // its valley is narrower than a cell of the common grid
+    make: () => ({
+      f: ([x, y]) => (1 - x) ** 2 + 100 * (y - x * x) ** 2,
+      grad: ([x, y]) => [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)],
+      hess: ([x, y]) => ({ a: 2 - 400 * (y - 3 * x * x), b: -400 * x, c: 200 }),
+      floor: 0,
+      minima: [[1, 1]],
+      critical: [1, 1],
+      saddle: null,
+      lift: 1,
+    }),
+  },
+  eggbox: {
+    label: "Egg box",
+    formula: "cos θ₁ + cos θ₂",
+    window: [0, 0, 4.6],
+    power: 1,
+    make: () => ({
+      f: ([x, y]) => Math.cos(x) + Math.cos(y),
+      grad: ([x, y]) => [-Math.sin(x), -Math.sin(y)],
+      hess: ([x, y]) => ({ a: -Math.cos(x), b: 0, c: -Math.cos(y) }),
+      floor: -2,
+      minima: [[Math.PI, Math.PI], [-Math.PI, Math.PI], [Math.PI, -Math.PI], [-Math.PI, -Math.PI]],
+      critical: [0, Math.PI],
+      saddle: [0, Math.PI],
+      lipschitz: 1, // the Hessian is diag(−cos x, −cos y): its spectral norm changes at most as fast as θ
+    }),
+  },
+};
+
+/**
+ * The landscape of a state, ready to evaluate: `window` is [centre x, centre y, half width]; contour lines are even
+ * in |rise|^(1/power); where there is a `lift`, the surface shows lift · asinh(rise / lift) as its height.
+ */
+function landscapeOf(S) {
+  const entry = LANDSCAPES[S.landscape];
+  const made = entry.make(S);
+  return {
+    id: S.landscape,
+    label: entry.label,
+    formula: entry.formula,
+    window: entry.window,
+    power: entry.power,
+    cells: entry.cells,
+    convex: false,
+    reference: made.f(made.critical),
+    ...made,
+  };
+}
+
+/** How far below its saddle the loss must fall before we call a run escaped. */
+const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1 };
 
 // rng.js
 // Seeded random numbers, the same in esgd/lab/rng.py bit for bit: every draw is a function of
@@ -211,144 +376,6 @@ function drawProbe(kind, seed, index, size = 2) {
 function drawNoise(seed, index) {
   return gaussianPair(stream(seed, PURPOSE.noise, index));
 }
-
-// landscapes.js
-// The landscapes: value, gradient and Hessian of functions of two weights, written out by hand. The Python
-// twins (tests/lab/landscapes.py) are differentiated by autograd, and the tests compare the two.
-
-
-const RADIAN = Math.PI / 180;
-
-function quadraticForm(hessian) {
-  return {
-    f: (x) => 0.5 * (hessian.a * x[0] * x[0] + 2 * hessian.b * x[0] * x[1] + hessian.c * x[1] * x[1]),
-    grad: (x) => matvec(hessian, x),
-    hess: () => hessian,
-    quadratic: hessian,
-    critical: [0, 0],
-  };
-}
-
-function minimumBelow(form, eigenvalues) {
-  const convex = Math.min(...eigenvalues) > 0;
-  return {
-    ...form,
-    convex,
-    floor: convex ? 0 : null,
-    minima: convex ? [[0, 0]] : [],
-    saddle: Math.min(...eigenvalues) < 0 ? [0, 0] : null,
-  };
-}
-
-const LANDSCAPES = {
-  bowl: {
-    label: "Bowl",
-    formula: "½ θᵀHθ, eigenvalues 1 and 1/κ",
-    window: [0, 0, 2.4],
-    power: 2,
-    make: (S) => minimumBelow(quadraticForm(fromEigen([1, 1 / S.kappa], S.angle * RADIAN)), [1, 1 / S.kappa]),
-  },
-  quadratic: {
-    label: "Quadratic",
-    formula: "½ θᵀHθ, any two eigenvalues",
-    window: [0, 0, 2.4],
-    power: 2,
-    make: (S) =>
-      minimumBelow(quadraticForm(fromEigen([S.eig1, S.eig2], S.angle * RADIAN)), [S.eig1, S.eig2]),
-  },
-  monkey: {
-    label: "Monkey saddle",
-    formula: "x³/3 − xy² + (x² + y²)²/8",
-    window: [0, 0, 3],
-    power: 2,
-    make: () => ({
-      f: ([x, y]) => (x * x * x) / 3 - x * y * y + (x * x + y * y) ** 2 / 8,
-      grad: ([x, y]) => {
-        const r = (x * x + y * y) / 2;
-        return [x * x - y * y + r * x, -2 * x * y + r * y];
-      },
-      hess: ([x, y]) => {
-        const r = (x * x + y * y) / 2;
-        return { a: 2 * x + r + x * x, b: -2 * y + x * y, c: -2 * x + r + y * y };
-      },
-      floor: -2 / 3,
-      minima: [[-2, 0], [1, Math.sqrt(3)], [1, -Math.sqrt(3)]],
-      critical: [0, 0],
-      saddle: [0, 0],
-      lift: 2 / 3,
-    }),
-  },
-  net: {
-    label: "Two-weight linear net",
-    formula: "½ (1 − w₁w₂)²",
-    window: [0, 0, 2.4],
-    power: 3,
-    make: () => ({
-      f: ([x, y]) => 0.5 * (1 - x * y) ** 2,
-      grad: ([x, y]) => [-(1 - x * y) * y, -(1 - x * y) * x],
-      hess: ([x, y]) => ({ a: y * y, b: 2 * x * y - 1, c: x * x }),
-      floor: 0,
-      minima: [],
-      critical: [0, 0],
-      saddle: [0, 0],
-      lift: 0.5,
-    }),
-  },
-  rosenbrock: {
-    label: "Rosenbrock",
-    formula: "(1 − x)² + 100 (y − x²)²",
-    window: [0, 1, 2],
-    power: 4,
-    make: () => ({
-      f: ([x, y]) => (1 - x) ** 2 + 100 * (y - x * x) ** 2,
-      grad: ([x, y]) => [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)],
-      hess: ([x, y]) => ({ a: 2 - 400 * (y - 3 * x * x), b: -400 * x, c: 200 }),
-      floor: 0,
-      minima: [[1, 1]],
-      critical: [1, 1],
-      saddle: null,
-      lift: 1,
-    }),
-  },
-  eggbox: {
-    label: "Egg box",
-    formula: "cos x + cos y",
-    window: [0, 0, 4.6],
-    power: 1,
-    make: () => ({
-      f: ([x, y]) => Math.cos(x) + Math.cos(y),
-      grad: ([x, y]) => [-Math.sin(x), -Math.sin(y)],
-      hess: ([x, y]) => ({ a: -Math.cos(x), b: 0, c: -Math.cos(y) }),
-      floor: -2,
-      minima: [[Math.PI, Math.PI], [-Math.PI, Math.PI], [Math.PI, -Math.PI], [-Math.PI, -Math.PI]],
-      critical: [0, Math.PI],
-      saddle: [0, Math.PI],
-      lipschitz: 1, // the Hessian is diag(−cos x, −cos y): its spectral norm changes at most as fast as θ
-    }),
-  },
-};
-
-/**
- * The landscape of a state, ready to evaluate: `window` is [centre x, centre y, half width]; contour lines are even
- * in |rise|^(1/power); where there is a `lift`, the surface shows lift · asinh(rise / lift) as its height.
- */
-function landscapeOf(S) {
-  const entry = LANDSCAPES[S.landscape];
-  const made = entry.make(S);
-  return {
-    id: S.landscape,
-    label: entry.label,
-    formula: entry.formula,
-    window: entry.window,
-    power: entry.power,
-    convex: false,
-    reference: made.f(made.critical),
-    ...made,
-  };
-}
-
-/** How far below its saddle the loss must fall before we call a run escaped. */
-const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1 };
 
 // methods.js
 // Nine methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
@@ -520,6 +547,7 @@ const SETTINGS = {
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
   show: { label: "Further views", list: ["surface", "modes", "many", "convergence"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
+  face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -543,7 +571,7 @@ const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
-  turn: 25, tilt: 38, show: [], many: "polynomial",
+  turn: 25, tilt: 38, show: [], many: "polynomial", face: "displacement",
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
@@ -584,6 +612,9 @@ function legal(key, value) {
   return setting.integer ? Math.round(clamped) : clamped;
 }
 
+/** The face that a state without one shows most likely: addresses from before faces were remembered tell none. */
+const likelyFace = (S) => (S.noise > 0 ? "noise" : S.lr_rmsprop >= 0.15 ? "oscillation" : "displacement");
+
 /** A whole state: the defaults, the scene's preset, then what was asked for, each made legal. */
 function makeState(preset = {}, wanted = {}) {
   const state = { ...DEFAULTS };
@@ -594,6 +625,7 @@ function makeState(preset = {}, wanted = {}) {
     }
   }
   if (state.at === undefined) state.at = state.steps;
+  if (preset.face && legal("face", wanted.face) === undefined) state.face = likelyFace(state);
   state.at = Math.min(state.at, state.steps);
   return state;
 }
@@ -603,10 +635,11 @@ const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value)
 /** A number as a hand sets it: short enough that an address holds it as it is. */
 const tidy = (value) => Number(value.toPrecision(6));
 
-/** The settings in which a state differs from its scene's preset; `at` where it is not the one that follows from them. */
+/** The settings in which a state differs from its scene's preset; `at` and `face` where the others would not give them. */
 function difference(preset, state) {
-  const { at, ...rest } = state;
-  const base = { ...makeState(preset), at: makeState(preset, rest).at };
+  const { at, face, ...rest } = state;
+  const follows = makeState(preset, rest);
+  const base = { ...makeState(preset), at: follows.at, face: follows.face };
   return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
 }
 
@@ -647,8 +680,7 @@ function pythonLine(scene, preset, state) {
 }
 
 // theory.js
-// What theory says about the runs: best rates, outcomes, escape times, the region of Theorem 2', the
-// stationary law of SGD.
+// What theory says about the runs: best rates, escape times, the region of Theorem 2', the stationary law of SGD.
 
 
 /** Spectral radius of one mode of momentum, x ← x − lr·m, m ← βm + hx (β = 0: gradient descent). */
@@ -717,6 +749,7 @@ function* seekBestRate(method, S, run = null) {
     const H = land.quadratic;
     const { values } = eigen(H);
     let curvatures = values;
+    if (method === "newton" && !(values[1] > 0)) return null; // at any rate it is caught at the saddle
     if (method === "newton") curvatures = [1, 1];
     if (method === "saddle_free") curvatures = values.map((x) => x / (Math.abs(x) + S.damping));
     const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H), esgd: rowNorms(H) }[method];
@@ -753,47 +786,17 @@ function escapeStep(run, S, land = landscapeOf(S)) {
   return step < 0 ? null : step;
 }
 
-/** The step at which a run has diverged: out of reach, or out of the picture along a direction that should shrink. */
-function divergedStep(run, land) {
-  if (!land.quadratic) return run.diverged;
-  const { values, angle } = eigen(land.quadratic);
-  const axes = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]].filter((_, i) => values[i] > 0);
-  const along = (axis, p) => Math.abs(axis[0] * p[0] + axis[1] * p[1]);
-  for (const axis of axes) {
-    const limit = Math.max(3 * land.window[2], 2 * along(axis, run.points[0]));
-    const step = run.points.findIndex((p) => along(axis, p) > limit);
-    if (step >= 0) return step;
-  }
-  const fell = run.losses[run.losses.length - 1] < land.reference; // it ran away down the saddle: an escape
-  return fell ? null : run.diverged;
-}
-
-/** How a run ended: {kind, step, text}. */
-function outcome(run, S) {
-  const land = landscapeOf(S);
-  const last = run.losses.length - 1;
-  const escaped = escapeStep(run, S, land);
-  const diverged = divergedStep(run, land);
-  if (diverged !== null) return { kind: "diverged", step: diverged, text: `diverged at step ${diverged}` };
-  if (land.floor !== null) {
-    const goal = land.floor + 1e-3 * Math.max(1e-12, run.losses[0] - land.floor);
-    const step = run.losses.findIndex((f, t) => f <= goal && run.losses.slice(t).every((g) => g <= 2 * goal - land.floor));
-    if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
-  }
-  if (escaped !== null) return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
-  const gradient = Math.hypot(...land.grad(run.points[last]));
-  const start = Math.hypot(...land.grad(run.points[0]));
-  if (gradient < 0.02 * start && run.losses[last] > (land.floor ?? -Infinity) + 0.02) {
-    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
-  }
-  if (run.losses[last] > run.losses[0]) return { kind: "climbing", step: last, text: "climbing" };
-  return { kind: "moving", step: last, text: `loss ${formatNumber(run.losses[last], 3)} at step ${last}` };
-}
-
 /** Escape steps of a method over seeds 0 … count − 1; null where it did not escape within S.steps. */
 function escapeTimes(method, S, count = 100) {
   const land = landscapeOf(S);
   return Array.from({ length: count }, (_, seed) => escapeStep(trajectory(method, { ...S, seed }), S, land));
+}
+
+/** Why there are no escape times to show, or null. */
+function whyNoEscape(S, land) {
+  if (!land.saddle || ESCAPE_DROP[S.landscape] === null) return "There is no saddle to leave: choose a landscape that has one.";
+  if (land.f([S.x0, S.y0]) < land.reference - ESCAPE_DROP[S.landscape]) return "This start is already past the saddle: move it up.";
+  return null;
 }
 
 /**
@@ -813,6 +816,20 @@ function comparison(land, x, alpha) {
   const fA = land.f([x[0] - alpha * free[0], x[1] - alpha * free[1]]);
   const L = land.lipschitz ?? 0;
   return { S, r, fN, fA, bound: 2 * alpha * S - (L / 3) * alpha ** 3 * r ** 3, Q: (L * r ** 3) / (6 * S) };
+}
+
+/**
+ * The first steps of Newton and |H|: `gap` is how much lower |H| ends (in the runs where both run, else in theory). The
+ * theory is at one α without damping or noise; `alike` says whether the runs do the same.
+ */
+function firstSteps(S, land, runs) {
+  const alpha = S.methods.includes("newton") || !S.methods.includes("saddle_free") ? S.lr_newton : S.lr_saddle_free;
+  const theory = comparison(land, [S.x0, S.y0], alpha);
+  const gap = theory.fN - theory.fA;
+  const [fN, fA] = [runs.newton?.losses[1], runs.saddle_free?.losses[1]];
+  if (fN === undefined || fA === undefined) return { alpha, theory, gap, real: false, alike: true };
+  const off = Math.abs(fN - theory.fN) + Math.abs(fA - theory.fA);
+  return { alpha, theory, fN, fA, gap: fN - fA, real: true, alike: off <= 0.005 * Math.abs(gap) + 1e-9 };
 }
 
 /** Random starts and lengths for the phase diagram; points without negative curvature are left out. */
@@ -851,30 +868,19 @@ function stationary(H, C, lr) {
   return { sigma, second: [inner.a + C.a, inner.c + C.c] };
 }
 
+/** Why SGD has no stationary law here, or null where it has one. */
+function whyNotStationary(S, land) {
+  if (!land.quadratic) return "not a quadratic";
+  const [h1, h2] = eigen(land.quadratic).values;
+  if (!(h2 > 0)) return "not a bowl: it runs away";
+  if (!(S.lr_sgd * h1 < 2)) return "rate ≥ 2/λ₁: it diverges";
+  return S.noise > 0 ? null : "no noise: it is at rest";
+}
+
 /** The covariance of the gradient noise of a state at Hessian H. */
 function noiseCovariance(S, H) {
   const B = noiseFactor(S.noise_shape, H);
   return scaled(congruence(B, IDENTITY), S.noise ** 2);
-}
-
-/** √M of the preconditioner of the linked contours, with the hyperbolic boost of Theorem 1' where it applies. */
-function contourRoot(S, H) {
-  const invert = (d) => 1 / Math.sqrt(d + 1e-12);
-  if (S.precond === "jacobi") return diagonal(...jacobiDiagonal(H).map(invert));
-  if (S.precond === "equilibration") return diagonal(...rowNorms(H).map(invert));
-  const { values, angle } = eigen(H);
-  const [p, q] = values.map((x) => 1 / Math.sqrt(Math.abs(x) + 1e-12));
-  if (values[0] * values[1] >= 0 || S.boost === 0) return fromEigen([p, q], angle);
-  // M = |H|^{-1/2} B |H|^{-1/2} with B in O(1, 1): [[cosh t, sinh t], [sinh t, cosh t]] in H's eigenbasis
-  const [ch, sh] = [Math.cosh(S.boost), Math.sinh(S.boost)];
-  const M = { a: p * p * ch, b: p * q * sh, c: q * q * ch };
-  const c = Math.cos(angle);
-  const s = Math.sin(angle);
-  return squareRoot({
-    a: M.a * c * c - 2 * M.b * c * s + M.c * s * s,
-    b: (M.a - M.c) * c * s + M.b * (c * c - s * s),
-    c: M.a * s * s + 2 * M.b * c * s + M.c * c * c,
-  });
 }
 
 /** A number as a reader wants it: `digits` significant ones, true minus, powers of ten in superscript. */
@@ -887,13 +893,16 @@ function formatNumber(value, digits = 3) {
     const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
     const power = String(Number(exponent)).replace(/[-\d]/g, (ch) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(ch)]);
     const rounded = String(Number(mantissa)).replace("-", "−");
-    return rounded === "1" ? `10${power}` : `${rounded}·10${power}`;
+    return Math.abs(Number(mantissa)) === 1 ? `${rounded.replace("1", "")}10${power}` : `${rounded}·10${power}`;
   }
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
 
-// controls.js
-// The controls under the figure: sliders with their optimum marked, choices, the rotation dial, the method rows.
+/** An angle for a reader: to a tenth of a degree. */
+const inDegrees = (degrees) => (Number.isFinite(degrees) ? `${formatNumber(Math.round(degrees * 10) / 10 + 0, 4)}°` : "–");
+
+// slider.js
+// A slider: a range input over a linear or logarithmic setting, with a clickable mark at its optimum.
 
 
 const POSITIONS = 1000; // a logarithmic slider moves over 0 … POSITIONS
@@ -909,7 +918,20 @@ function fromPosition(setting, position) {
   return setting.integer ? Math.round(value) : Number(value.toPrecision(3));
 }
 
-const spokenValue = (setting, value) => `${formatNumber(value, setting.digits ? Math.max(3, setting.digits) : 3)}${setting.unit ?? ""}`;
+/** A logarithmic setting some positions (of whole numbers: units) on, and then as far as it takes to change. */
+function nudged(setting, value, strides) {
+  if (setting.integer) return Math.max(setting.min, Math.min(setting.max, value + strides));
+  const sign = Math.sign(strides);
+  for (let position = toPosition(setting, value) + strides; ; position += sign) {
+    if (position <= 0) return setting.min;
+    if (position >= POSITIONS) return setting.max;
+    const next = fromPosition(setting, position);
+    if ((next - value) * sign > 0) return next;
+  }
+}
+
+const spokenValue = (setting, value) =>
+  `${formatNumber(value, setting.digits ? Math.max(3, setting.digits) : 3)}${setting.unit ?? ""}`;
 
 /** A range input with a clickable mark at its optimum. `key` is a setting, or null for the timeline. */
 function slider(lab, key, { label, tint = null }) {
@@ -920,12 +942,13 @@ function slider(lab, key, { label, tint = null }) {
     step: log ? 1 : (setting.step ?? "any"), "aria-label": label ?? setting.label, "data-key": key,
     oninput: () => lab.update({ [key]: fromPosition(setting, input.value) }),
   });
-  if (log && setting.integer) { // a position of the slider is less than a whole number: the keys count
-    const strides = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+  if (log) { // a position of the slider can be less than the last digit of the value: the keys move the value
+    const page = setting.integer ? 10 : POSITIONS / 10;
+    const strides = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page };
     input.addEventListener("keydown", (event) => {
       if (!strides[event.key]) return;
       event.preventDefault();
-      lab.update({ [key]: lab.S[key] + strides[event.key] * (event.shiftKey ? 10 : 1) });
+      lab.update({ [key]: nudged(setting, lab.S[key], strides[event.key] * (event.shiftKey ? 10 : 1)) });
     });
   }
   const mark = make("button", { type: "button", class: "best", "data-best": key, hidden: true });
@@ -962,6 +985,77 @@ function slider(lab, key, { label, tint = null }) {
   };
 }
 
+// dial.js
+// The rotation dial: a knob that turns the eigenvectors, with a slider beside it for the keyboard.
+
+
+const SVG = "http://www.w3.org/2000/svg";
+const REACH = 19; // of the contour line drawn on the knob
+
+/**
+ * A contour line of ½(h₁u² + h₂v²) as an SVG path, u along the pointer: an ellipse, long where the curvature is
+ * small, or the arms at a saddle.
+ */
+function contourPath(h1, h2) {
+  const lengths = [h1, h2].map((h) => 1 / Math.sqrt(Math.max(Math.abs(h), 1e-6)));
+  const longest = Math.max(...lengths);
+  const [a, b] = lengths.map((length) => Math.max(0.12, length / longest) * REACH);
+  const curve = (points) => `M${points.map(([u, v]) => `${u.toFixed(2)} ${v.toFixed(2)}`).join("L")}`;
+  if (h1 * h2 > 0) {
+    const turns = Array.from({ length: 48 }, (_, i) => (i * Math.PI) / 24);
+    return `${curve(turns.map((t) => [a * Math.cos(t), b * Math.sin(t)]))}Z`;
+  }
+  const far = REACH + 2;
+  const arms = [];
+  for (const s of [-1, 1]) {
+    const ts = Array.from({ length: 25 }, (_, i) => (i - 12) / 5);
+    arms.push(ts.map((t) => [(s * a * Math.cosh(t)) / 2.4, (b * Math.sinh(t)) / 2.4]));
+    arms.push(ts.map((t) => [(a * Math.sinh(t)) / 2.4, (s * b * Math.cosh(t)) / 2.4]));
+  }
+  const seen = arms.map((arm) => arm.filter(([u, v]) => Math.hypot(u, v) <= far));
+  return seen.filter((arm) => arm.length > 1).map(curve).join("");
+}
+
+/** The curvatures along the first and the second eigenvector. */
+const curvatures = (S) => (S.landscape === "bowl" ? [1, 1 / S.kappa] : [S.eig1, S.eig2]);
+
+function dial(lab) {
+  const inner = slider(lab, "angle", {});
+  const draw = document.createElementNS(SVG, "svg");
+  draw.setAttribute("viewBox", "-32 -32 64 64");
+  draw.setAttribute("aria-hidden", "true");
+  draw.innerHTML =
+    '<circle r="27" fill="none" stroke="var(--rail)" stroke-width="3"/>' +
+    '<path d="M27 0A27 27 0 0 0 0 -27" fill="none" stroke="var(--muted)" stroke-width="3"/>' +
+    '<g><path class="contour" fill="none" stroke="var(--ink)" stroke-width="1.5"/>' +
+    '<path d="M0 0H27" stroke="var(--ink)" stroke-width="1.5"/>' +
+    '<circle cx="27" r="6" fill="var(--ink)" stroke="var(--ground)" stroke-width="2"/></g>';
+  const knob = draw.querySelector("g");
+  const contour = draw.querySelector(".contour");
+  const turn = (event) => {
+    const box = draw.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left - box.width / 2, box.top + box.height / 2 - event.clientY];
+    const angle = (Math.atan2(y, x) * 180) / Math.PI;
+    lab.update({ angle: Math.round(Math.max(0, Math.min(90, angle))) });
+  };
+  drags(draw, lab, turn);
+  const words = make("label", {}, make("span", { text: SETTINGS.angle.label }), inner.output);
+  return {
+    element: make("div", { class: "control" },
+      make("div", { class: "dial" }, draw, make("div", { style: "flex:1" }, words, inner.track))),
+    draw: () => {
+      inner.draw();
+      knob.setAttribute("transform", `rotate(${-lab.S.angle})`);
+      contour.setAttribute("d", contourPath(...curvatures(lab.S)));
+    },
+    mark: () => {},
+  };
+}
+
+// controls.js
+// The controls under the figure: sliders, choices, the rotation dial, the method rows.
+
+
 /** A choice of a few as a row of buttons. */
 function segments(lab, key) {
   const setting = SETTINGS[key];
@@ -971,34 +1065,6 @@ function segments(lab, key) {
   return {
     element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), group),
     draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.option === lab.S[key]))),
-    mark: () => {},
-  };
-}
-
-/** The rotation dial: a knob that turns the eigenvectors, with a slider beside it for the keyboard. */
-function dial(lab) {
-  const inner = slider(lab, "angle", {});
-  const svg = "http://www.w3.org/2000/svg";
-  const draw = document.createElementNS(svg, "svg");
-  draw.setAttribute("viewBox", "-32 -32 64 64");
-  draw.setAttribute("aria-hidden", "true");
-  draw.innerHTML =
-    '<circle r="27" fill="none" stroke="var(--rail)" stroke-width="3"/><path d="M27 0A27 27 0 0 0 0 -27" fill="none" stroke="var(--muted)" stroke-width="3"/>' +
-    '<g><ellipse rx="20" ry="8" fill="none" stroke="var(--ink)" stroke-width="1.5"/><path d="M0 0H27" stroke="var(--ink)" stroke-width="1.5"/><circle cx="27" r="6" fill="var(--ink)" stroke="var(--ground)" stroke-width="2"/></g>';
-  const knob = draw.querySelector("g");
-  const turn = (event) => {
-    const box = draw.getBoundingClientRect();
-    const angle = (Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2) * 180) / Math.PI;
-    lab.update({ angle: Math.round(Math.max(0, Math.min(90, angle))) });
-  };
-  drags(draw, lab, turn);
-  const words = make("label", {}, make("span", { text: SETTINGS.angle.label }), inner.output);
-  return {
-    element: make("div", { class: "control" }, make("div", { class: "dial" }, draw, make("div", { style: "flex:1" }, words, inner.track))),
-    draw: () => {
-      inner.draw();
-      knob.setAttribute("transform", `rotate(${-lab.S.angle})`);
-    },
     mark: () => {},
   };
 }
@@ -1083,6 +1149,102 @@ function methodRows(lab) {
   };
 }
 
+// change.js
+// The linked contours: the coordinates φ = √M⁻¹ θ in which descent preconditioned by M is plain descent.
+
+
+/** Whether the hyperbolic boost of Theorem 1' is at work: it needs |H| and a saddle. */
+function isBoosted(S, H) {
+  const { values } = eigen(H);
+  return S.precond === "absolute" && S.boost !== 0 && values[0] * values[1] < 0;
+}
+
+/** The preconditioner M of the linked contours, damped as in the methods, with the boost where it applies. */
+function preconditioner(S, H) {
+  const inverted = (d) => 1 / (Math.abs(d) + S.damping);
+  if (S.precond === "jacobi") return diagonal(...jacobiDiagonal(H).map(inverted));
+  if (S.precond === "equilibration") return diagonal(...rowNorms(H).map(inverted));
+  const { values, angle } = eigen(H);
+  const P = values.map(inverted);
+  if (!isBoosted(S, H)) return fromEigen(P, angle);
+  // M = √P B √P with B in O(1, 1): [[cosh t, sinh t], [sinh t, cosh t]] in H's eigenbasis
+  const [ch, sh] = [Math.cosh(S.boost), Math.sinh(S.boost)];
+  const M = { a: P[0] * ch, b: Math.sqrt(P[0] * P[1]) * sh, c: P[1] * ch };
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  return {
+    a: M.a * c * c - 2 * M.b * c * s + M.c * s * s,
+    b: (M.a - M.c) * c * s + M.b * (c * c - s * s),
+    c: M.a * s * s + 2 * M.b * c * s + M.c * c * c,
+  };
+}
+
+/** √M. */
+const contourRoot = (S, H) => squareRoot(preconditioner(S, H));
+
+/** The method of the lab that is descent under M, where there is no boost. */
+const METHOD_OF = { jacobi: "jacobi", equilibration: "equilibration", absolute: "saddle_free" };
+
+/** Descent under a fixed M at the rate of its method: in φ it is plain descent. */
+function descentUnder(M, S, land) {
+  const P = scaled(M, S[`lr_${METHOD_OF[S.precond]}`]);
+  const points = [[S.x0, S.y0]];
+  for (let t = 0; t < S.steps; t += 1) {
+    const x = points[t];
+    const d = matvec(P, land.grad(x));
+    const next = [x[0] - d[0], x[1] - d[1]];
+    if (!(Math.hypot(next[0], next[1]) < DIVERGED)) break;
+    points.push(next);
+  }
+  return points;
+}
+
+/**
+ * What the second panel is: {formula, boosted, caveat, because}. The caveat is a hint that the run beside it is not plain
+ * descent in φ, null where it is, and `because` is the whole reason.
+ */
+function changeOfVariables(S, land) {
+  const boosted = isBoosted(S, land.hess([S.x0, S.y0]));
+  const D = S.precond === "absolute" ? "|H|" : "D";
+  const formula = boosted ? "√M⁻¹ θ" : S.damping > 1e-6 ? `√(${D} + λ) θ` : `√${D} θ`;
+  const of = (caveat, because) => ({ formula, boosted, caveat, because });
+  if (boosted) return of("dashed: descent under M", "Dashed is descent under this M, which no method runs");
+  if (!land.quadratic) return of("M of the start", "M has the curvature at the start, and the runs meet others");
+  if (S.precond === "jacobi" && S.curvature === "probes") {
+    return of("M is exact", "M has the exact diagonal, which the run estimates");
+  }
+  return of(null, null);
+}
+
+// fresh.js
+// What a choice takes along: a landscape its start, length and rates, a preconditioner its method.
+
+
+const rates = (...values) =>
+  Object.fromEntries(Object.keys(METHODS).map((method, i) => [`lr_${method}`, values[i]]));
+
+// every landscape names the same settings, so that none of another landscape stays behind; the rates are those of
+// descent, momentum, Newton, saddle-free Newton, Jacobi, equilibration, RMSProp, Adam and ESGD
+const FRESH = {
+  bowl: { x0: -1.9, y0: 0.8, steps: 60, ...rates(1, 0.2, 0.5, 0.5, 0.5, 0.5, 0.05, 0.1, 0.5) },
+  quadratic: { x0: 1.6, y0: 0.3, steps: 60, ...rates(0.2, 0.05, 0.25, 0.25, 0.25, 0.25, 0.05, 0.1, 0.25) },
+  monkey: { x0: -0.5, y0: 1.9, steps: 60, ...rates(0.1, 0.03, 0.5, 0.5, 0.25, 0.25, 0.05, 0.1, 0.25) },
+  net: { x0: 1.45, y0: -1.3, steps: 60, ...rates(0.1, 0.03, 0.25, 0.25, 0.1, 0.25, 0.05, 0.1, 0.25) },
+  rosenbrock: { x0: -1.2, y0: 1, steps: 200, ...rates(0.001, 0.001, 0.25, 0.25, 0.25, 0.25, 0.03, 0.1, 0.25) },
+  eggbox: { x0: 0.75, y0: 2.2, steps: 60, ...rates(0.3, 0.05, 0.25, 0.25, 0.25, 0.25, 0.05, 0.1, 0.25) },
+};
+
+/** The change that comes with a landscape: fresh settings, or the scene's own where the landscape is. */
+function freshFor(landscape, preset) {
+  const own = makeState(preset);
+  const keys = ["zoom", ...Object.keys(FRESH[landscape])];
+  if (own.landscape !== landscape) return { landscape, zoom: 1, ...FRESH[landscape] };
+  return { landscape, ...Object.fromEntries(keys.map((key) => [key, own[key]])) };
+}
+
+/** The methods once the preconditioner changes: its own in place of the former one's, the reader's others as they are. */
+const methodsAfter = (methods, before, after) =>
+  [...methods.filter((method) => method !== METHOD_OF[before]), METHOD_OF[after]];
+
 // plot.js
 // Drawing on a canvas, crisp at the screen's own resolution: a frame with axes, ticks, lines and labels.
 
@@ -1135,6 +1297,29 @@ const logScale = (lo, hi, a, b) => {
   return scale;
 };
 
+/** Linear within ±unit and like a logarithm beyond, on either side of nought. */
+const bentScale = (unit) => (lo, hi, a, b) => {
+  const inner = linearScale(Math.asinh(lo / unit), Math.asinh(hi / unit), a, b);
+  const scale = (v) => inner(Math.asinh(v / unit));
+  scale.invert = (p) => unit * Math.sinh(inner.invert(p));
+  return scale;
+};
+
+/** Nought and powers of ten on either side of it, at least `apart` pixels from one another on a bent scale. */
+function bentTicks(lo, hi, unit, scale, apart = 22) {
+  const found = [0];
+  for (const sign of [1, -1]) {
+    let last = scale(0);
+    for (let e = Math.floor(log10(unit)); 10 ** e <= Math.abs(sign > 0 ? hi : lo) * (1 + 1e-9); e += 1) {
+      const v = sign * 10 ** e;
+      if (v < lo || v > hi || Math.abs(scale(v) - last) < apart) continue;
+      found.push(v);
+      last = scale(v);
+    }
+  }
+  return found;
+}
+
 /** A few round values between lo and hi. */
 function ticks(lo, hi, wanted = 5) {
   const raw = (hi - lo) / Math.max(1, wanted);
@@ -1173,15 +1358,21 @@ function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", co
   ctx.fillText(words, x, y);
 }
 
-/** Two axes with ticks and names; returns the scales and the inner box. */
-function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, xTicks, yTicks }) {
+/**
+ * Two axes with ticks and names; returns the scales and the inner box. `yBent` is the unit of a bent scale of y, and
+ * `gutter` the room that is left free at the right.
+ */
+function axes(area, theme, wanted) {
+  const { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, yBent = null, xTicks, yTicks, gutter = 10 } = wanted;
   const { ctx, width, height } = area;
-  const yValues = yTicks ?? (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
+  const [top, bottom] = [yLabel ? 22 : 8, height - (xLabel ? 36 : 22)];
+  const sy = (yBent ? bentScale(yBent) : yLog ? logScale : linearScale)(y[0], y[1], bottom, top);
+  const even = () => (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
+  const yValues = yTicks ?? (yBent ? bentTicks(y[0], y[1], yBent, sy) : even());
   ctx.font = `400 11.5px ${theme.font}`;
   const room = Math.max(...yValues.map((v) => ctx.measureText(formatNumber(v, 3)).width), 10);
-  const box = { left: room + 12, right: width - 10, top: yLabel ? 22 : 8, bottom: height - (xLabel ? 36 : 22) };
+  const box = { left: room + 12, right: width - gutter, top, bottom };
   const sx = (xLog ? logScale : linearScale)(x[0], x[1], box.left, box.right);
-  const sy = (yLog ? logScale : linearScale)(y[0], y[1], box.bottom, box.top);
   ctx.lineWidth = 1;
   for (const v of yValues) {
     ctx.strokeStyle = theme.hairline;
@@ -1192,7 +1383,9 @@ function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false, yLog 
   }
   const xValues = xTicks ?? (xLog ? decades(x[0], x[1], 5) : ticks(x[0], x[1], Math.max(2, Math.round(width / 75))));
   for (const v of xValues) {
-    text(ctx, theme, formatNumber(v, 3), sx(v), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
+    const number = formatNumber(v, 3);
+    const last = width - ctx.measureText(number).width / 2 - 1; // beyond it the edge would cut the number
+    text(ctx, theme, number, Math.min(sx(v), last), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
   }
   if (yLabel) text(ctx, theme, yLabel, 0, 11, { size: 11.5 });
   if (xLabel) text(ctx, theme, xLabel, box.right, height - 4, { align: "right", size: 11.5 });
@@ -1239,6 +1432,104 @@ function clipped(ctx, box, draw) {
   ctx.restore();
 }
 
+// outcomes.js
+// How a run ended, in words: diverged, at the bottom, escaped, caught, overshot, or still on its way.
+
+
+/** How far a point of a quadratic lies along each direction that should shrink, and how far is out of the picture. */
+function upwardAxes(land, start) {
+  const { values, angle } = eigen(land.quadratic);
+  const axes = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]].filter((_, i) => values[i] > 0);
+  return axes.map((axis) => {
+    const along = (p) => Math.abs(axis[0] * p[0] + axis[1] * p[1]);
+    return { along, limit: Math.max(3 * land.window[2], 2 * along(start)) };
+  });
+}
+
+/**
+ * The step from which a run has diverged, or null: it left every bound, or it ends out of the picture in a direction
+ * that should shrink and is there as far as it ever was. One that is on its way back has overshot.
+ */
+function divergedStep(run, land, noise = 0) {
+  if (!land.quadratic) return run.diverged;
+  const last = run.points.length - 1;
+  const fell = run.losses[last] < land.reference; // down the saddle: an escape
+  if (fell && run.losses.every((f, t) => t === 0 || f <= run.losses[t - 1])) return null;
+  for (const { along, limit } of upwardAxes(land, run.points[0])) {
+    const far = run.points.map(along);
+    const out = (noise > 0 ? 1000 : 1) * limit; // noise alone may throw a run far, and it comes back
+    if (!(far[last] > out && far[last] > 0.9 * Math.max(...far))) continue;
+    let step = last;
+    while (far[step - 1] > limit) step -= 1;
+    return step;
+  }
+  return fell ? null : run.diverged;
+}
+
+/** The first step at which a run on a quadratic was out of the picture, or null. */
+function overshotStep(run, land) {
+  if (!land.quadratic) return null;
+  const axes = upwardAxes(land, run.points[0]);
+  const step = run.points.findIndex((p) => axes.some(({ along, limit }) => along(p) > limit));
+  return step < 0 ? null : step;
+}
+
+/**
+ * Whether a run has stopped: its steps shrink so fast that all that would follow could not be seen. A small gradient
+ * is not enough, as a long valley has one everywhere, and what noise drives never stops.
+ */
+function hasStopped(run, S, land) {
+  const moves = run.records.map(({ d }) => Math.hypot(d[0], d[1]));
+  if (S.noise > 0 || run.diverged !== null || moves.length < 4) return false;
+  const end = run.points[run.points.length - 1];
+  const steepest = Math.max(...eigen(land.hess(end)).values.map(Math.abs));
+  if (Math.hypot(...land.grad(end)) > 0.01 * land.window[2] * steepest) return false; // no critical point is near
+  const span = Math.max(2, Math.ceil(moves.length / 10));
+  const late = Math.max(...moves.slice(-span));
+  const ratio = late / Math.max(...moves.slice(-2 * span, -span)); // of one span's steps to those of the span before
+  if (late < 1e-9 * land.window[2]) return true; // no more than rounding
+  return ratio < 1 && (span * late * ratio) / (1 - ratio) < 0.005 * land.window[2];
+}
+
+const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
+
+/** Whether a loss ends higher than it began by more than `least`, and still rises. */
+function climbs(losses, least) {
+  const rise = losses[losses.length - 1] - losses[0];
+  const quarter = Math.max(1, Math.floor(losses.length / 4));
+  return rise > least && mean(losses.slice(-quarter)) > mean(losses.slice(-2 * quarter, -quarter)) + 0.01 * rise;
+}
+
+/** How a run ended: {kind, step, text}. */
+function outcome(run, S) {
+  const land = landscapeOf(S);
+  const { losses } = run;
+  const last = losses.length - 1;
+  const diverged = divergedStep(run, land, S.noise);
+  if (diverged !== null) return { kind: "diverged", step: diverged, text: `diverged at step ${diverged}` };
+  if (land.floor !== null) {
+    const goal = land.floor + 1e-3 * Math.max(1e-12, losses[0] - land.floor);
+    const step = losses.findIndex((f, t) => f <= goal && losses.slice(t).every((g) => g <= 2 * goal - land.floor));
+    if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
+  }
+  const escaped = escapeStep(run, S, land);
+  if (escaped > 0 && losses[last] < land.reference) {
+    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
+  }
+  const above = losses[last] > (land.floor ?? -Infinity) + 0.02;
+  if (above && (land.saddle || land.floor === null) && hasStopped(run, S, land)) {
+    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
+  }
+  const now = `loss ${formatNumber(losses[last], 3)} at step ${last}`;
+  if (escaped === 0) return { kind: "moving", step: last, text: `started past the saddle; ${now}` };
+  const overshot = S.noise === 0 ? overshotStep(run, land) : null; // noise alone may throw it out
+  if (overshot !== null) return { kind: "overshot", step: overshot, text: `overshot at step ${overshot}; ${now}` };
+  if (climbs(losses, S.noise > 0 ? 10 * (1 + Math.abs(losses[0] - (land.floor ?? land.reference))) : 0)) {
+    return { kind: "climbing", step: last, text: "climbing" };
+  }
+  return { kind: "moving", step: last, text: now };
+}
+
 // scenes.js
 // The nine scenes that open the chapters: each a preset whose untouched state already shows its point.
 
@@ -1246,7 +1537,7 @@ const SCENES = {
   welcome: {
     title: "A saddle to hold",
     caption:
-      "The smallest network that has a saddle: two weights, one output, loss ½(1 − w₁w₂)². The origin is the " +
+      "The smallest network that has a saddle: two weights, one output, loss ½(1 − θ₁θ₂)². The origin is the " +
       "saddle, both valleys are minima. Newton’s method walks into the saddle and stays. " +
       "Drag the start: from where does gradient descent take longest to leave?",
     state: {
@@ -1284,8 +1575,8 @@ const SCENES = {
   contours: {
     title: "What preconditioning changes",
     caption:
-      "Left, the landscape in its own coordinates; right, the same landscape in φ = √D θ. Preconditioned " +
-      "descent on the left is plain descent on the right. Drag either start. " +
+      "Left, the landscape in its own coordinates; right, the same landscape in φ = √M⁻¹ θ, with M = D⁻¹ or |H|⁻¹ " +
+      "as chosen below. Descent preconditioned by M on the left is plain descent on the right. Drag either start. " +
       "For which rotations does a diagonal D round the contours, and for which does it not?",
     state: {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 3.5, eig2: 0.3, angle: 8, x0: -1.9, y0: 1.25,
@@ -1356,14 +1647,14 @@ const SCENES = {
       "Choose a face: which one is proportional to equilibration?",
     state: {
       landscape: "quadratic", methods: ["sgd", "rmsprop"], eig1: 4.302776, eig2: 0.697224, angle: 16.845, x0: 0.1, y0: 0.1,
-      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3,
+      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3, face: "noise",
     },
     views: [["path"], ["faces", "loss"]],
     controls: ["noise", "noise_shape", "angle", "seed", "decay"],
     faces: {
-      displacement: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
-      noise: { zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
-      oscillation: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
+      displacement: { face: "displacement", zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
+      noise: { face: "noise", zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
+      oscillation: { face: "oscillation", zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
     },
   },
 };
@@ -1387,6 +1678,7 @@ figure { margin: 0; min-width: 0; }
 figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
 .head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
+.absent { margin: 0; padding: 9px 12px; border: 1px dashed var(--rail); border-radius: 6px; color: var(--muted); font-size: 13.5px; }
 .plot { position: relative; width: 100%; }
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
@@ -1481,8 +1773,8 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
   border-radius: 6px; background: var(--panel); border: 1px solid var(--hairline); padding: 10px 12px; }
 .ledger dt { color: var(--muted); white-space: nowrap; }
 .ledger dd { margin: 0; overflow-wrap: anywhere; }
-.ledger .now { font-weight: 600; color: var(--tint); }
-.caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 10px 0 4px; max-width: 74ch; }
+.ledger .now { font-weight: 600; border-left: 3px solid var(--tint); margin-left: -9px; padding-left: 6px; }
+.caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 0 0 12px; max-width: 84ch; }
 .foot { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13.5px; color: var(--muted); align-items: center; }
 .foot button { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
   text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
@@ -1508,24 +1800,23 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .spatial .head { grid-column: 1 / -1; }
 }
 @container (max-width: 559px) {
-  .lab { display: flex; flex-direction: column; }
-  .stage:not(.linked) { display: contents; }
-  .stage > .left { order: 1; }
-  .stage.linked { order: 1; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
-  .stage.linked > .right { order: 2; margin-top: 0; }
-  .stage.linked > .below { order: 3; grid-column: 1 / -1; }
-  .transport { order: 2; flex-wrap: wrap; }
-  .transport .time { order: 1; flex: 1 0 100%; }
-  .transport output { margin-left: auto; }
-  .methods { order: 3; }
-  .main-controls { order: 4; }
-  .stage:not(.linked) > .right { order: 5; margin-top: 12px; }
-  .stage:not(.linked) > .below { order: 6; margin-top: 12px; }
-  .below .plot:not(.modes) { aspect-ratio: 1.68; }
+  .lab { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 8px; } /* what plays fits on one screen: */
+  .lab > *, .column, .right > figure { grid-column: 1 / -1; }
+  .stage, .stage:not(.pair) > .right { display: contents; }
+  .left, .pair > .right { order: 1; } /* the path, */
+  .pair > .left { grid-column: 1; }
+  .pair > .right { grid-column: 2; }
+  .transport { order: 2; position: relative; gap: 2px; margin: 8px 0 6px; } /* what moves it, */
+  .right > figure:first-child, .pair > .below { order: 3; } /* and the view that tells most */
+  .methods { order: 4; margin-top: 8px; }
+  .main-controls { order: 5; }
+  .right > figure + figure { order: 6; margin-top: 12px; }
+  .stage:not(.pair) > .below { order: 7; margin-top: 12px; }
+  .plot.wide { aspect-ratio: 1.8; }
+  .caption { font-size: 13.5px; line-height: 1.42; margin-bottom: 8px; }
   .plot.modes { aspect-ratio: 1.05; }
   .plot.surface { aspect-ratio: 1.2; }
   .plot.map { aspect-ratio: 1.4; }
-  .caption { order: 7; }
   .foot { order: 8; }
   .further { order: 9; }
   .more { order: 10; }
@@ -1537,8 +1828,8 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 64px; text-align: right; }
   .row .name button { margin: 0; order: 3; }
   .chip, .control select, .segments button { min-height: 44px; }
-  header { display: block; }
-  .transport output { min-width: 0; }
+  header { flex-wrap: wrap; gap: 0 12px; margin-bottom: 4px; }
+  .transport output { position: absolute; right: 0; top: -1px; min-width: 0; font-size: 12.5px; line-height: 1; }
 }
 @media (any-pointer: coarse) {
   .chip, .control select, .segments button { min-height: 44px; }
@@ -1552,6 +1843,15 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .foot input { min-height: 44px; }
   @container (max-width: 559px) { .row .track.marked { margin-bottom: 5px; } }
 }
+@media (forced-colors: active) { /* what is drawn with grounds and hues alone keeps them; the rest takes the system's colours */
+  .lab { --ink: CanvasText; --muted: CanvasText; --faint: GrayText; --rail: GrayText; --ground: Canvas; --focus: Highlight; }
+  .plot { --ink: var(--pen); --ground: var(--sheet); background: var(--sheet); }
+  .plot, input[type=range], .best, .dial svg, :is(.name, .chip) i, .segments [aria-pressed=true], .chip[aria-pressed=true], .transport .play {
+    forced-color-adjust: none; }
+  .plot { outline: 1px solid CanvasText; outline-offset: 3px; }
+  :is(.name, .chip) i { outline: 1px solid CanvasText; }
+  .segments [aria-pressed=true], .chip[aria-pressed=true], .transport button.play { background: Highlight; color: HighlightText; }
+}
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
 @media print {
   .transport, .add, .foot, .handle i, .row .name button, .best { display: none; }
@@ -1563,13 +1863,13 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
 // The runs as text: a table of the steps for screen readers and for anyone who wants the numbers.
 
 
-/** Rows [method, step, θ₁, θ₂, loss, rate₁, rate₂] of all runs. */
+/** Rows [method, step, θ₁, θ₂, loss, rate 1, rate 2, direction of rate 1 in degrees] of all runs. */
 function stepRows(lab) {
   return lab.S.methods.flatMap((method) => {
     const run = lab.runs[method];
     return run.points.map((p, t) => {
-      const P = run.records[t]?.P;
-      return [METHODS[method].label, t, p[0], p[1], run.losses[t], P?.a, P?.c];
+      const { values, degrees } = run.records[t] ? principal(run.records[t].P) : { values: [] };
+      return [METHODS[method].label, t, p[0], p[1], run.losses[t], values[0], values[1], degrees];
     });
   });
 }
@@ -1581,11 +1881,12 @@ function stepTable(lab) {
     if (holder.hidden) return;
     if (written !== lab.runs) {
       written = lab.runs;
-      const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate of θ₁", "Rate of θ₂"];
-      const body = stepRows(lab).map(([method, t, ...numbers]) =>
-        make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }), ...numbers.map((v) => make("td", { text: formatNumber(v ?? null, 5) }))));
+      const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate 1", "Rate 2", "Direction of rate 1"];
+      const body = stepRows(lab).map(([method, t, x, y, loss, first, second, degrees]) =>
+        make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }),
+          ...[x, y, loss, first, second].map((v) => make("td", { text: formatNumber(v ?? null, 5) })), make("td", { text: inDegrees(degrees) })));
       const table = make("table", {},
-        make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); a rate belongs to the step that leaves the row.` }),
+        make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); the rates are those of the step that leaves the row: rate 1 along its direction, in degrees from θ₁, rate 2 at right angles to it.` }),
         make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })))),
         make("tbody", {}, ...body));
       holder.replaceChildren(table);
@@ -1652,274 +1953,6 @@ function watchTheme(callback) {
     observer.disconnect();
     media.removeEventListener("change", callback);
   };
-}
-
-// view-probes.js
-// The views of probes: the cloud of products Hv, estimates converging, ESGD's bars and its ledger, RMSProp's faces.
-
-
-const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${formatNumber(v[1], digits)})`;
-
-/** Products Hv of the probes so far, inside the box that √(D/k) makes of them. */
-function cloudView(lab) {
-  const view = panel({ title: "Products Hv of the probes", shape: "square" });
-  view.draw = () => {
-    const { S, theme, land, at } = lab;
-    const { ctx, width, height } = surface(view.canvas);
-    const H = land.hess([S.x0, S.y0]);
-    const truth = rowNorms(H);
-    const reach = 3 * Math.max(...truth, 1e-6);
-    const sx = linearScale(-reach, reach, 0, width);
-    const sy = linearScale(-reach, reach, height, 0);
-    ctx.fillStyle = theme.panel;
-    ctx.fillRect(0, 0, width, height);
-    ctx.strokeStyle = theme.hairline;
-    ctx.lineWidth = 1;
-    line(ctx, [[0, sy(0)], [width, sy(0)]]);
-    line(ctx, [[sx(0), 0], [sx(0), height]]);
-    text(ctx, theme, "(Hv)₁", width - 8, sy(0) - 7, { align: "right" });
-    text(ctx, theme, "(Hv)₂", sx(0) + 8, 16);
-    ctx.strokeStyle = theme.faint;
-    ctx.lineWidth = 1.2;
-    ctx.setLineDash([3, 4]);
-    const ring = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36).map((t) => matvec(H, [Math.SQRT2 * Math.cos(t), Math.SQRT2 * Math.sin(t)]));
-    line(ctx, ring.map((p) => [sx(p[0]), sy(p[1])]));
-    ctx.setLineDash([]);
-    const count = Math.max(1, Math.ceil(at));
-    const sums = [0, 0];
-    let last = null;
-    for (let k = 0; k < count; k += 1) {
-      const v = drawProbe(S.probe, S.seed, k);
-      const Hv = matvec(H, v);
-      sums[0] += Hv[0] ** 2;
-      sums[1] += Hv[1] ** 2;
-      ctx.globalAlpha = 0.55;
-      dot(ctx, sx(Hv[0]), sy(Hv[1]), 3, theme.hue.esgd);
-      ctx.globalAlpha = 1;
-      last = { v, Hv };
-    }
-    const box = (d, colour, dash) => {
-      ctx.strokeStyle = colour;
-      ctx.setLineDash(dash);
-      ctx.strokeRect(sx(-d[0]), sy(d[1]), sx(d[0]) - sx(-d[0]), sy(-d[1]) - sy(d[1]));
-      ctx.setLineDash([]);
-    };
-    ctx.lineWidth = 2.4;
-    box(truth, theme.ink, []);
-    const estimate = sums.map((s) => Math.sqrt(s / count));
-    box(estimate, theme.hue.esgd, [7, 5]);
-    ctx.strokeStyle = theme.muted;
-    ctx.lineWidth = 1.8;
-    arrow(ctx, [sx(0), sy(0)], [sx(last.v[0]), sy(last.v[1])]);
-    ctx.strokeStyle = theme.hue.esgd;
-    ctx.lineWidth = 2.4;
-    arrow(ctx, [sx(0), sy(0)], [sx(last.Hv[0]), sy(last.Hv[1])], 9);
-    text(ctx, theme, "v", sx(last.v[0]) + 7, sy(last.v[1]) - 5, { size: 13, weight: 600, halo: true });
-    text(ctx, theme, "Hv", sx(last.Hv[0]) + 7, sy(last.Hv[1]) - 5, { size: 13, weight: 600, colour: theme.hue.esgd, halo: true });
-    text(ctx, theme, "row norms of H", sx(truth[0]) - 4, sy(-truth[1]) + 15, { align: "right", colour: theme.ink, halo: true });
-    view.note(`k = ${count}`);
-    view.describe(
-      `${count} products Hv with ${S.probe} probes. The root mean squares are ${pair(estimate)}, the row norms of H ${pair(truth)}.`,
-    );
-  };
-  return view;
-}
-
-/** Estimate over truth against the number of probes, for both diagonals and both weights. */
-function estimatesView(lab) {
-  const view = panel({ title: "Estimate ÷ truth" });
-  view.draw = () => {
-    const { S, theme, land, runs, at } = lab;
-    const area = surface(view.canvas);
-    const { ctx } = area;
-    const H = land.hess([S.x0, S.y0]);
-    const frame = axes(area, theme, { x: [1, S.steps], y: [0, 2], xLog: true, xLabel: "probes k", xTicks: [1, 3, 10, 30, 100, 300].filter((k) => k <= S.steps) });
-    const { sx, sy, box } = frame;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(box.left, box.top, box.right - box.left + 4, box.bottom - box.top);
-    ctx.clip();
-    ctx.fillStyle = theme.hue.esgd; // one standard error of √(D/k) for Gaussian probes: 1/√(2k) of the truth
-    ctx.globalAlpha = 0.13;
-    ctx.beginPath();
-    const ks = Array.from({ length: 60 }, (_, i) => S.steps ** (i / 59));
-    ks.forEach((k, i) => ctx[i ? "lineTo" : "moveTo"](sx(k), sy(1 + 1 / Math.sqrt(2 * k))));
-    ks.reverse().forEach((k) => ctx.lineTo(sx(k), sy(1 - 1 / Math.sqrt(2 * k))));
-    ctx.fill();
-    ctx.globalAlpha = 1;
-    ctx.strokeStyle = theme.ink;
-    ctx.lineWidth = 1;
-    line(ctx, [[box.left, sy(1)], [box.right, sy(1)]]);
-    const words = [];
-    for (const [method, truth] of [["jacobi", jacobiDiagonal(H)], ["esgd", rowNorms(H)]]) {
-      const run = runs[method];
-      if (!run || !run.records[0]?.products) continue;
-      const upTo = run.records.slice(0, Math.max(1, Math.ceil(at)));
-      for (const i of [1, 0]) {
-        ctx.strokeStyle = theme.hue[method];
-        ctx.lineWidth = 2;
-        ctx.setLineDash(i ? [3, 4] : []);
-        line(ctx, upTo.map((r) => [sx(r.k), sy(Math.min(9, r.D[i] / truth[i]))]));
-      }
-      ctx.setLineDash([]);
-      const final = upTo[upTo.length - 1];
-      words.push(`${METHODS[method].label} ${pair(final.D.map((d, i) => d / truth[i]))}`);
-    }
-    ctx.restore();
-    view.note("θ₁ solid, θ₂ dashed");
-    view.describe(`Estimated over true diagonal against the number of probes; both tend to 1. Now: ${words.join("; ")}.`);
-  };
-  return view;
-}
-
-/** √(D/k) of each weight as a bar, the true value as a line. */
-function barsView(lab) {
-  const view = panel({ title: "D of the two weights" });
-  view.draw = () => {
-    const { S, theme, land, runs, at } = lab;
-    const area = surface(view.canvas);
-    const { ctx } = area;
-    const shown = S.methods.filter((m) => runs[m].records[0]?.D);
-    const t = Math.max(0, Math.ceil(at) - 1);
-    const record = (m) => runs[m].records[Math.min(t, runs[m].records.length - 1)];
-    const focus = runs[shown[0]]?.points[Math.min(t, runs[shown[0]].points.length - 1)] ?? [S.x0, S.y0];
-    const truth = rowNorms(land.hess(focus));
-    const highest = Math.max(...truth, ...shown.flatMap((m) => runs[m].records.map((r) => Math.min(r.D[0], 4 * truth[0]))), ...shown.flatMap((m) => runs[m].records.map((r) => Math.min(r.D[1], 4 * truth[1]))));
-    const frame = axes(area, theme, { x: [0, 2], y: [0, highest * 1.15 || 1], xTicks: [] });
-    const { sx, sy, box } = frame;
-    const words = [];
-    [0, 1].forEach((i) => {
-      const wide = Math.min(60, (sx(0.72) - sx(0)) / Math.max(1, shown.length));
-      shown.forEach((m, j) => {
-        const x = sx(i + 0.5) - (wide * shown.length) / 2 + j * wide;
-        const value = record(m).D[i];
-        ctx.fillStyle = theme.hue[m];
-        ctx.globalAlpha = record(m).products?.length ? 1 : 0.62;
-        ctx.beginPath();
-        ctx.roundRect(x + 2, sy(Math.min(value, highest * 1.15)), wide - 4, box.bottom - sy(Math.min(value, highest * 1.15)), [4, 4, 0, 0]);
-        ctx.fill();
-        ctx.globalAlpha = 1;
-        text(ctx, theme, formatNumber(value, 3), x + wide / 2, sy(Math.min(value, highest * 1.05)) - 5, { align: "center", colour: theme.ink, size: 12, halo: true });
-        words.push(`${METHODS[m].label}, weight ${i + 1}: ${formatNumber(value, 3)} (true ${formatNumber(truth[i], 3)})`);
-      });
-      ctx.strokeStyle = theme.ink;
-      ctx.lineWidth = 2;
-      line(ctx, [[sx(i + 0.08), sy(truth[i])], [sx(i + 0.92), sy(truth[i])]]);
-      text(ctx, theme, i ? "θ₂" : "θ₁", sx(i + 0.5), box.bottom + 7, { align: "center", base: "top" });
-    });
-    const first = shown[0] && record(shown[0]);
-    view.note(first?.k ? `k = ${first.k}${first.products?.length ? ", refreshed now" : ""}` : "line: true row norm");
-    view.describe(`Bars of D. ${words.join("; ")}.`);
-  };
-  return view;
-}
-
-/** Algorithm 1 in numbers: what the step shown has done. */
-function ledgerView(lab) {
-  const list = make("dl", { class: "ledger" });
-  const note = make("span");
-  const element = make("figure", {}, make("div", { class: "head" }, make("b", { text: "The step in numbers" }), note), list);
-  let shownText = "";
-  const draw = () => {
-    const { S, theme, runs, at } = lab;
-    const method = S.methods.includes("esgd") ? "esgd" : S.methods[0];
-    const run = runs[method];
-    const t = Math.min(Math.max(0, Math.ceil(at) - 1), (run?.records.length ?? 0) - 1);
-    const record = run?.records[t];
-    const rows = [];
-    if (record) {
-      const product = record.products?.[record.products.length - 1];
-      note.textContent = `step ${t + 1} of ${METHODS[method].label}`;
-      rows.push(["gradient g", pair(record.g)]);
-      if (record.products) {
-        rows.push(["probe v", product ? pair(product.v) : `none (the next in ${S.interval - (t % S.interval)})`, Boolean(product)]);
-        rows.push(["product Hv", product ? pair(product.Hv) : "–", Boolean(product)]);
-      }
-      if (record.sum) rows.push([`D after ${record.k}`, pair(record.sum), Boolean(product)]);
-      if (record.D) rows.push([record.sum ? "√(D/k)" : "D", pair(record.D), Boolean(product)]);
-      rows.push(["rates", pair([record.P.a, record.P.c])]);
-      rows.push(["new θ", pair(run.points[t + 1])]);
-    }
-    const joined = JSON.stringify(rows) + theme.dark;
-    if (joined === shownText) return;
-    shownText = joined;
-    element.style.setProperty("--tint", theme.hue[method] ?? theme.ink);
-    list.replaceChildren(...rows.flatMap(([name, value, now]) => [make("dt", { text: name }), make("dd", { text: value, class: now ? "now" : null })]));
-  };
-  return { element, draw };
-}
-
-/** Which of its faces RMSProp shows in this state. */
-function faceOf(S) {
-  if (S.noise > 0) return "noise";
-  return S.lr_rmsprop >= 0.15 ? "oscillation" : "displacement";
-}
-
-function faceRows(lab) {
-  const { S, land, runs } = lab;
-  const H = land.hess([S.x0, S.y0]);
-  const face = faceOf(S);
-  const rms = (run, from = 0) => {
-    const records = run.records.slice(from);
-    return [0, 1].map((i) => Math.sqrt(records.reduce((sum, r) => sum + r.g[i] ** 2, 0) / records.length));
-  };
-  if (face === "oscillation") {
-    const run = runs.rmsprop;
-    const last = run?.records[run.records.length - 1];
-    const bound = [0, 1].map((i) => [Math.abs(H.a) + Math.abs(H.b), Math.abs(H.c) + Math.abs(H.b)][i]);
-    return [
-      ["lower bound Hᵢᵢ", [H.a, H.c], "jacobi"],
-      ["2√v / ε of RMSProp", last ? last.D.map((d) => (2 * d) / S.lr_rmsprop) : [NaN, NaN], "rmsprop"],
-      ["upper bound ‖hᵢ‖₁", bound, "newton"],
-      ["equilibration", rowNorms(H), "equilibration"],
-    ];
-  }
-  const unit = (v) => v.map((x) => x / Math.hypot(v[0], v[1]));
-  const rows = [];
-  if (runs.sgd) rows.push(["√mean g² on the path", unit(rms(runs.sgd, face === "noise" ? Math.floor(runs.sgd.records.length / 5) : 0)), "rmsprop"]);
-  if (face === "noise") {
-    const C = noiseCovariance(S, H);
-    rows.push(["√E g² in theory", unit(stationary(H, C, S.lr_sgd).second.map(Math.sqrt)), "sgd"]);
-    rows.push(["the noise √diag C", unit([Math.sqrt(C.a), Math.sqrt(C.c)]), "newton"]);
-  }
-  rows.push(["equilibration", unit(rowNorms(H)), "equilibration"]);
-  return rows;
-}
-
-/** The second moment that RMSProp keeps, beside what it is said to estimate. */
-function facesView(lab) {
-  const view = panel({ title: "The second moment" });
-  view.still = true;
-  view.draw = () => {
-    const { theme } = lab;
-    const { ctx, width, height } = surface(view.canvas);
-    const rows = faceRows(lab);
-    const oscillation = faceOf(lab.S) === "oscillation";
-    const top = Math.max(...rows.flatMap(([, v]) => v.filter(Number.isFinite)), 1e-9);
-    const each = (height - 6) / rows.length;
-    const left = Math.min(148, width * 0.42);
-    const scale = linearScale(0, top, left, width - 46);
-    rows.forEach(([name, v, hue], r) => {
-      const y = 4 + r * each;
-      const tall = Math.min(18, each / 2 - 4);
-      text(ctx, theme, name, left - 10, y + each / 2, { align: "right", base: "middle", colour: theme.ink, size: 12.5, most: left - 12 });
-      v.forEach((value, i) => {
-        const yy = y + each / 2 + (i ? 1.5 : -tall - 1.5);
-        ctx.fillStyle = theme.hue[hue];
-        ctx.globalAlpha = i ? 0.55 : 1;
-        if (Number.isFinite(value)) {
-          ctx.beginPath();
-          ctx.roundRect(left, yy, Math.max(1, scale(value) - left), tall, [0, 3, 3, 0]);
-          ctx.fill();
-        }
-        ctx.globalAlpha = 1;
-        text(ctx, theme, formatNumber(value, 3), (Number.isFinite(value) ? scale(value) : left) + 5, yy + tall / 2, { base: "middle", size: 11.5 });
-      });
-    });
-    view.note(oscillation ? "θ₁ above θ₂" : "scaled to length 1");
-    view.describe(rows.map(([name, v]) => `${name}: ${pair(v)}`).join("; ") + ".");
-  };
-  return view;
 }
 
 // toolbar.js
@@ -2042,8 +2075,408 @@ function faceButtons(lab, faces) {
     } }));
   return {
     element: make("div", { class: "segments faces", role: "group", "aria-label": "Face of RMSProp" }, ...buttons),
-    draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.face === faceOf(lab.S)))),
+    draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.face === lab.S.face))),
   };
+}
+
+// labels.js
+// Names beside what they name, so that colour never stands alone: at the ends of curves, or around points.
+
+
+const SIZE = 11.5;
+const TALL = 14; // of one line of words
+const DASH = 9; // the coloured mark before a name
+
+/** Width that a gutter needs for these names, mark and leader included. */
+function gutterFor(ctx, theme, names) {
+  ctx.font = `400 ${SIZE}px ${theme.font}`;
+  return Math.max(0, ...names.map((name) => ctx.measureText(name).width)) + DASH + 16;
+}
+
+/** Moves centres apart until each has `room`, within [low, high], keeping their order. */
+function spread(centres, room, low, high) {
+  const order = centres.map((y, i) => ({ y: Math.max(low, Math.min(high, y)), i }));
+  order.sort((a, b) => a.y - b.y || a.i - b.i);
+  order.forEach((item, k) => {
+    if (k) item.y = Math.max(item.y, order[k - 1].y + room);
+  });
+  let limit = high;
+  for (const item of order.reverse()) {
+    item.y = Math.min(item.y, limit);
+    limit = item.y - room;
+  }
+  const found = new Array(centres.length);
+  order.forEach(({ y, i }) => (found[i] = y));
+  return found;
+}
+
+/** Names of curves in the gutter right of a box, each tied to the end {x, y} of its curve. */
+function endLabels(ctx, theme, box, ends) {
+  const left = box.right + 8;
+  const inside = (y) => Math.max(box.top, Math.min(box.bottom, y));
+  const rows = spread(ends.map(({ y }) => inside(y)), TALL, box.top + 2, box.bottom - 4);
+  ends.forEach(({ x, y, name, hue }, i) => {
+    ctx.strokeStyle = hue;
+    ctx.lineWidth = 1;
+    ctx.globalAlpha = 0.7;
+    line(ctx, [[Math.min(box.right, x), inside(y)], [left, rows[i]]]);
+    ctx.globalAlpha = 1;
+    ctx.lineWidth = 2.5;
+    line(ctx, [[left, rows[i]], [left + DASH - 2, rows[i]]]);
+    text(ctx, theme, name, left + DASH + 4, rows[i], { base: "middle", colour: theme.ink, size: SIZE });
+  });
+}
+
+const COMPASS = Array.from({ length: 8 }, (_, k) => [Math.cos((k * Math.PI) / 4), Math.sin((k * Math.PI) / 4)]);
+
+/** Where two boxes [left, top, right, bottom] lie over each other: the area. */
+const shared = (a, b) =>
+  Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+
+/** By how much a box reaches out of the picture. */
+const outside = ([left, top, right, bottom], width, height) =>
+  Math.max(0, 3 - left) + Math.max(0, right - width + 3) + Math.max(0, 3 - top) + Math.max(0, bottom - height + 3);
+
+/**
+ * Finds a free place for a name beside each point {x, y, name, hue, heading: [dx, dy]}, at best where the curve
+ * was heading; `taken` are boxes that names must leave free, `dots` points that they should. Returns the points
+ * with `box` and `reach`, to be drawn.
+ */
+function settleLabels(ctx, theme, points, width, height, { taken = [], dots = [] } = {}) {
+  ctx.font = `600 ${SIZE + 0.5}px ${theme.font}`;
+  const full = taken.slice();
+  return points.filter(({ x, y }) => Number.isFinite(x + y)).map((point) => {
+    const wide = ctx.measureText(point.name).width + DASH + 5;
+    const [dx, dy] = point.heading ?? [1, 0];
+    const turn = (a, b) => -(a * dx + b * dy) / (Math.hypot(dx, dy) || 1) + (b ? 0.3 : 0);
+    const ways = COMPASS.map(([a, b]) => ({ a, b, bend: turn(a, b) })).sort((p, q) => p.bend - q.bend);
+    let best = { cost: Infinity };
+    for (const reach of [11, 20, 32, 46, 62, 80]) {
+      if (best.cost <= reach - 8) break; // nothing farther can be better
+      for (const { a, b, bend } of ways) {
+        const left = point.x + a * reach + (a > 0.3 ? 0 : a < -0.3 ? -wide : -wide / 2);
+        const middle = point.y + b * (reach + 3);
+        const box = [left, middle - TALL / 2, left + wide, middle + TALL / 2];
+        let cost = outside(box, width, height) * 1e4 + reach + 8 * bend;
+        for (let k = 0; k < full.length && cost < best.cost; k += 1) cost += 10 * shared(box, full[k]);
+        for (let k = 0; k < dots.length && cost < best.cost; k += 1) {
+          const [x, y] = dots[k];
+          if (x > box[0] && x < box[2] && y > box[1] && y < box[3]) cost += 6;
+        }
+        if (cost < best.cost) best = { cost, box, reach };
+      }
+    }
+    full.push(best.box, [point.x - 5, point.y - 5, point.x + 5, point.y + 5]);
+    return { ...point, box: best.box, reach: best.reach };
+  });
+}
+
+/** Points along a line, `apart` pixels from one another, `most` of them. */
+function beads(pixels, apart, most) {
+  const found = [];
+  for (let i = 0; i + 1 < pixels.length && found.length < most; i += 1) {
+    const [[x, y], [u, v]] = [pixels[i], pixels[i + 1]];
+    const count = Math.min(60, Math.max(1, Math.round(Math.hypot(u - x, v - y) / apart)));
+    for (let k = 0; k < count; k += 1) found.push([x + ((u - x) * k) / count, y + ((v - y) * k) / count]);
+  }
+  return found;
+}
+
+/** Keeps what `make` gives while its causes are the same: to find places for names takes longer than to draw them. */
+function kept() {
+  let last = { causes: [], value: null };
+  return (causes, make) => {
+    const same = causes.length === last.causes.length && causes.every((cause, i) => cause === last.causes[i]);
+    if (!same) last = { causes, value: make() };
+    return last.value;
+  };
+}
+
+function drawLabels(ctx, theme, labels) {
+  for (const { x, y, name, hue, box, reach } of labels) {
+    const middle = (box[1] + box[3]) / 2;
+    if (reach > 24) {
+      ctx.strokeStyle = hue;
+      ctx.lineWidth = 1;
+      line(ctx, [[x, y], [Math.max(box[0], Math.min(box[2], x)), Math.max(box[1], Math.min(box[3], y))]]);
+    }
+    const bar = [[box[0] + 1, middle], [box[0] + DASH - 1, middle]];
+    ctx.strokeStyle = theme.ground; // a halo, as the words have
+    ctx.lineWidth = 5.5;
+    line(ctx, bar);
+    ctx.strokeStyle = hue;
+    ctx.lineWidth = 2.5;
+    line(ctx, bar);
+    const style = { base: "middle", colour: theme.ink, size: SIZE + 0.5, weight: 600, halo: true };
+    text(ctx, theme, name, box[0] + DASH + 3, middle, style);
+  }
+}
+
+// view-probes.js
+// The views of probes: the cloud of products Hv, estimates converging, ESGD's bars and its ledger.
+
+
+const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${formatNumber(v[1], digits)})`;
+
+const stepOf = (at) => Math.max(0, Math.ceil(at) - 1); // the record of the step that led to the place shown
+
+/** The probes {v, Hv} that the runs have drawn up to the step shown; those of ESGD where no method draws any. */
+function probesSoFar(S, runs, at) {
+  const drawn = ["esgd", "jacobi"].map((m) => runs[m]).find((run) => run?.records[0]?.products);
+  return (drawn ?? trajectory("esgd", S)).records.slice(0, stepOf(at) + 1).flatMap(({ products }) => products);
+}
+
+/**
+ * c in c/√k, one standard error of equilibration's √(D/k) as a share of the truth, for k not too small: 1/√2 for Gaussian
+ * probes; for signs |h₁h₂|/‖h‖² of the row, of which the larger is taken.
+ */
+function errorShare(S, H) {
+  if (S.probe === "gaussian") return Math.SQRT1_2;
+  return Math.max(...[[H.a, H.b], [H.b, H.c]].map(([p, q]) => Math.abs(p * q) / Math.max(p * p + q * q, 1e-300)));
+}
+
+/** Products Hv of the probes so far, inside the box that √(D/k) makes of them. */
+function cloudView(lab) {
+  const view = panel({ title: "Products Hv", shape: "square" });
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const H = land.hess([S.x0, S.y0]);
+    const truth = rowNorms(H);
+    const reach = 3 * Math.max(...truth, 1e-6);
+    const sx = linearScale(-reach, reach, 0, width);
+    const sy = linearScale(-reach, reach, height, 0);
+    ctx.fillStyle = theme.panel;
+    ctx.fillRect(0, 0, width, height);
+    ctx.strokeStyle = theme.hairline;
+    ctx.lineWidth = 1;
+    line(ctx, [[0, sy(0)], [width, sy(0)]]);
+    line(ctx, [[sx(0), 0], [sx(0), height]]);
+    text(ctx, theme, "(Hv)₁", width - 8, sy(0) - 7, { align: "right" });
+    text(ctx, theme, "(Hv)₂", sx(0) + 8, 16);
+    ctx.strokeStyle = theme.faint;
+    ctx.lineWidth = 1.2;
+    ctx.setLineDash([3, 4]);
+    const ring = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36).map((t) => matvec(H, [Math.SQRT2 * Math.cos(t), Math.SQRT2 * Math.sin(t)]));
+    line(ctx, ring.map((p) => [sx(p[0]), sy(p[1])]));
+    ctx.setLineDash([]);
+    const probes = probesSoFar(S, runs, at);
+    const count = probes.length;
+    const last = probes[count - 1] ?? { v: [0, 0], Hv: [0, 0] }; // the run may have left every bound in its first step
+    ctx.globalAlpha = 0.55;
+    for (const { Hv } of probes) dot(ctx, sx(Hv[0]), sy(Hv[1]), 3, theme.hue.esgd);
+    ctx.globalAlpha = 1;
+    const box = (d, colour, dash) => {
+      ctx.strokeStyle = colour;
+      ctx.setLineDash(dash);
+      ctx.strokeRect(sx(-d[0]), sy(d[1]), sx(d[0]) - sx(-d[0]), sy(-d[1]) - sy(d[1]));
+      ctx.setLineDash([]);
+    };
+    ctx.lineWidth = 2.4;
+    box(truth, theme.ink, []);
+    const estimate = [0, 1].map((i) => Math.sqrt(probes.reduce((sum, { Hv }) => sum + Hv[i] ** 2, 0) / Math.max(1, count)));
+    box(estimate, theme.hue.esgd, [7, 5]);
+    ctx.strokeStyle = theme.muted;
+    ctx.lineWidth = 1.8;
+    arrow(ctx, [sx(0), sy(0)], [sx(last.v[0]), sy(last.v[1])]);
+    ctx.strokeStyle = theme.hue.esgd;
+    ctx.lineWidth = 2.4;
+    arrow(ctx, [sx(0), sy(0)], [sx(last.Hv[0]), sy(last.Hv[1])], 9);
+    text(ctx, theme, "v", sx(last.v[0]) + 7, sy(last.v[1]) - 5, { size: 13, weight: 600, halo: true });
+    text(ctx, theme, "Hv", sx(last.Hv[0]) + 7, sy(last.Hv[1]) - 5, { size: 13, weight: 600, colour: theme.ink, halo: true });
+    text(ctx, theme, "row norms of H", sx(truth[0]) - 4, sy(-truth[1]) + 15, { align: "right", colour: theme.ink, halo: true });
+    view.note(`k = ${count}`);
+    view.describe(
+      `${count} products Hv with ${S.probe} probes. The root mean squares are ${pair(estimate)}, the row norms of H${land.quadratic ? "" : " at the start"} ${pair(truth)}.`,
+    );
+  };
+  return view;
+}
+
+/** Estimate over truth against the number of probes, for both diagonals and both weights. */
+function estimatesView(lab) {
+  const view = panel({ title: "Estimate ÷ truth" });
+  const draws = (m) => lab.runs[m]?.records[0]?.products;
+  view.lacks = () => (draws("jacobi") || draws("esgd") ? null : "No method here draws probes: add ESGD.");
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const area = surface(view.canvas);
+    const { ctx } = area;
+    const H = land.hess([S.x0, S.y0]);
+    const probed = [["jacobi", jacobiDiagonal(H)], ["esgd", rowNorms(H)]].filter(([method]) => runs[method]?.records[0]?.products);
+    const most = Math.max(2, ...probed.map(([method]) => runs[method].records[runs[method].records.length - 1].k));
+    const xTicks = [1, 2, 3, 10, 30, 100, 300].filter((k) => k <= most && (k !== 2 || most < 3));
+    const gutter = gutterFor(ctx, theme, probed.map(([method]) => METHODS[method].short));
+    const frame = axes(area, theme, { x: [1, most], y: [0, 2], xLog: true, xLabel: "probes k", xTicks, gutter });
+    const { sx, sy, box } = frame;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(box.left, box.top, box.right - box.left + 4, box.bottom - box.top);
+    ctx.clip();
+    const share = errorShare(S, H);
+    ctx.fillStyle = theme.hue.esgd;
+    ctx.globalAlpha = 0.13;
+    ctx.beginPath();
+    const ks = Array.from({ length: 60 }, (_, i) => most ** (i / 59));
+    ks.forEach((k, i) => ctx[i ? "lineTo" : "moveTo"](sx(k), sy(1 + share / Math.sqrt(k))));
+    ks.reverse().forEach((k) => ctx.lineTo(sx(k), sy(1 - share / Math.sqrt(k))));
+    ctx.fill();
+    ctx.globalAlpha = 1;
+    ctx.strokeStyle = theme.ink;
+    ctx.lineWidth = 1;
+    line(ctx, [[box.left, sy(1)], [box.right, sy(1)]]);
+    const words = [];
+    const ends = [];
+    for (const [method, truth] of probed) {
+      const run = runs[method];
+      const upTo = run.records.slice(0, stepOf(at) + 1);
+      for (const i of [1, 0]) {
+        ctx.strokeStyle = theme.hue[method];
+        ctx.lineWidth = 2;
+        ctx.setLineDash(i ? [3, 4] : []);
+        line(ctx, upTo.map((r) => [sx(r.k), sy(Math.min(9, r.D[i] / truth[i]))]));
+      }
+      ctx.setLineDash([]);
+      const final = upTo[upTo.length - 1];
+      const last = run.records[run.records.length - 1]; // the name stands still while the curve grows
+      ends.push({ x: box.right, y: sy(Math.min(9, last.D[0] / truth[0])), name: METHODS[method].short, hue: theme.hue[method] });
+      words.push(`${METHODS[method].label} ${pair(final.D.map((d, i) => d / truth[i]))}`);
+    }
+    ctx.restore();
+    endLabels(ctx, theme, box, ends);
+    text(ctx, theme, "band: ± one standard error of ESGD", box.left + 6, box.bottom - 7, { size: 11.5, halo: true, most: box.right - box.left - 12 });
+    view.note("θ₁ solid, θ₂ dashed");
+    view.describe(
+      `Estimated over true diagonal${land.quadratic ? "" : " at the start"} against the number of probes` +
+        `${land.quadratic ? "; both tend to 1" : ", while the Hessian changes along the run"}. The band is one standard error of ESGD’s estimate ` +
+        `on either side of 1, ${formatNumber(share, 2)}/√k for ${S.probe === "gaussian" ? "Gaussian probes" : "signs"}. Now: ${words.join("; ") || "no method draws probes"}.`,
+    );
+  };
+  return view;
+}
+
+/** Algorithm 1 in numbers: what the step shown has done. */
+function ledgerView(lab) {
+  const list = make("dl", { class: "ledger" });
+  const note = make("span");
+  const element = make("figure", {}, make("div", { class: "head" }, make("b", { text: "The step in numbers" }), note), list);
+  let shownText = "";
+  const draw = () => {
+    const { S, theme, runs, at } = lab;
+    const method = S.methods.includes("esgd") ? "esgd" : S.methods[0];
+    const run = runs[method];
+    const t = Math.min(stepOf(at), (run?.records.length ?? 0) - 1);
+    const record = run?.records[t];
+    const rows = [];
+    if (record) {
+      const product = record.products?.[record.products.length - 1];
+      note.textContent = `step ${t + 1} of ${METHODS[method].label}`;
+      rows.push(["gradient g", pair(record.g)]);
+      if (record.products) {
+        rows.push(["probe v", product ? pair(product.v) : `none (the next in ${S.interval - (t % S.interval)})`, Boolean(product)]);
+        rows.push(["product Hv", product ? pair(product.Hv) : "–", Boolean(product)]);
+      }
+      if (record.sum) rows.push([`D after ${record.k}`, pair(record.sum), Boolean(product)]);
+      if (record.D) rows.push([record.sum ? "√(D/k)" : "D", pair(record.D), Boolean(product)]);
+      rows.push(["rates", pair([record.P.a, record.P.c])]);
+      rows.push(["new θ", pair(run.points[t + 1])]);
+    }
+    const joined = JSON.stringify(rows) + theme.dark;
+    if (joined === shownText) return;
+    shownText = joined;
+    element.style.setProperty("--tint", theme.hue[method] ?? theme.ink);
+    list.replaceChildren(...rows.flatMap(([name, value, now]) => [make("dt", { text: name }), make("dd", { text: value, class: now ? "now" : null })]));
+  };
+  return { element, draw };
+}
+
+// view-bars.js
+// D of the two weights at the step shown, against its true value: upright bars of one method, rows of several.
+
+
+const WEIGHTS = ["θ₁", "θ₂"];
+
+/** Of one method: a bar a weight, the number over it, the truth as a line across it. */
+function drawUpright(area, theme, { D, hue, fresh }, truth, highest) {
+  const { ctx } = area;
+  const { sx, sy, box } = axes(area, theme, { x: [0, 2], y: [0, highest], xTicks: [] });
+  const wide = Math.min(60, sx(0.72) - sx(0));
+  WEIGHTS.forEach((weight, i) => {
+    const top = sy(Math.min(D[i], highest));
+    ctx.fillStyle = hue;
+    ctx.globalAlpha = fresh ? 1 : 0.62;
+    ctx.beginPath();
+    ctx.roundRect(sx(i + 0.5) - wide / 2 + 2, top, wide - 4, box.bottom - top, [4, 4, 0, 0]);
+    ctx.fill();
+    ctx.globalAlpha = 1;
+    ctx.strokeStyle = theme.ink;
+    ctx.lineWidth = 2;
+    line(ctx, [[sx(i + 0.08), sy(truth[i])], [sx(i + 0.92), sy(truth[i])]]);
+    const clash = top - sy(truth[i]); // the number must not lie on the line of the truth
+    const y = clash > 0 && clash < 20 ? sy(truth[i]) - 6 : Math.max(box.top + 8, top - 5);
+    const style = { align: "center", colour: theme.ink, size: 12, halo: true };
+    text(ctx, theme, formatNumber(D[i], 3), sx(i + 0.5), y, style);
+    text(ctx, theme, weight, sx(i + 0.5), box.bottom + 7, { align: "center", base: "top" });
+  });
+}
+
+/** Of several: a row a method, so that every name and number has its own line; the truth runs down the rows. */
+function drawRows({ ctx, width, height }, theme, rows, truth, highest) {
+  const left = 124;
+  const each = Math.min(26, (height - 14) / (2 * rows.length));
+  const scale = (v) => left + (Math.min(v, highest) / highest) * (width - left - 48);
+  WEIGHTS.forEach((weight, i) => {
+    const top = 4 + i * (rows.length * each + 8);
+    text(ctx, theme, weight, 0, top + (rows.length * each) / 2, { base: "middle", weight: 600, colour: theme.ink });
+    rows.forEach(({ name, D, hue, fresh }, r) => {
+      const middle = top + (r + 0.5) * each;
+      const style = { base: "middle", size: Math.min(12, each) };
+      text(ctx, theme, name, left - 8, middle, { ...style, align: "right", colour: theme.ink });
+      ctx.fillStyle = hue;
+      ctx.globalAlpha = fresh ? 1 : 0.62;
+      ctx.beginPath();
+      ctx.roundRect(left, middle - each * 0.36, Math.max(1, scale(D[i]) - left), each * 0.72, [0, 3, 3, 0]);
+      ctx.fill();
+      ctx.globalAlpha = 1;
+      const edge = scale(D[i]);
+      const goal = scale(truth[i]);
+      const near = goal - edge > -2 && goal - edge < 42; // the number would lie on the line of the truth
+      text(ctx, theme, formatNumber(D[i], 3), (near ? goal : edge) + 5, middle, style);
+    });
+    ctx.strokeStyle = theme.ink;
+    ctx.lineWidth = 2;
+    line(ctx, [[scale(truth[i]), top], [scale(truth[i]), top + rows.length * each]]);
+  });
+}
+
+function barsView(lab) {
+  const view = panel({ title: "D of the two weights" });
+  const keeps = (m) => lab.runs[m].records[0]?.D;
+  view.lacks = () => (lab.S.methods.some(keeps) ? null : "No method here keeps a D: add ESGD.");
+  view.draw = () => {
+    const { S, theme, land, runs, at } = lab;
+    const area = surface(view.canvas);
+    const shown = S.methods.filter(keeps);
+    const t = stepOf(at);
+    const record = (m) => runs[m].records[Math.min(t, runs[m].records.length - 1)];
+    const { points } = runs[shown[0]];
+    const truth = rowNorms(land.hess(points[Math.min(t, points.length - 1)]));
+    const all = shown.flatMap((m) => runs[m].records.map(({ D }) => D));
+    const largest = all.flatMap((D) => D.map((d, i) => Math.min(d, 4 * truth[i])));
+    const highest = 1.15 * Math.max(...truth, ...largest) || 1;
+    const rows = shown.map((m) => {
+      const { D, products } = record(m);
+      return { name: METHODS[m].short, hue: theme.hue[m], D, fresh: Boolean(products?.length) };
+    });
+    if (rows.length === 1) drawUpright(area, theme, rows[0], truth, highest);
+    else drawRows(area, theme, rows, truth, highest);
+    const first = record(shown[0]);
+    view.note(first.k ? `k = ${first.k}${first.products?.length ? ", refreshed now" : ""}` : "line: true row norm");
+    const said = (m, i) => `${formatNumber(record(m).D[i], 3)} (true ${formatNumber(truth[i], 3)})`;
+    const words = WEIGHTS.flatMap((weight, i) => shown.map((m) => `${METHODS[m].label}, ${weight}: ${said(m, i)}`));
+    view.describe(`Bars of D. ${words.join("; ")}.`);
+  };
+  return view;
 }
 
 // modes.js
@@ -2162,7 +2595,8 @@ function convergenceView(lab) {
     ctx.lineWidth = 1.8;
     line(ctx, [[bx - 5, by], [bx + 5, by]]);
     line(ctx, [[bx, by - 5], [bx, by + 5]]);
-    text(ctx, theme, "best", bx - 8, by - 7, { align: "right", colour: theme.ink, halo: true });
+    const tight = bx > box.right - 40; // the dots of the methods come from the left
+    text(ctx, theme, "best", bx + (tight ? -8 : 9), by + (tight ? -7 : 4), { align: tight ? "right" : "left", colour: theme.ink, halo: true });
     const place = (lr) => Math.max(box.left, Math.min(box.right, sx(lr)));
     const words = [];
     for (const [method, b] of [["sgd", 0], ["momentum", S.momentum]]) {
@@ -2170,7 +2604,7 @@ function convergenceView(lab) {
       const lr = S[`lr_${method}`];
       const factor = formatNumber(slowest(modes, lr, b), 3);
       dot(ctx, place(lr), sy(b), 6, theme.hue[method], theme.ground);
-      text(ctx, theme, `×${factor}`, place(lr) - 10, sy(b) - 5, { align: "right", colour: theme.ink, halo: true });
+      text(ctx, theme, `${METHODS[method].short} ×${factor}`, place(lr) + (place(lr) > 160 ? -10 : 10), sy(b) - 5, { align: place(lr) > 160 ? "right" : "left", colour: theme.ink, halo: true });
       words.push(`${method === "sgd" ? "descent" : "momentum"} ×${factor}`);
     }
     view.note(`best ×${formatNumber(fastest, 3)} a step`);
@@ -2182,25 +2616,240 @@ function convergenceView(lab) {
   return view;
 }
 
+// view-escape.js
+// When each of a hundred seeds escapes: a row of bars for each method, with its median and its count in words.
+
+
+const BINS = 40;
+
+/** The middle of the sorted escape steps; null where half of the seeds or more have not escaped. */
+function medianStep(times) {
+  const sorted = times.map((t) => t ?? Infinity).sort((a, b) => a - b);
+  const middle = (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.floor(sorted.length / 2)]) / 2;
+  return Number.isFinite(middle) ? middle : null;
+}
+
+/** What a method's row says: the median and how many of the seeds have not escaped by the last step. */
+function escapeWords(times, steps) {
+  const stay = times.filter((t) => t === null).length;
+  const median = medianStep(times);
+  const words = median === null ? `median > ${steps}` : `median ${formatNumber(median, 3)}`;
+  return { stay, median, words, staying: stay ? `${stay} not out by ${steps}` : "all out" };
+}
+
+function binned(times, steps) {
+  const counts = new Array(BINS).fill(0);
+  times.forEach((t) => t !== null && (counts[Math.min(BINS - 1, Math.floor((t * BINS) / steps))] += 1));
+  return counts;
+}
+
+function drawRow(ctx, theme, { method, counts, said, mine }, frame, row, tallest) {
+  const { sx, box } = frame;
+  const wide = (box.right - box.left) / BINS;
+  const room = row.bottom - row.top - 3;
+  ctx.fillStyle = theme.hue[method];
+  ctx.globalAlpha = 0.82;
+  counts.forEach((n, b) => {
+    const tall = (n / tallest) * room;
+    if (n) ctx.fillRect(box.left + b * wide + 0.5, row.bottom - tall, Math.max(1, wide - 1), tall);
+  });
+  ctx.globalAlpha = 1;
+  ctx.strokeStyle = theme.hairline;
+  ctx.lineWidth = 1;
+  line(ctx, [[box.left, row.bottom], [box.right, row.bottom]]);
+  if (said.median !== null) {
+    ctx.strokeStyle = theme.ink;
+    ctx.lineWidth = 1.4;
+    line(ctx, [[sx(said.median), row.top], [sx(said.median), row.bottom]]);
+  }
+  if (mine !== null && mine !== undefined) dot(ctx, sx(mine), row.bottom - 4, 4, theme.hue[method], theme.ground);
+}
+
+function escapeView(lab) {
+  const view = panel({ title: "Escape times of 100 seeds" });
+  view.still = true;
+  view.lacks = () => (lab.S.methods.length ? whyNoEscape(lab.S, lab.land) : "No method runs.");
+  let cache = { key: "", times: {} };
+  view.draw = () => {
+    const { S, theme } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const key = JSON.stringify({ ...S, at: 0, seed: 0, show: 0, turn: 0, tilt: 0, zoom: 0 });
+    if (cache.key !== key) cache = { key, times: Object.fromEntries(S.methods.map((m) => [m, escapeTimes(m, S)])) };
+    const rows = S.methods.map((method) => {
+      const times = cache.times[method];
+      return { method, counts: binned(times, S.steps), said: escapeWords(times, S.steps), mine: times[S.seed] };
+    });
+    const tallest = Math.max(8, ...rows.flatMap(({ counts }) => counts));
+    const side = Math.min(128, width * 0.4); // the words stand beside the bars, so that no number lies on another
+    ctx.save();
+    ctx.translate(side - 22, 0);
+    const area = { ctx, width: width - side + 22, height };
+    const frame = axes(area, theme, { x: [0, S.steps], y: [0, 1], yTicks: [], xLabel: "step of escape" });
+    const each = (frame.box.bottom - frame.box.top) / rows.length;
+    rows.forEach((row, r) => {
+      const top = frame.box.top + r * each;
+      drawRow(ctx, theme, row, frame, { top: top + 2, bottom: top + each }, tallest);
+    });
+    ctx.restore();
+    rows.forEach(({ method, said }, r) => {
+      const lines = [METHODS[method].short, said.words, ...(said.stay ? [said.staying] : [])];
+      const middle = frame.box.top + (r + 0.5) * each;
+      const most = side - 8;
+      if (each < 14 * lines.length + 4) {
+        const short = METHODS[method].short + (said.median === null ? "" : ` ${formatNumber(said.median, 3)}`);
+        const style = { base: "middle", colour: theme.ink, weight: 600, size: 11.5, most };
+        text(ctx, theme, said.stay ? `${short}, ${said.stay} stay` : short, 0, middle, style);
+        return;
+      }
+      lines.forEach((words, i) => {
+        const y = middle + (i - (lines.length - 1) / 2) * 14;
+        const style = { base: "middle", size: 12, most, ...(i ? {} : { colour: theme.ink, weight: 600 }) };
+        text(ctx, theme, words, 0, y, style);
+      });
+    });
+    view.note("| median  • this seed");
+    const words = rows.map(({ method, said }) => `${METHODS[method].label} ${said.words}, ${said.staying}`);
+    const span = `over seeds 0 to 99 within ${S.steps} steps`;
+    view.describe(`Histograms of the escape step ${span}, one a method: ${words.join("; ")}.`);
+  };
+  return view;
+}
+
+// faces.js
+// RMSProp's three faces: what its second moment is compared with in each, and where the comparison holds.
+
+
+const unit = (v) => v.map((x) => x / Math.hypot(v[0], v[1]));
+
+/** Root mean square of the gradients of a run from a record on. */
+function rootMeanSquare(run, from) {
+  const records = run.records.slice(from);
+  return [0, 1].map((i) => Math.sqrt(records.reduce((sum, r) => sum + r.g[i] ** 2, 0) / records.length));
+}
+
+/** Whether a run of RMSProp has settled, to 2 %, into jumping between two points: there g flips and √v is |g|. */
+function cycles(run) {
+  const [before, last] = run.records.slice(-2);
+  const near = (a, b) => Math.abs(a - b) < 0.02 * Math.abs(b);
+  return Boolean(last) && last.g.every((g, i) => near(-before.g[i], g) && near(last.D[i], Math.abs(g)));
+}
+
+/** Why Theorem O says nothing of this run of RMSProp, or null. */
+function whyNoBounds(S, land, run) {
+  if (!land.quadratic || !(eigen(land.quadratic).values[1] > 0)) return "not a bowl";
+  if (S.noise > 0) return "there is noise";
+  return run && cycles(run) ? null : "no jump between two points";
+}
+
+/**
+ * The rows of the view, {name, v, hue, why}: two numbers, or the reason why there are none. `S.face` is the face that the
+ * reader chose. All but the oscillation's are scaled to length 1, as only proportions are compared.
+ */
+function faceRows({ S, land, runs }) {
+  const H = land.hess([S.x0, S.y0]);
+  const where = land.quadratic ? "" : " at the start";
+  const norms = rowNorms(H);
+  if (S.face === "oscillation") {
+    const run = runs.rmsprop;
+    const last = run?.records[run.records.length - 1];
+    const why = whyNoBounds(S, land, run);
+    const stable = (2 * S.decay) / (1 + S.decay); // of a cycle that a run can end in
+    const bound = (v) => (why ? { why } : { v });
+    const reading = ({ D }) => D.map((d) => (2 * d) / S.lr_rmsprop);
+    return [
+      { name: "more than 2αHᵢᵢ/(1+α)", hue: "jacobi", ...bound([stable * H.a, stable * H.c]) },
+      { name: "2√v / ε of RMSProp", hue: "rmsprop", ...(last ? { v: reading(last) } : { why: "it does not run" }) },
+      { name: "at most ‖hᵢ‖₁", hue: "newton", ...bound([H.a, H.c].map((h) => Math.abs(h) + Math.abs(H.b))) },
+      { name: `equilibration${where}`, hue: "equilibration", v: norms },
+    ];
+  }
+  const rows = [];
+  const noise = S.face === "noise";
+  if (runs.sgd?.records.length) {
+    const settled = noise ? Math.floor(runs.sgd.records.length / 5) : 0;
+    rows.push({ name: "√mean g², GD’s path", hue: "sgd", v: unit(rootMeanSquare(runs.sgd, settled)) });
+  }
+  if (noise) {
+    const C = noiseCovariance(S, H);
+    const why = whyNotStationary(S, land);
+    const roots = (squares) => unit(squares.map(Math.sqrt));
+    const law = why ? { why } : { v: roots(stationary(H, C, S.lr_sgd).second) };
+    rows.push({ name: "√E g² in theory", hue: "sgd", ...law });
+    const drawn = S.noise > 0 ? { v: roots([C.a, C.c]) } : { why: "no noise" };
+    rows.push({ name: `the noise √diag C${where}`, hue: "newton", ...drawn });
+  }
+  rows.push({ name: `equilibration${where}`, hue: "equilibration", v: unit(norms) });
+  return rows;
+}
+
+// view-faces.js
+// The second moment that RMSProp keeps, beside what it is said to estimate: two bars a row, one a weight.
+
+
+function facesView(lab) {
+  const view = panel({ title: "The second moment" });
+  view.still = true;
+  view.draw = () => {
+    const { theme } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const rows = faceRows(lab);
+    const top = Math.max(...rows.flatMap(({ v }) => (v ?? []).filter(Number.isFinite)), 1e-9);
+    const each = (height - 6) / rows.length;
+    const left = Math.min(168, width * 0.48);
+    const scale = linearScale(0, top, left, width - 46);
+    const tall = Math.min(18, each / 2 - 4);
+    rows.forEach(({ name, v, hue, why }, r) => {
+      const middle = 4 + (r + 0.5) * each;
+      const named = { align: "right", base: "middle", colour: theme.ink, size: 12.5, most: left - 29 };
+      text(ctx, theme, name, left - 27, middle, named);
+      if (why) text(ctx, theme, `none: ${why}`, left, middle, { base: "middle", size: 12, most: width - left - 2 });
+      (v ?? []).forEach((value, i) => {
+        const y = middle + (i ? 1.5 : -tall - 1.5);
+        text(ctx, theme, i ? "θ₂" : "θ₁", left - 5, y + tall / 2, { align: "right", base: "middle", size: 11.5 });
+        ctx.fillStyle = theme.hue[hue];
+        ctx.globalAlpha = i ? 0.55 : 1;
+        if (Number.isFinite(value)) {
+          ctx.beginPath();
+          ctx.roundRect(left, y, Math.max(1, scale(value) - left), tall, [0, 3, 3, 0]);
+          ctx.fill();
+        }
+        ctx.globalAlpha = 1;
+        const end = Number.isFinite(value) ? scale(value) : left;
+        text(ctx, theme, formatNumber(value, 3), end + 5, y + tall / 2, { base: "middle", size: 11.5 });
+      });
+    });
+    view.note(lab.S.face === "oscillation" ? "in units of curvature" : "scaled to length 1");
+    const words = rows.map(({ name, v, why }) => `${name}: ${why ? `none, ${why}` : pair(v)}`);
+    view.describe(`For θ₁ and θ₂. ${words.join("; ")}.`);
+  };
+  return view;
+}
+
 // view-loss.js
 // The loss of each run against its steps, and the effective learning rates of the step shown as ellipses.
 
+
+const DEEPEST = -1e5; // of the first loss: what a plot shows of a fall without end
 
 function lossRange(lab) {
   const { land, S, runs } = lab;
   const first = land.f([S.x0, S.y0]);
   if (land.floor !== null) {
     const gap = Math.max(first - land.floor, 1e-9);
-    const lowest = Math.min(...S.methods.flatMap((m) => runs[m].losses.map((f) => f - land.floor)), gap);
+    const saddle = land.saddle ? land.reference - land.floor : gap;
+    const lowest = Math.min(saddle, ...S.methods.flatMap((m) => runs[m].losses.map((f) => f - land.floor)), gap);
     const bottom = Math.max(lowest, gap * 1e-9);
     return { log: true, y: [10 ** Math.floor(Math.log10(bottom) - 0.01), 10 ** Math.ceil(Math.log10(gap) + 0.25)], of: (f) => f - land.floor };
   }
   const top = Math.max(first, 0.4) * 1.15;
-  return { log: false, y: [-Math.max(1, 0.6 * top), top], of: (f) => f };
+  const lowest = Math.min(0, ...S.methods.flatMap((m) => runs[m].losses));
+  const bottom = Math.max(DEEPEST * top, Math.min(lowest, -0.6 * top, -1)); // a run down a saddle has no end
+  return { log: false, bent: 10 ** Math.floor(Math.log10(top) - 0.5), y: [bottom, top], of: (f) => f };
 }
 
 function lossView(lab) {
   const view = panel({ title: "Loss" });
+  const settled = kept();
   let scale = null;
   scrub(view.canvas, lab, (x) => {
     lab.pause();
@@ -2212,7 +2861,12 @@ function lossView(lab) {
     const { ctx } = area;
     const range = lossRange(lab);
     view.title(range.log ? (land.floor === 0 ? "Loss" : "Loss above the minimum") : "Loss");
-    const frame = axes(area, theme, { x: [0, S.steps], y: range.y, yLog: range.log, xLabel: "step" });
+    const leaves = (m) => runs[m].points.length <= S.steps || range.of(runs[m].losses[S.steps]) < range.y[0];
+    const staying = S.methods.filter((m) => !leaves(m)).map((m) => METHODS[m].short);
+    const gutter = Math.max(18, gutterFor(ctx, theme, staying));
+    const scales = { x: [0, S.steps], y: range.y, yLog: range.log, yBent: range.bent };
+    const frame = axes(area, theme, { ...scales, xLabel: "step", gutter });
+    view.note(range.bent ? "scale: asinh" : "");
     scale = frame.sx;
     if (land.saddle) {
       const level = frame.sy(range.of(land.reference));
@@ -2221,11 +2875,11 @@ function lossView(lab) {
       ctx.setLineDash([5, 4]);
       line(ctx, [[frame.box.left, level], [frame.box.right, level]]);
       ctx.setLineDash([]);
-      text(ctx, theme, "saddle", frame.box.right - 2, level - 5, { align: "right", size: 11.5, halo: true });
     }
     ctx.strokeStyle = theme.faint;
     ctx.lineWidth = 1;
     line(ctx, [[frame.sx(at), frame.box.top], [frame.sx(at), frame.box.bottom]]);
+    const [ends, leaving, drawn] = [[], [], []];
     clipped(ctx, { ...frame.box, top: frame.box.top - 3, right: frame.box.right + 6, bottom: frame.box.bottom + 3 }, () => {
       for (const method of S.methods) {
         const pixels = runs[method].losses.map((f, t) => [frame.sx(t), Math.max(-999, Math.min(9999, frame.sy(range.of(f))))]);
@@ -2238,8 +2892,24 @@ function lossView(lab) {
         ctx.lineWidth = 2;
         line(ctx, pixels.slice(0, whole + 1));
         dot(ctx, ...pixels[whole], 4, theme.hue[method], theme.ground);
+        drawn.push(pixels);
+        const [x, y] = pixels.find(([, y]) => y > frame.box.bottom) ?? pixels[pixels.length - 1];
+        const end = { x, y: Math.max(frame.box.top, Math.min(frame.box.bottom, y)), heading: [1, 0] };
+        (leaves(method) ? leaving : ends).push({ ...end, name: METHODS[method].short, hue: theme.hue[method] });
       }
     });
+    if (land.saddle) {
+      const level = frame.sy(range.of(land.reference));
+      const free = level - frame.box.top > 18 ? level - 5 : level + 14; // above the line, unless that is outside
+      const share = Math.abs(at / S.steps - 0.5) < 0.12 ? 0.72 : 0.5; // beside the line of the step shown
+      text(ctx, theme, "saddle", frame.sx(share * S.steps), free, { align: "center", size: 11.5, halo: true });
+    }
+    endLabels(ctx, theme, frame.box, ends);
+    const labels = settled([runs, theme, area.width, area.height], () => {
+      const dots = leaving.length ? drawn.flatMap((pixels) => beads(pixels, 9, 200)) : [];
+      return settleLabels(ctx, theme, leaving, frame.box.right, frame.box.bottom, { dots });
+    });
+    drawLabels(ctx, theme, labels);
     const words = S.methods.map((m) => {
       const run = runs[m];
       return `${METHODS[m].label} ${formatNumber(run.losses[Math.min(Math.round(at), run.losses.length - 1)], 3)}`;
@@ -2260,8 +2930,17 @@ function outline(P) {
   });
 }
 
+/** The rates of a step in words: along its two principal directions. */
+function ratesWords(P) {
+  const { values: [first, second], degrees } = principal(P);
+  if (Math.abs(first - second) <= 1e-9 * Math.abs(first)) return `${formatNumber(first, 3)} in every direction`;
+  if (Math.abs(degrees) < 0.05) return `${formatNumber(first, 3)} for θ₁ and ${formatNumber(second, 3)} for θ₂`;
+  return `${formatNumber(first, 3)} at ${inDegrees(degrees)} from θ₁ and ${formatNumber(second, 3)} across that`;
+}
+
 function ratesView(lab) {
   const view = panel({ title: "Effective learning rates" });
+  const settled = kept();
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
@@ -2272,15 +2951,15 @@ function ratesView(lab) {
     const smallest = Math.min(...radii, Infinity);
     const reach = Math.max(...radii.filter((r) => r <= 6 * smallest), 1e-9);
     const extent = Number.isFinite(reach) ? reach * 1.18 : 1;
-    const unit = height / 2 - 8;
+    const unit = height / 2 - 18; // the names of the axes stand outside
     const sx = linearScale(-extent, extent, width / 2 - unit, width / 2 + unit);
     const sy = linearScale(-extent, extent, height / 2 + unit, height / 2 - unit);
     ctx.strokeStyle = theme.hairline;
     ctx.lineWidth = 1;
-    line(ctx, [[8, height / 2], [width - 8, height / 2]]);
-    line(ctx, [[width / 2, 6], [width / 2, height - 6]]);
-    text(ctx, theme, "θ₁", width - 6, height / 2 - 6, { align: "right", size: 12 });
-    text(ctx, theme, "θ₂", width / 2 + 7, 14, { size: 12 });
+    line(ctx, [[8, height / 2], [width - 26, height / 2]]);
+    line(ctx, [[width / 2, 18], [width / 2, height - 6]]);
+    text(ctx, theme, "θ₁", width - 4, height / 2, { align: "right", base: "middle", size: 12 });
+    text(ctx, theme, "θ₂", width / 2, 11, { align: "center", size: 12 });
     const head = shown.length ? runs[shown[0].m].points[Math.min(t, runs[shown[0].m].points.length - 1)] : [S.x0, S.y0];
     const ideal = inverse(absolute(land.hess(head)));
     const longest = Math.max(...eigen(ideal).values);
@@ -2291,6 +2970,8 @@ function ratesView(lab) {
       ctx.setLineDash([]);
     }
     const beyond = [];
+    const names = [];
+    const dots = [];
     for (const item of shown) {
       ctx.strokeStyle = theme.hue[item.m];
       ctx.fillStyle = theme.hue[item.m];
@@ -2298,11 +2979,14 @@ function ratesView(lab) {
       const values = eigen(item.record.P).values;
       if (!values.every(Number.isFinite)) continue;
       const points = outline(item.record.P).map(([x, y]) => [sx(x), sy(y)]);
-      ctx.globalAlpha = 0.1;
-      ctx.beginPath();
-      points.forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
-      ctx.fill();
-      ctx.globalAlpha = 1;
+      if (radius(item) > extent) beyond.push(METHODS[item.m].short); // its tint would fill the whole plot
+      else {
+        ctx.globalAlpha = 0.1;
+        ctx.beginPath();
+        points.forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
+        ctx.fill();
+        ctx.globalAlpha = 1;
+      }
       line(ctx, points);
       if (values[1] < 0 && values[0] * values[1] < 0) {
         const { angle } = eigen(item.record.P); // the axis along which this method steps uphill
@@ -2311,11 +2995,17 @@ function ratesView(lab) {
         line(ctx, [[sx(-ux), sy(-uy)], [sx(ux), sy(uy)]]);
         ctx.setLineDash([]);
       }
-      if (radius(item) > extent) beyond.push(METHODS[item.m].short);
+      dots.push(...points.filter((_, i) => i % 2 === 0));
+      const inside = points.filter(([x, y]) => x > 0 && x < width && y > 0 && y < height);
+      const [tip] = inside.sort((p, q) => q[0] - q[1] - p[0] + p[1]); // farthest to the upper right
+      if (tip) names.push({ x: tip[0], y: tip[1], heading: [1, -1], name: METHODS[item.m].short, hue: theme.hue[item.m] });
     }
+    const taken = [[width / 2 - 10, 0, width / 2 + 10, 14], [width - 20, height / 2 - 8, width, height / 2 + 8]];
+    const labels = settled([runs, theme, t, width, height], () => settleLabels(ctx, theme, names, width, height, { taken, dots }));
+    drawLabels(ctx, theme, labels);
     view.note(beyond.length ? `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame` : "dashed: the shape of |H|⁻¹");
-    const words = shown.map(({ m, record }) => `${METHODS[m].label} ${formatNumber(record.P.a, 3)} and ${formatNumber(record.P.c, 3)}`);
-    view.describe(`Effective learning rates of the two weights at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
+    const words = shown.map(({ m, record }) => `${METHODS[m].label} ${ratesWords(record.P)}`);
+    view.describe(`Effective learning rates at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
   };
   return view;
 }
@@ -2478,6 +3168,7 @@ function drawModes(lab, area, problem, runs, step) {
   ctx.lineWidth = 1;
   line(ctx, [[frame.box.left, frame.sy(1)], [frame.box.right, frame.sy(1)]]);
   ctx.setLineDash([]);
+  const [ends, dots] = [[], []];
   clipped(ctx, { ...frame.box, top: frame.box.top - 4, bottom: frame.box.bottom + 4, right: frame.box.right + 5 }, () => {
     for (const method of S.methods) {
       const left = leftOver(problem, runs[method][Math.min(step, runs[method].length - 1)]);
@@ -2488,8 +3179,13 @@ function drawModes(lab, area, problem, runs, step) {
       line(ctx, pixels);
       ctx.globalAlpha = 1;
       pixels.forEach(([px, py]) => dot(ctx, px, py, 3, theme.hue[method]));
+      const [x, y] = pixels[pixels.length - 1]; // the flattest mode, of which most is left
+      ends.push({ x, y: Math.max(frame.box.top, y), name: METHODS[method].short, hue: theme.hue[method], heading: [1, -0.6] });
+      dots.push(...beads(pixels, 9, 200));
     }
   });
+  const taken = [[0, 0, area.width, 18]]; // the title
+  drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
 /** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement. */
@@ -2524,16 +3220,15 @@ function manyView(lab) {
   const choice = segments(lab, "many");
   view.element.append(choice.element);
   let cache = { key: "" };
+  view.lacks = () => {
+    if (lab.land.quadratic && modesOf(lab.land.quadratic)[0].h > 0) return null;
+    return "These need a landscape that curves upward somewhere: choose the bowl or the quadratic.";
+  };
   view.draw = () => {
     const { S, theme, land, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     choice.draw();
-    const steepest = land.quadratic ? modesOf(land.quadratic)[0].h : 0;
-    if (!(steepest > 0)) {
-      text(ctx, theme, "These need a landscape that curves upward: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13 });
-      view.describe("No problem of many weights beside this landscape.");
-      return;
-    }
+    const steepest = modesOf(land.quadratic)[0].h;
     const key = JSON.stringify({ ...S, at: 0, turn: 0, tilt: 0, steepest });
     if (cache.key !== key) {
       const problem = manyProblem(S.many, steepest);
@@ -2582,6 +3277,7 @@ function drawMode(lab, area, mode, other, range) {
   ctx.lineWidth = 1;
   line(ctx, [[frame.sx(at), frame.box.top], [frame.sx(at), frame.box.bottom]]);
   const words = [];
+  const [ends, dots] = [[], []];
   clipped(ctx, { ...frame.box, top: frame.box.top - 3, right: frame.box.right + 6, bottom: frame.box.bottom + 3 }, () => {
     for (const method of S.methods) {
       const z = amplitudes(runs[method], mode).map(Math.abs);
@@ -2595,10 +3291,16 @@ function drawMode(lab, area, mode, other, range) {
       ctx.lineWidth = 2;
       line(ctx, pixels.slice(0, whole + 1));
       dot(ctx, ...pixels[whole], 4, theme.hue[method], theme.ground);
+      const inside = pixels.filter(([, y]) => y >= frame.box.top && y <= frame.box.bottom);
+      const [x, y] = inside[inside.length - 1] ?? pixels[0];
+      ends.push({ x, y, name: METHODS[method].short, hue: theme.hue[method], heading: [-1, -0.4] });
+      dots.push(...beads(pixels, 9, 200));
       const factor = modeFactor(method, S, mode.h);
       words.push(`${METHODS[method].short} ${formatNumber(z[whole], 2)}${factor === null ? "" : `, a factor of ${formatNumber(factor, 3)} a step`}`);
     }
   });
+  const taken = [[0, 0, area.width, 18]]; // the title
+  if (area.width > 200) drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
   return { frame, words: `${name}, curvature ${formatNumber(mode.h, 2)}: ${words.join("; ")}` };
 }
 
@@ -2630,6 +3332,7 @@ function drawShares(lab, area, modes) {
 function modesView(lab) {
   const view = panel({ title: "The error, mode by mode", shape: "modes" });
   let frames = [];
+  view.lacks = () => (lab.land.quadratic ? null : "Modes are those of a quadratic: choose the bowl or the quadratic.");
   scrub(view.canvas, lab, (x) => {
     const hit = frames.find(({ left, right }) => x >= left && x <= right);
     if (!hit) return;
@@ -2640,12 +3343,6 @@ function modesView(lab) {
     const { S, theme, land, runs } = lab;
     const { ctx, width, height } = surface(view.canvas);
     frames = [];
-    if (!land.quadratic) {
-      text(ctx, theme, "Modes are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
-      view.note("");
-      view.describe("No modes: this landscape’s Hessian changes from place to place.");
-      return;
-    }
     const modes = modesOf(land.quadratic);
     const all = S.methods.flatMap((m) => modes.flatMap((mode) => amplitudes(runs[m], mode).map(Math.abs))).filter(Number.isFinite);
     const first = Math.max(...modes.map((mode) => Math.abs(mode.axis[0] * S.x0 + mode.axis[1] * S.y0)), 1e-9);
@@ -2679,22 +3376,23 @@ function modesView(lab) {
 // The ground of a path view: a quiet tint of the loss and its contour lines, drawn once and kept.
 
 
-const CELLS = 64;
+const CELLS = 64; // enough for all but a landscape that names its own `cells`, a multiple of these
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 function riseGrid(land, frame, unmap, cells = CELLS) {
   const [cx, cy, half] = frame;
   const values = new Float64Array((cells + 1) * (cells + 1));
-  let largest = 0;
+  let [largest, lowest] = [0, Infinity];
   for (let j = 0; j <= cells; j += 1) {
     for (let i = 0; i <= cells; i += 1) {
       const x = unmap([cx - half + (2 * half * i) / cells, cy + half - (2 * half * j) / cells]);
       const rise = land.f(x) - land.reference;
       values[j * (cells + 1) + i] = rise;
-      largest = Math.max(largest, Math.abs(rise) ** (1 / land.power));
+      lowest = Math.min(lowest, rise);
+      largest = Math.max(largest, Math.abs(rise));
     }
   }
-  return { values, largest: largest || 1 };
+  return { values, largest: largest ** (1 / land.power) || 1, lowest, cells };
 }
 
 // For each pattern of corners above the level, the edges that the contour joins: 0 top, 1 right, 2 bottom, 3 left.
@@ -2725,11 +3423,11 @@ function crossings(a, b, c, d, level) {
 }
 
 /** Appends the segments of one level to the current path (marching squares; no object is made on the way). */
-function traceLevel(ctx, values, level, width, height) {
-  const n = CELLS + 1;
-  const [sx, sy] = [width / CELLS, height / CELLS];
-  for (let j = 0; j < CELLS; j += 1) {
-    for (let i = 0; i < CELLS; i += 1) {
+function traceLevel(ctx, { values, cells }, level, width, height) {
+  const n = cells + 1;
+  const [sx, sy] = [width / cells, height / cells];
+  for (let j = 0; j < cells; j += 1) {
+    for (let i = 0; i < cells; i += 1) {
       const k = j * n + i;
       const a = values[k];
       const b = values[k + 1];
@@ -2752,17 +3450,20 @@ function traceLevel(ctx, values, level, width, height) {
   }
 }
 
-function tint(field, theme, power) {
-  const image = new ImageData(CELLS + 1, CELLS + 1);
+/** The tint as a small picture, `wide` cells wide: it needs no finer grid than that, as it is drawn smoothly. */
+function tint(field, theme, power, wide) {
+  const stride = field.cells / wide;
+  const image = new ImageData(wide + 1, wide + 1);
   const colour = [0, 0, 0];
-  field.values.forEach((value, index) => {
-    tintOf(value, field, theme, power, colour);
+  for (let index = 0; index < (wide + 1) ** 2; index += 1) {
+    const [i, j] = [index % (wide + 1), Math.floor(index / (wide + 1))];
+    tintOf(field.values[stride * (j * (field.cells + 1) + i)], field, theme, power, colour);
     for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = colour[c];
     image.data[4 * index + 3] = 255;
-  });
+  }
   const canvas = document.createElement("canvas");
-  canvas.width = CELLS + 1;
-  canvas.height = CELLS + 1;
+  canvas.width = wide + 1;
+  canvas.height = wide + 1;
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
 }
@@ -2770,23 +3471,24 @@ function tint(field, theme, power) {
 /** Paints the ground of `land` in a frame [cx, cy, half]; `unmap` takes frame coordinates to weights. */
 function paintContours(canvas, land, theme, frame, unmap) {
   const { ctx, width, height } = surface(canvas);
-  const field = riseGrid(land, frame, unmap);
+  const field = riseGrid(land, frame, unmap, land.cells ?? CELLS);
   ctx.imageSmoothingEnabled = true;
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
-  ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
+  ctx.drawImage(tint(field, theme, land.power, CELLS), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
   ctx.lineCap = "butt";
   ctx.lineWidth = 1;
   ctx.strokeStyle = theme.contour;
   ctx.beginPath();
-  for (const level of contourLevels(field, land.power)) traceLevel(ctx, field.values, level, width, height);
+  const levels = contourLevels(field, land.power).filter((level) => level > field.lowest);
+  levels.forEach((level) => traceLevel(ctx, field, level, width, height));
   ctx.stroke();
   if (land.saddle) {
     ctx.strokeStyle = theme.critical;
     ctx.lineWidth = 1.2;
     ctx.setLineDash([5, 4]);
     ctx.beginPath();
-    traceLevel(ctx, field.values, 1e-9, width, height);
+    traceLevel(ctx, field, 1e-9, width, height);
     ctx.stroke();
     ctx.setLineDash([]);
   }
@@ -2802,15 +3504,15 @@ const clampPixel = (v) => Math.max(-4000, Math.min(4000, v));
 function coordinates(lab, transformed) {
   const { land, S } = lab;
   const window = [land.window[0], land.window[1], land.window[2] / S.zoom];
-  if (!transformed) return { frame: window, map: (x) => x, unmap: (x) => x, key: String(S.zoom) };
+  if (!transformed) return { frame: window, window, map: (x) => x, unmap: (x) => x, key: String(S.zoom) };
   const root = contourRoot(S, land.hess([S.x0, S.y0]));
   const back = inverse(root);
   const map = (x) => matvec(back, x);
   const unmap = (x) => matvec(root, x);
-  const stretch = Math.sqrt(Math.abs(back.a * back.c - back.b * back.b));
-  const start = map([S.x0, S.y0]);
-  const half = Math.max(window[2] * stretch, 1.2 * Math.abs(start[0]), 1.2 * Math.abs(start[1]));
-  return { frame: [0, 0, half], map, unmap, root, key: [root.a, root.b, root.c, half].join() };
+  const [cx, cy] = map(window);
+  const reach = Math.max(Math.abs(back.a), Math.abs(back.c)) + Math.abs(back.b);
+  const half = window[2] * reach; // the whole window, wherever the start is
+  return { frame: [cx, cy, half], window, map, unmap, root, key: [root.a, root.b, root.c, half].join() };
 }
 
 function marks(ctx, theme, land, place, width, height) {
@@ -2866,8 +3568,25 @@ function drawRun(ctx, theme, run, place, at, hue) {
   dot(ctx, head[0], head[1], 5.5, hue, theme.ground);
 }
 
+/** Where a run's name belongs: at its end, or where it leaves the picture for good; with the way it was heading. */
+function endOf(run, place, width, height) {
+  const pixels = run.points.map((p) => place(p).map(clampPixel));
+  const inside = ([x, y]) => x >= 0 && y >= 0 && x <= width && y <= height;
+  let i = pixels.length - 1;
+  while (i > 0 && !inside(pixels[i])) i -= 1;
+  let [x, y] = pixels[i];
+  const next = pixels[i + 1];
+  if (next && inside(pixels[i])) {
+    const until = (from, to, limit) => (to < 0 ? from / (from - to) : to > limit ? (limit - from) / (to - from) : 1);
+    const least = Math.min(until(x, next[0], width), until(y, next[1], height));
+    [x, y] = [x + (next[0] - x) * least, y + (next[1] - y) * least];
+  }
+  const before = pixels.slice(0, i + 1).reverse().find((p) => Math.hypot(p[0] - x, p[1] - y) > 14) ?? [x - 1, y];
+  return { x, y, heading: [x - before[0], y - before[1]] };
+}
+
 function pathView(lab, { transformed = false } = {}) {
-  const view = panel({ title: transformed ? "After, φ = √D θ" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
+  const view = panel({ title: transformed ? "After" : lab.scene === "contours" ? "Before, in θ" : "Path", shape: "square", layers: 2 });
   const [ground, front] = view.canvases;
   const handle = document.createElement("button");
   handle.type = "button";
@@ -2879,7 +3598,14 @@ function pathView(lab, { transformed = false } = {}) {
   view.swift = true;
   let where = null;
   let painted = "";
+  let held = null; // the coordinates while the start is dragged: the picture must not move under the finger
+  const settled = kept();
 
+  /** A start within the window of the weights. */
+  const inWindow = (x) => x.map((v, i) => {
+    const [middle, half] = [where.window[i], where.window[2] * 0.97];
+    return tidy(Math.max(middle - half, Math.min(middle + half, v)));
+  });
   const frameScales = () => {
     const [cx, cy, half] = where.frame;
     const [width, height] = boxOf(front);
@@ -2891,12 +3617,16 @@ function pathView(lab, { transformed = false } = {}) {
     const [, , half] = where.frame;
     const clampTo = (v, c) => Math.max(c - half * 0.97, Math.min(c + half * 0.97, v));
     const p = [clampTo(sx.invert(event.clientX - box.left), where.frame[0]), clampTo(sy.invert(event.clientY - box.top), where.frame[1])];
-    const [x0, y0] = where.unmap(p).map(tidy);
+    const [x0, y0] = inWindow(where.unmap(p));
     lab.update({ x0, y0 });
   };
   drags(handle, lab, moveTo, (event) => {
+    held = where;
     handle.focus({ preventScroll: true });
     event.preventDefault();
+  }, () => {
+    held = null;
+    lab.redraw(view);
   });
   front.addEventListener("click", moveTo);
   handle.addEventListener("keydown", (event) => {
@@ -2905,13 +3635,13 @@ function pathView(lab, { transformed = false } = {}) {
     if (!move) return;
     event.preventDefault();
     const from = where.map([lab.S.x0, lab.S.y0]);
-    const [x0, y0] = where.unmap([from[0] + move[0], from[1] + move[1]]).map(tidy);
+    const [x0, y0] = inWindow(where.unmap([from[0] + move[0], from[1] + move[1]]));
     lab.update({ x0, y0 });
   });
 
   view.draw = () => {
     const { land, theme, S } = lab;
-    where = coordinates(lab, transformed);
+    where = held ?? coordinates(lab, transformed);
     const key = [lab.landKey, where.key, theme.dark, ...boxOf(front), globalThis.devicePixelRatio].join("|");
     if (key !== painted) {
       paintContours(ground, land, theme, where.frame, where.unmap);
@@ -2931,18 +3661,45 @@ function pathView(lab, { transformed = false } = {}) {
       text(ctx, theme, "saddle", px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
     }
     const [x, y] = place([S.x0, S.y0]);
+    const symbol = transformed ? "φ" : "θ";
+    const named = settled([lab.runs, key], () => {
+      const dots = S.methods.flatMap((m) => beads(lab.runs[m].points.map((p) => place(p).map(clampPixel)), 9, 160));
+      const within = ([left, top, right, bottom]) => dots.filter(([u, v]) => u > left && u < right && v > top && v < bottom).length;
+      const free = (boxes) => boxes.reduce((best, box) => (within(box) < within(best) ? box : best));
+      const names = [
+        free([1, 0.75, 0.5, 0.25].map((share) => [share * width - 38, height - 22, share * width, height])),
+        free([0, 0.25, 0.5, 0.75].map((share) => [0, share * height, 34, share * height + 21])),
+      ];
+      const taken = [[x - 17, y - 17, x + 17, y + 30], ...names];
+      const [sx, sy] = land.saddle ? place(land.saddle) : [0, 0];
+      if (land.saddle) taken.push([sx - 55, sy - 22, sx + 6, sy + 6]); // its name and its cross
+      const end = (m) => endOf(lab.runs[m], place, width, height);
+      const ends = S.methods.map((m) => ({ ...end(m), name: METHODS[m].short, hue: theme.hue[m] }));
+      return { names, labels: settleLabels(ctx, theme, ends, width, height, { taken, dots }) };
+    });
+    text(ctx, theme, `${symbol}₁ →`, named.names[0][2] - 6, height - 8, { align: "right", size: 12, halo: true });
+    text(ctx, theme, `↑ ${symbol}₂`, 6, named.names[1][1] + 15, { size: 12, halo: true });
+    drawLabels(ctx, theme, named.labels);
     handle.style.left = `${(100 * Math.max(0, Math.min(width, x))) / width}%`; // a page on paper has another width
     handle.style.top = `${(100 * Math.max(0, Math.min(height, y))) / height}%`;
+    const change = lab.scene === "contours" ? changeOfVariables(S, land) : null;
+    if (change?.boosted) { // no method of the lab takes these steps
+      ctx.setLineDash([4, 4]);
+      drawRun(ctx, theme, { points: descentUnder(preconditioner(S, land.hess([S.x0, S.y0])), S, land) }, place, lab.at, theme.ink);
+      ctx.setLineDash([]);
+    }
     const spoken = `${formatNumber(S.x0, 3)}, ${formatNumber(S.y0, 3)}`;
     handle.setAttribute("aria-label", `Start at ${spoken}. Arrow keys move it, with shift faster.`);
     if (S.methods.length && lab.scene === "contours") {
       const H = land.hess([S.x0, S.y0]);
       const after = where.root ? congruence(where.root, H) : H;
-      view.note(`κ = ${formatNumber(condition(after), 3)}`);
+      view.note([`κ = ${formatNumber(condition(after), 3)}`, transformed || change.boosted ? change.caveat : null].filter(Boolean).join("; "));
     } else view.note(`start (${spoken})`);
+    const title = transformed ? `φ = ${change.formula}` : "";
+    if (transformed) view.title(`After, ${title}`);
     view.describe(
       `${land.label}, ${land.formula}, seen from above${transformed ? " after preconditioning" : ""}, with the paths of ` +
-        `${S.methods.map((m) => METHODS[m].label).join(", ") || "no method"} from (${spoken}) up to step ${Math.round(lab.at)}.`,
+        `${S.methods.map((m) => METHODS[m].label).join(", ") || "no method"} from (${spoken}) up to step ${Math.round(lab.at)}.${transformed ? ` The coordinates are ${title}${change.because ? `. ${change.because}` : ""}.` : ""}`,
     );
   };
   return view;
@@ -3317,23 +4074,18 @@ function surfaceView(lab) {
 }
 
 // view-theory.js
-// The views that belong to one chapter each: 1-D descent, escape times, the phase diagram, the rotation dial.
+// The views that belong to one chapter each: 1-D descent, the phase diagram, the rotation dial.
 
 
 /** Descent along each eigenvector by itself: two parabolas with the iterates on them. */
 function sliceView(lab) {
   const view = panel({ title: "One direction at a time" });
+  view.lacks = () => (lab.land.quadratic ? null : "Directions of their own are those of a quadratic: choose the bowl or the quadratic.");
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     const method = S.methods[0];
     const run = runs[method];
-    if (!land.quadratic) {
-      text(ctx, theme, "Directions of their own are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
-      view.note("");
-      view.describe("No directions of their own: this landscape’s Hessian changes from place to place.");
-      return;
-    }
     const { values, angle } = eigen(land.quadratic);
     const span = 0.5 * 2.4 * 2.4; // one scale for both: the flat one is flat
     const [low, top] = [span * Math.min(0, ...values), Math.max(span * Math.max(0, ...values), 1e-9)];
@@ -3377,58 +4129,25 @@ function sliceView(lab) {
   return view;
 }
 
-/** When each of a hundred seeds escapes, one dot a seed. */
-function escapeView(lab) {
-  const view = panel({ title: "Escape times of 100 seeds" });
-  view.still = true;
-  let cache = { key: "", times: {} };
-  view.draw = () => {
-    const { S, theme } = lab;
-    const area = surface(view.canvas);
-    const { ctx } = area;
-    const key = JSON.stringify({ ...S, at: 0, seed: 0 });
-    if (cache.key !== key) cache = { key, times: Object.fromEntries(S.methods.map((m) => [m, escapeTimes(m, S)])) };
-    const bins = 40;
-    const size = Math.max(1, S.steps / bins);
-    const rows = S.methods.map((m) => {
-      const counts = new Array(bins + 1).fill(0);
-      cache.times[m].forEach((t) => (counts[t === null ? bins : Math.min(bins - 1, Math.floor(t / size))] += 1));
-      return { m, counts, sorted: cache.times[m].map((t) => t ?? Infinity).sort((a, b) => a - b) };
-    });
-    const tallest = Math.max(8, ...rows.flatMap(({ counts }) => counts.slice(0, bins)));
-    const frame = axes(area, theme, { x: [0, S.steps], y: [0, tallest], xLabel: "step of escape", yLabel: "seeds" });
-    const wide = (frame.box.right - frame.box.left) / bins / Math.max(1, rows.length);
-    const words = [];
-    rows.forEach(({ m, counts, sorted }, r) => {
-      ctx.fillStyle = theme.hue[m];
-      counts.slice(0, bins).forEach((n, b) => {
-        const x = frame.sx(b * size) + r * wide;
-        ctx.globalAlpha = 0.82;
-        if (n) ctx.fillRect(x + 0.5, frame.sy(n), Math.max(1, wide - 1), frame.sy(0) - frame.sy(n));
-        ctx.globalAlpha = 1;
-      });
-      const mine = cache.times[m][S.seed];
-      if (mine !== null && mine !== undefined) dot(ctx, frame.sx(mine), frame.sy(0) - 4, 4.5, theme.hue[m], theme.ground);
-      const median = (sorted[49] + sorted[50]) / 2;
-      if (Number.isFinite(median)) {
-        ctx.strokeStyle = theme.hue[m];
-        ctx.lineWidth = 1.2;
-        line(ctx, [[frame.sx(median), frame.box.top], [frame.sx(median), frame.box.bottom]]);
-        text(ctx, theme, formatNumber(median, 3), frame.sx(median), frame.box.top - 5, { align: "center", colour: theme.hue[m], weight: 600, halo: true });
-      }
-      words.push(`${METHODS[m].short} median ${Number.isFinite(median) ? formatNumber(median, 3) : `> ${S.steps}`}${counts[bins] ? `, ${counts[bins]} never` : ""}`);
-    });
-    const never = rows.reduce((sum, { counts }) => sum + counts[bins], 0);
-    view.note(never ? `${never} never leave` : "line: the median");
-    view.describe(`Histogram of the escape step over seeds 0 to 99 within ${S.steps} steps: ${words.join("; ")}.`);
-  };
-  return view;
+/** Who ends lower after the first step, in the runs if both run. */
+function firstStepWords({ gap, real, alike, theory }) {
+  if (alike && !(theory.S > 0)) return "no negative curvature at this start";
+  const words = gap >= 0 ? `|H| lower by ${formatNumber(gap, 2)}` : `Newton lower by ${formatNumber(-gap, 2)}`;
+  return `${real ? "step 1" : "at equal α, undamped"}: ${words}`;
+}
+
+function firstStepSentence(first, S) {
+  if (!first.real) return `One step of length ${formatNumber(first.alpha, 2)} from the present start, ${firstStepWords(first)}.`;
+  const one = (name, key, f) => `${name} at length ${formatNumber(S[key], 2)} to a loss of ${formatNumber(f, 3)}`;
+  const why = first.alike ? "" : " The diagram is for one length for both, without damping and noise: these steps are no point of it.";
+  return `The first steps of the runs: ${one("Newton", "lr_newton", first.fN)}, ${one("|H|", "lr_saddle_free", first.fA)}; ${firstStepWords(first)}.${why}`;
 }
 
 /** Theorem 2' as a phase diagram: length α against Q = L r³/(6S); below α = Q^{-1/2} nothing can go wrong. */
 function phaseView(lab) {
   const view = panel({ title: "Who steps lower?" });
   view.still = true;
+  view.lacks = () => (lab.land.lipschitz ? null : "The diagram needs a Hessian with a Lipschitz constant: choose the egg box.");
   let cache = { key: "", sample: [] };
   let scale = null;
   scrub(view.canvas, lab, (x) => {
@@ -3439,12 +4158,6 @@ function phaseView(lab) {
     const { S, theme, land } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
-    if (!land.lipschitz) {
-      text(ctx, theme, "The diagram needs a Lipschitz Hessian: choose the egg box.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
-      view.note("");
-      view.describe("No phase diagram: this landscape’s Hessian has no global Lipschitz constant.");
-      return;
-    }
     const key = `${S.landscape}|${S.seed}`;
     if (cache.key !== key) cache = { key, sample: phaseSample(S, 500) };
     const x = [10 ** -1.5, 10 ** 0.5];
@@ -3465,31 +4178,41 @@ function phaseView(lab) {
       ctx.lineWidth = 1.6;
       line(ctx, [[frame.sx(x[0]), frame.sy(x[0] ** -2)], [frame.sx(x[1]), frame.sy(x[1] ** -2)]]);
       for (const p of cache.sample) {
-        const wins = p.fA <= p.fN;
-        ctx.globalAlpha = wins ? 0.7 : 0.95;
-        dot(ctx, frame.sx(p.alpha), frame.sy(p.Q), wins ? 1.8 : 2.4, wins ? theme.hue.saddle_free : theme.hue.newton);
+        const [px, py] = [frame.sx(p.alpha), frame.sy(p.Q)];
+        ctx.globalAlpha = 0.7;
+        if (p.fA <= p.fN) dot(ctx, px, py, 1.8, theme.hue.saddle_free);
+        else {
+          ctx.globalAlpha = 1;
+          ctx.strokeStyle = theme.hue.newton;
+          line(ctx, [[px - 2.6, py - 2.6], [px + 2.6, py + 2.6]]);
+          line(ctx, [[px - 2.6, py + 2.6], [px + 2.6, py - 2.6]]);
+        }
       }
       ctx.globalAlpha = 1;
     });
+    text(ctx, theme, "• |H| lower   × Newton lower", frame.box.right, 11, { align: "right", size: 11.5 });
     text(ctx, theme, "promised: |H| no worse", frame.box.left + 8, frame.box.bottom - 9, { size: 12, colour: theme.ink, halo: true });
-    const alpha = S.lr_newton;
-    const here = comparison(land, [S.x0, S.y0], alpha);
-    const px = frame.sx(Math.max(x[0], Math.min(x[1], alpha)));
-    ctx.strokeStyle = theme.ink;
-    ctx.lineWidth = 1;
-    line(ctx, [[px, frame.box.top], [px, frame.box.bottom]]);
-    let words = "no negative curvature at this start";
-    if (here.S > 0) {
-      dot(ctx, px, frame.sy(Math.max(y[0], Math.min(y[1], here.Q))), 6, theme.ink, theme.ground);
-      const gap = here.fN - here.fA;
-      words = gap >= 0 ? `|H| lower by ${formatNumber(gap, 2)}` : `Newton lower by ${formatNumber(-gap, 2)}`;
-    }
+    const first = firstSteps(S, land, lab.runs);
+    const inside = (v, [low, high]) => v >= low && v <= high;
+    const mark = (alpha, hue) => {
+      const px = frame.sx(alpha);
+      ctx.strokeStyle = hue;
+      ctx.lineWidth = 1.2;
+      if (inside(alpha, x)) line(ctx, [[px, frame.box.top], [px, frame.box.bottom]]);
+      return px;
+    };
+    if (first.alike) {
+      const px = mark(first.alpha, theme.ink);
+      const { S: gain, Q } = first.theory;
+      if (gain > 0 && inside(first.alpha, x) && inside(Q, y)) dot(ctx, px, frame.sy(Q), 6, theme.ink, theme.ground);
+    } else for (const m of ["newton", "saddle_free"]) mark(S[`lr_${m}`], theme.hue[m]); // their steps are no point of the diagram
+    const words = firstStepWords(first);
     view.note(words);
     const losses = cache.sample.filter((p) => p.fA > p.fN);
     const broken = losses.filter((p) => p.alpha ** 2 * p.Q <= 1).length;
     view.describe(
       `Phase diagram of one step over ${cache.sample.length} random starts and lengths: Newton is lower in ${losses.length}, ` +
-        `of which ${broken} lie in the promised region. First step at length ${formatNumber(alpha, 2)} from the present start: ${words}.`,
+        `of which ${broken} lie in the promised region. ${firstStepSentence(first, S)}`,
     );
   };
   return view;
@@ -3499,38 +4222,43 @@ function phaseView(lab) {
 function dialView(lab) {
   const view = panel({ title: "D of the first weight" });
   view.still = true;
+  view.lacks = () => (lab.S.landscape === "quadratic" ? null : "The dial turns the quadratic: choose it among the landscapes.");
   let scale = null;
   scrub(view.canvas, lab, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
-    const { S, theme, land } = lab;
+    const { S, theme } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
-    if (S.landscape !== "quadratic") {
-      scale = null;
-      text(ctx, theme, "The dial turns the quadratic: choose it among the landscapes.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
-      view.note("");
-      view.describe(`No dial: it turns the quadratic, and this is ${land.label}.`);
-      return;
-    }
     const at = (degrees) => fromEigen([S.eig1, S.eig2], (degrees * Math.PI) / 180);
     const top = Math.max(Math.abs(S.eig1), Math.abs(S.eig2), 0.1) * 1.15;
-    const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)" });
+    const gutter = gutterFor(ctx, theme, ["Equilibration"]);
+    const frame = axes(area, theme, {
+      x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], gutter,
+      xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)",
+    });
     scale = frame.sx;
-    const curves = [["newton", (H) => [absolute(H).a, absolute(H).c]], ["equilibration", rowNorms], ["jacobi", jacobiDiagonal]];
-    for (const [method, diag] of curves) {
+    const curves = [
+      ["|H|", theme.faint, (H) => [absolute(H).a, absolute(H).c]],
+      ["Equilibration", theme.hue.equilibration, rowNorms], ["Jacobi", theme.hue.jacobi, jacobiDiagonal],
+    ];
+    for (const [name, hue, diag] of curves) {
       for (const i of [1, 0]) {
-        ctx.strokeStyle = method === "newton" ? theme.faint : theme.hue[method];
-        ctx.lineWidth = method === "newton" ? 1.5 : 2.2;
+        ctx.strokeStyle = hue;
+        ctx.lineWidth = name !== "|H|" ? 2.2 : i ? 1.5 : 6; // broad, so that it is seen under a curve that is the same
+        ctx.globalAlpha = name === "|H|" ? 0.55 : 1;
         ctx.setLineDash(i ? [3, 5] : []);
         line(ctx, Array.from({ length: 91 }, (_, a) => [frame.sx(a), frame.sy(diag(at(a))[i])]));
       }
     }
+    ctx.globalAlpha = 1;
     ctx.setLineDash([]);
+    const ends = curves.map(([name, hue, diag]) => ({ x: frame.box.right, y: frame.sy(diag(at(90))[0]), name, hue }));
+    endLabels(ctx, theme, frame.box, ends);
     ctx.strokeStyle = theme.muted;
     ctx.lineWidth = 1;
     line(ctx, [[frame.sx(S.angle), frame.box.top], [frame.sx(S.angle), frame.box.bottom]]);
     const H = at(S.angle);
-    for (const [method, diag] of curves.slice(1)) dot(ctx, frame.sx(S.angle), frame.sy(diag(H)[0]), 5.5, theme.hue[method], theme.ground);
+    for (const [, hue, diag] of curves.slice(1)) dot(ctx, frame.sx(S.angle), frame.sy(diag(H)[0]), 5.5, hue, theme.ground);
     const [dj, de] = [jacobiDiagonal(H)[0], rowNorms(H)[0]];
     view.note(`φ = ${formatNumber(S.angle, 3)}°`);
     view.describe(
@@ -3561,16 +4289,6 @@ const EVERY_CONTROL = [
   "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "beta1", "beta2", "noise", "noise_shape", "interval",
   "warmup", "probe", "curvature", "seed", "zoom",
 ];
-
-/** A start, rates and a length that suit a landscape when the reader chooses it. */
-const FRESH = {
-  bowl: { x0: -1.9, y0: 0.8, lr_sgd: 1 },
-  quadratic: { x0: 1.6, y0: 0.3, lr_sgd: 0.2 },
-  monkey: { x0: -0.5, y0: 1.9, lr_sgd: 0.1, lr_newton: 0.5, lr_saddle_free: 0.5 },
-  net: { x0: 1.45, y0: -1.3, lr_sgd: 0.1, lr_newton: 0.25, lr_saddle_free: 0.25 },
-  rosenbrock: { x0: -1.2, y0: 1, lr_sgd: 0.001, lr_momentum: 0.001, steps: 200 },
-  eggbox: { x0: 0.75, y0: 2.2, lr_sgd: 0.3, lr_newton: 0.5, lr_saddle_free: 0.5 },
-};
 
 /**
  * Puts a lab into an element.
@@ -3651,6 +4369,7 @@ function mount(el, options = {}) {
   /** Shows what the state asks for. */
   const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
+    views.forEach((view) => view.excuse?.((view.excused = view.lacks())));
     further.forEach(({ name, view, button }) => {
       button.hidden = !relevant(name, lab.S);
       view.element.hidden = button.hidden || !lab.S.show.includes(name);
@@ -3675,7 +4394,7 @@ function mount(el, options = {}) {
     dressed = lab.runs;
     beat += 1;
     const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
-    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && due(view, i));
+    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && !view.excused && due(view, i));
     if (!alone && !light) watched.forEach((element) => sizes.set(element, sizeOf(element)));
     withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
     if (alone) return;
@@ -3689,7 +4408,7 @@ function mount(el, options = {}) {
     lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
     lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
     const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
-    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
+    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0", pen: ink, sheet: ground };
     Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
     host.style.colorScheme = dark ? "dark" : "light";
     whole = true;
@@ -3714,7 +4433,10 @@ function mount(el, options = {}) {
     const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
     const sameRuns = onlyCamera || ["at", "show", "many"].includes(changed.join());
     const atEnd = before.at >= before.steps;
-    const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
+    const next = { ...before, ...change };
+    if ((change.precond ?? before.precond) !== before.precond && !change.methods) {
+      next.methods = methodsAfter(before.methods, before.precond, change.precond);
+    }
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
     lab.at = lab.playing && !("at" in change) ? Math.min(lab.at, lab.S.steps) : lab.S.at; // a play goes on where it is
@@ -3726,10 +4448,6 @@ function mount(el, options = {}) {
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
   };
-  const follow = ({ precond }) => {
-    const method = { jacobi: "jacobi", equilibration: "equilibration", absolute: "saddle_free" }[precond];
-    return method ? { methods: ["sgd", method] } : {}; // descent in the new coordinates is this method in the old
-  };
   lab.reset = () => {
     lab.stop();
     lab.S = { ...opening };
@@ -3737,7 +4455,7 @@ function mount(el, options = {}) {
     lab.update({});
   };
   lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
-  lab.chooseLandscape = (id) => lab.update({ landscape: id, zoom: 1, ...FRESH[id] });
+  lab.chooseLandscape = (id) => lab.update(freshFor(id, preset.state));
 
   paint(); // before there is anything to style
   el.replaceChildren(host);
@@ -3768,10 +4486,10 @@ function mount(el, options = {}) {
   const formula = make("div", { class: "formula" });
   root.append(
     make("header", {}, make("p", { class: "title", text: preset.title }), formula),
+    make("p", { class: "caption", text: preset.caption }),
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
-    make("p", { class: "caption", text: preset.caption }),
     footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button]),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
@@ -3853,8 +4571,12 @@ function render({ model, el }) {
 export { mount, SCENES };
 
 export const core = {
-  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, eigenbasis, encodeState, escapeStep, escapeTimes,
-  isHidden, laidOut, LANDSCAPES, landscapeOf, leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
+  amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
+  descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
+  escapeWords, faceRows, firstSteps, firstStepWords, hasStopped, isHidden, laidOut, landscapeOf, LANDSCAPES,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nudged, outcome,
+  PALETTE, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, SETTINGS, shares, stationary,
+  stepRows, stream, trajectory, whyNoEscape,
 };
 
 export default { render };

@@ -30,6 +30,7 @@ LISTS = {"methods": ("method", METHODS), "show": ("view", VIEWS)}
 OPTIONS: dict[str, tuple[str, ...]] = {
     "landscape": LANDSCAPES,
     "many": ("polynomial", "chain"),
+    "face": ("displacement", "noise", "oscillation"),
     "noise_shape": ("I", "H", "H2", "tilted"),
     "probe": ("rademacher", "gaussian"),
     "curvature": ("exact", "probes"),

@@ -33,6 +33,7 @@ def toc_files() -> list[str]:
 
 
 PAGES = [f"{name}.html" for name in toc_files()]
+LAB = "book/lab.html"  # the page of the lab: all nine scenes, no notebook
 CHAPTERS = [page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists()]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 import pytest
-from book_tools import CHAPTERS, PAGES
+from book_tools import CHAPTERS, LAB, PAGES
 
 pytestmark = pytest.mark.browser
 
@@ -66,9 +66,11 @@ def test_axe_would_find_something(read):
         assert {"image-alt", "color-contrast"} <= {finding["rule"] for finding in seen.page.evaluate(RUN)}
 
 
-def test_keyboard_reaches_content_theme_and_solutions(read):
+@pytest.mark.parametrize("page", [CHAPTERS[0], CHAPTERS[len(CHAPTERS) // 2], LAB])
+def test_keyboard_reaches_content_theme_and_solutions(read, page):
     """Tab shows where it is; Enter skips to the content, switches the theme and opens a solution."""
-    with read(CHAPTERS[0]) as seen:
+    path = page
+    with read(path) as seen:
         page = seen.page
         page.keyboard.press("Tab")
         assert "skip" in page.evaluate("() => document.activeElement.closest('[id]').id")
@@ -81,6 +83,9 @@ def test_keyboard_reaches_content_theme_and_solutions(read):
         page.keyboard.press("Enter")
         assert page.evaluate("() => document.documentElement.dataset.mode") != before
 
+        if path == LAB:  # it has no exercises
+            assert seen.problems == []
+            return
         toggle = page.locator("div.solution button.toggle-button").first
         body = page.locator("div.solution p:not(.admonition-title)").first
         assert not body.is_visible()
@@ -89,4 +94,30 @@ def test_keyboard_reaches_content_theme_and_solutions(read):
         assert outline != "none"
         page.keyboard.press("Enter")
         body.wait_for(state="visible")
+        assert seen.problems == []
+
+
+STATE = "() => { const { x0, y0 } = document.querySelector('[data-esgd-lab]').esgdLab.lab.S; return [x0, y0]; }"
+FOCUSED = "() => document.activeElement?.shadowRoot?.activeElement?.className ?? ''"
+
+
+@pytest.mark.parametrize("page", [CHAPTERS[1], LAB])
+def test_keyboard_moves_the_start_of_a_lab_and_stays_on_the_page(read, page):
+    """From the content on, Tab comes to the lab; arrow keys move its start, and are not the book's page keys."""
+    with read(page, reduced_motion="reduce") as seen:
+        keys = seen.page.keyboard
+        keys.press("Tab")
+        keys.press("Enter")
+        for _ in range(80):
+            if "handle" in seen.page.evaluate(FOCUSED):
+                break
+            keys.press("Tab")
+        assert "handle" in seen.page.evaluate(FOCUSED), "Tab does not come to the start"
+        before, address = seen.page.evaluate(STATE), seen.page.url
+        keys.press("ArrowLeft")
+        keys.press("ArrowDown")
+        after = seen.page.evaluate(STATE)
+        assert after[0] != before[0]
+        assert after[1] != before[1]
+        assert seen.page.url == address
         assert seen.problems == []

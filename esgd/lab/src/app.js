@@ -3,24 +3,29 @@
 
 import { control, methodRows } from "./controls.js";
 import { disclosure, make, opener } from "./dom.js";
+import { freshFor, methodsAfter } from "./fresh.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { METHODS, trajectory } from "./methods.js";
 import { withBoxes } from "./plot.js";
+import { outcome } from "./outcomes.js";
 import { SCENES } from "./scenes.js";
 import { difference, makeState, relevant } from "./state.js";
 import { STYLE } from "./style.js";
 import { stepTable } from "./table.js";
-import { bestMomentum, outcome, seekBestRate } from "./theory.js";
+import { bestMomentum, seekBestRate } from "./theory.js";
 import { colours, pageIsDark, watchTheme } from "./theme.js";
 import { faceButtons, footer, transport } from "./toolbar.js";
+import { barsView } from "./view-bars.js";
 import { convergenceView } from "./view-convergence.js";
+import { escapeView } from "./view-escape.js";
+import { facesView } from "./view-faces.js";
 import { lossView, ratesView } from "./view-loss.js";
 import { manyView } from "./view-many.js";
 import { modesView } from "./view-modes.js";
 import { pathView } from "./view-path.js";
-import { barsView, cloudView, estimatesView, facesView, ledgerView } from "./view-probes.js";
+import { cloudView, estimatesView, ledgerView } from "./view-probes.js";
 import { surfaceView } from "./view-surface.js";
-import { dialView, escapeView, phaseView, sliceView } from "./view-theory.js";
+import { dialView, phaseView, sliceView } from "./view-theory.js";
 
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
@@ -37,16 +42,6 @@ const EVERY_CONTROL = [
   "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "beta1", "beta2", "noise", "noise_shape", "interval",
   "warmup", "probe", "curvature", "seed", "zoom",
 ];
-
-/** A start, rates and a length that suit a landscape when the reader chooses it. */
-const FRESH = {
-  bowl: { x0: -1.9, y0: 0.8, lr_sgd: 1 },
-  quadratic: { x0: 1.6, y0: 0.3, lr_sgd: 0.2 },
-  monkey: { x0: -0.5, y0: 1.9, lr_sgd: 0.1, lr_newton: 0.5, lr_saddle_free: 0.5 },
-  net: { x0: 1.45, y0: -1.3, lr_sgd: 0.1, lr_newton: 0.25, lr_saddle_free: 0.25 },
-  rosenbrock: { x0: -1.2, y0: 1, lr_sgd: 0.001, lr_momentum: 0.001, steps: 200 },
-  eggbox: { x0: 0.75, y0: 2.2, lr_sgd: 0.3, lr_newton: 0.5, lr_saddle_free: 0.5 },
-};
 
 /**
  * Puts a lab into an element.
@@ -127,6 +122,7 @@ export function mount(el, options = {}) {
   /** Shows what the state asks for. */
   const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
+    views.forEach((view) => view.excuse?.((view.excused = view.lacks())));
     further.forEach(({ name, view, button }) => {
       button.hidden = !relevant(name, lab.S);
       view.element.hidden = button.hidden || !lab.S.show.includes(name);
@@ -151,7 +147,7 @@ export function mount(el, options = {}) {
     dressed = lab.runs;
     beat += 1;
     const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
-    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && due(view, i));
+    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && !view.excused && due(view, i));
     if (!alone && !light) watched.forEach((element) => sizes.set(element, sizeOf(element)));
     withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
     if (alone) return;
@@ -165,7 +161,7 @@ export function mount(el, options = {}) {
     lab.theme.bad = lab.theme.dark ? "#FF8B7B" : "#B3261E";
     lab.theme.good = lab.theme.dark ? "#7FD6A4" : "#1B6E42";
     const { ink, muted, faint, hairline, ground, panel, bad, good, dark, font } = lab.theme;
-    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0" };
+    const style = { ink, muted, faint, hairline, ground, panel, bad, good, font, rail: dark ? "#464f5a" : "#cfd5db", focus: dark ? "#8ab4ff" : "#1a5fd0", pen: ink, sheet: ground };
     Object.entries(style).forEach(([name, value]) => host.style.setProperty(`--${name}`, value));
     host.style.colorScheme = dark ? "dark" : "light";
     whole = true;
@@ -190,7 +186,10 @@ export function mount(el, options = {}) {
     const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
     const sameRuns = onlyCamera || ["at", "show", "many"].includes(changed.join());
     const atEnd = before.at >= before.steps;
-    const next = { ...before, ...change, ...(change.precond === before.precond || change.methods ? {} : follow(change)) };
+    const next = { ...before, ...change };
+    if ((change.precond ?? before.precond) !== before.precond && !change.methods) {
+      next.methods = methodsAfter(before.methods, before.precond, change.precond);
+    }
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
     lab.at = lab.playing && !("at" in change) ? Math.min(lab.at, lab.S.steps) : lab.S.at; // a play goes on where it is
@@ -202,10 +201,6 @@ export function mount(el, options = {}) {
     clearTimeout(timer);
     timer = setTimeout(settled, 140);
   };
-  const follow = ({ precond }) => {
-    const method = { jacobi: "jacobi", equilibration: "equilibration", absolute: "saddle_free" }[precond];
-    return method ? { methods: ["sgd", method] } : {}; // descent in the new coordinates is this method in the old
-  };
   lab.reset = () => {
     lab.stop();
     lab.S = { ...opening };
@@ -213,7 +208,7 @@ export function mount(el, options = {}) {
     lab.update({});
   };
   lab.landscapeChoices = () => Object.entries(LANDSCAPES).map(([id, { label }]) => [id, label]);
-  lab.chooseLandscape = (id) => lab.update({ landscape: id, zoom: 1, ...FRESH[id] });
+  lab.chooseLandscape = (id) => lab.update(freshFor(id, preset.state));
 
   paint(); // before there is anything to style
   el.replaceChildren(host);
@@ -244,10 +239,10 @@ export function mount(el, options = {}) {
   const formula = make("div", { class: "formula" });
   root.append(
     make("header", {}, make("p", { class: "title", text: preset.title }), formula),
+    make("p", { class: "caption", text: preset.caption }),
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
-    make("p", { class: "caption", text: preset.caption }),
     footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button]),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );

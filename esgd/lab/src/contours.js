@@ -2,22 +2,23 @@
 
 import { surface } from "./plot.js";
 
-const CELLS = 64;
+const CELLS = 64; // enough for all but a landscape that names its own `cells`, a multiple of these
 
 /** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 export function riseGrid(land, frame, unmap, cells = CELLS) {
   const [cx, cy, half] = frame;
   const values = new Float64Array((cells + 1) * (cells + 1));
-  let largest = 0;
+  let [largest, lowest] = [0, Infinity];
   for (let j = 0; j <= cells; j += 1) {
     for (let i = 0; i <= cells; i += 1) {
       const x = unmap([cx - half + (2 * half * i) / cells, cy + half - (2 * half * j) / cells]);
       const rise = land.f(x) - land.reference;
       values[j * (cells + 1) + i] = rise;
-      largest = Math.max(largest, Math.abs(rise) ** (1 / land.power));
+      lowest = Math.min(lowest, rise);
+      largest = Math.max(largest, Math.abs(rise));
     }
   }
-  return { values, largest: largest || 1 };
+  return { values, largest: largest ** (1 / land.power) || 1, lowest, cells };
 }
 
 // For each pattern of corners above the level, the edges that the contour joins: 0 top, 1 right, 2 bottom, 3 left.
@@ -48,11 +49,11 @@ export function crossings(a, b, c, d, level) {
 }
 
 /** Appends the segments of one level to the current path (marching squares; no object is made on the way). */
-function traceLevel(ctx, values, level, width, height) {
-  const n = CELLS + 1;
-  const [sx, sy] = [width / CELLS, height / CELLS];
-  for (let j = 0; j < CELLS; j += 1) {
-    for (let i = 0; i < CELLS; i += 1) {
+function traceLevel(ctx, { values, cells }, level, width, height) {
+  const n = cells + 1;
+  const [sx, sy] = [width / cells, height / cells];
+  for (let j = 0; j < cells; j += 1) {
+    for (let i = 0; i < cells; i += 1) {
       const k = j * n + i;
       const a = values[k];
       const b = values[k + 1];
@@ -75,17 +76,20 @@ function traceLevel(ctx, values, level, width, height) {
   }
 }
 
-function tint(field, theme, power) {
-  const image = new ImageData(CELLS + 1, CELLS + 1);
+/** The tint as a small picture, `wide` cells wide: it needs no finer grid than that, as it is drawn smoothly. */
+function tint(field, theme, power, wide) {
+  const stride = field.cells / wide;
+  const image = new ImageData(wide + 1, wide + 1);
   const colour = [0, 0, 0];
-  field.values.forEach((value, index) => {
-    tintOf(value, field, theme, power, colour);
+  for (let index = 0; index < (wide + 1) ** 2; index += 1) {
+    const [i, j] = [index % (wide + 1), Math.floor(index / (wide + 1))];
+    tintOf(field.values[stride * (j * (field.cells + 1) + i)], field, theme, power, colour);
     for (let c = 0; c < 3; c += 1) image.data[4 * index + c] = colour[c];
     image.data[4 * index + 3] = 255;
-  });
+  }
   const canvas = document.createElement("canvas");
-  canvas.width = CELLS + 1;
-  canvas.height = CELLS + 1;
+  canvas.width = wide + 1;
+  canvas.height = wide + 1;
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
 }
@@ -93,23 +97,24 @@ function tint(field, theme, power) {
 /** Paints the ground of `land` in a frame [cx, cy, half]; `unmap` takes frame coordinates to weights. */
 export function paintContours(canvas, land, theme, frame, unmap) {
   const { ctx, width, height } = surface(canvas);
-  const field = riseGrid(land, frame, unmap);
+  const field = riseGrid(land, frame, unmap, land.cells ?? CELLS);
   ctx.imageSmoothingEnabled = true;
   ctx.imageSmoothingQuality = "high";
   const overlap = width / CELLS / 2; // a grid value sits at a cell's corner, a pixel's in its middle
-  ctx.drawImage(tint(field, theme, land.power), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
+  ctx.drawImage(tint(field, theme, land.power, CELLS), -overlap, -overlap, width + 2 * overlap, height + 2 * overlap);
   ctx.lineCap = "butt";
   ctx.lineWidth = 1;
   ctx.strokeStyle = theme.contour;
   ctx.beginPath();
-  for (const level of contourLevels(field, land.power)) traceLevel(ctx, field.values, level, width, height);
+  const levels = contourLevels(field, land.power).filter((level) => level > field.lowest);
+  levels.forEach((level) => traceLevel(ctx, field, level, width, height));
   ctx.stroke();
   if (land.saddle) {
     ctx.strokeStyle = theme.critical;
     ctx.lineWidth = 1.2;
     ctx.setLineDash([5, 4]);
     ctx.beginPath();
-    traceLevel(ctx, field.values, 1e-9, width, height);
+    traceLevel(ctx, field, 1e-9, width, height);
     ctx.stroke();
     ctx.setLineDash([]);
   }

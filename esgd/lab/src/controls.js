@@ -1,75 +1,10 @@
-// The controls under the figure: sliders with their optimum marked, choices, the rotation dial, the method rows.
+// The controls under the figure: sliders, choices, the rotation dial, the method rows.
 
-import { drags, make } from "./dom.js";
+import { dial } from "./dial.js";
+import { make } from "./dom.js";
 import { METHODS } from "./methods.js";
-import { OPTION_LABELS, SETTINGS, tidy } from "./state.js";
-import { formatNumber } from "./theory.js";
-
-const POSITIONS = 1000; // a logarithmic slider moves over 0 … POSITIONS
-
-const toPosition = (setting, value) =>
-  setting.scale === "log"
-    ? (POSITIONS * Math.log(value / setting.min)) / Math.log(setting.max / setting.min)
-    : value;
-
-function fromPosition(setting, position) {
-  if (setting.scale !== "log") return Number(position);
-  const value = setting.min * (setting.max / setting.min) ** (position / POSITIONS);
-  return setting.integer ? Math.round(value) : Number(value.toPrecision(3));
-}
-
-export const spokenValue = (setting, value) => `${formatNumber(value, setting.digits ? Math.max(3, setting.digits) : 3)}${setting.unit ?? ""}`;
-
-/** A range input with a clickable mark at its optimum. `key` is a setting, or null for the timeline. */
-export function slider(lab, key, { label, tint = null }) {
-  const setting = SETTINGS[key];
-  const log = setting.scale === "log";
-  const input = make("input", {
-    type: "range", min: log ? 0 : setting.min, max: log ? POSITIONS : setting.max,
-    step: log ? 1 : (setting.step ?? "any"), "aria-label": label ?? setting.label, "data-key": key,
-    oninput: () => lab.update({ [key]: fromPosition(setting, input.value) }),
-  });
-  if (log && setting.integer) { // a position of the slider is less than a whole number: the keys count
-    const strides = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
-    input.addEventListener("keydown", (event) => {
-      if (!strides[event.key]) return;
-      event.preventDefault();
-      lab.update({ [key]: lab.S[key] + strides[event.key] * (event.shiftKey ? 10 : 1) });
-    });
-  }
-  const mark = make("button", { type: "button", class: "best", "data-best": key, hidden: true });
-  const track = make("div", { class: "track" }, input, mark);
-  const output = make("output");
-  let best = null;
-  mark.addEventListener("click", () => best && lab.update({ [key]: tidy(best.value) }));
-  const place = (value) => {
-    const [lo, hi] = log ? [0, POSITIONS] : [Number(input.min), Number(input.max)];
-    return Math.max(0, Math.min(1, (toPosition(setting, value) - lo) / (hi - lo)));
-  };
-  return {
-    track, output, input,
-    draw: () => {
-      const value = lab.S[key];
-      const share = place(value);
-      input.value = toPosition(setting, value);
-      input.style.setProperty("--fill", `calc(9px + ${share} * (100% - 18px))`);
-      if (tint) track.style.setProperty("--tint", tint());
-      const words = spokenValue(setting, value);
-      if (output.textContent !== words) output.textContent = words;
-      input.setAttribute("aria-valuetext", words);
-    },
-    mark: (found) => {
-      best = found && found.value >= setting.min && found.value <= setting.max ? found : null;
-      mark.hidden = !best;
-      track.classList.toggle("marked", Boolean(best));
-      if (!best) return;
-      const words = `Best ${label ?? setting.label}: ${formatNumber(best.value, 4)} (${best.how})`;
-      mark.style.left = `calc(9px + ${place(best.value)} * (100% - 18px))`;
-      mark.title = words;
-      mark.setAttribute("aria-label", words);
-    },
-  };
-}
+import { slider } from "./slider.js";
+import { OPTION_LABELS, SETTINGS } from "./state.js";
 
 /** A choice of a few as a row of buttons. */
 export function segments(lab, key) {
@@ -80,34 +15,6 @@ export function segments(lab, key) {
   return {
     element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), group),
     draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.option === lab.S[key]))),
-    mark: () => {},
-  };
-}
-
-/** The rotation dial: a knob that turns the eigenvectors, with a slider beside it for the keyboard. */
-function dial(lab) {
-  const inner = slider(lab, "angle", {});
-  const svg = "http://www.w3.org/2000/svg";
-  const draw = document.createElementNS(svg, "svg");
-  draw.setAttribute("viewBox", "-32 -32 64 64");
-  draw.setAttribute("aria-hidden", "true");
-  draw.innerHTML =
-    '<circle r="27" fill="none" stroke="var(--rail)" stroke-width="3"/><path d="M27 0A27 27 0 0 0 0 -27" fill="none" stroke="var(--muted)" stroke-width="3"/>' +
-    '<g><ellipse rx="20" ry="8" fill="none" stroke="var(--ink)" stroke-width="1.5"/><path d="M0 0H27" stroke="var(--ink)" stroke-width="1.5"/><circle cx="27" r="6" fill="var(--ink)" stroke="var(--ground)" stroke-width="2"/></g>';
-  const knob = draw.querySelector("g");
-  const turn = (event) => {
-    const box = draw.getBoundingClientRect();
-    const angle = (Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2) * 180) / Math.PI;
-    lab.update({ angle: Math.round(Math.max(0, Math.min(90, angle))) });
-  };
-  drags(draw, lab, turn);
-  const words = make("label", {}, make("span", { text: SETTINGS.angle.label }), inner.output);
-  return {
-    element: make("div", { class: "control" }, make("div", { class: "dial" }, draw, make("div", { style: "flex:1" }, words, inner.track))),
-    draw: () => {
-      inner.draw();
-      knob.setAttribute("transform", `rotate(${-lab.S.angle})`);
-    },
     mark: () => {},
   };
 }

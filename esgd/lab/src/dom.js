@@ -21,9 +21,19 @@ export function panel({ title, shape = "wide", layers = 1 }) {
   top.setAttribute("role", "img");
   const plot = make("div", { class: `plot ${shape}` }, ...canvases);
   const heading = make("b", { text: title });
-  const element = make("figure", {}, make("div", { class: "head" }, heading, note), plot);
+  const apology = make("p", { class: "absent", hidden: true });
+  const element = make("figure", {}, make("div", { class: "head" }, heading, note), plot, apology);
   return {
     element, plot, canvases, canvas: top,
+    /** Why there is nothing to draw in this state, in words; null where there is. */
+    lacks: () => null,
+    /** Shows these words in place of the plot, or the plot. */
+    excuse: (words) => {
+      plot.hidden = words !== null;
+      apology.hidden = words === null;
+      if (words !== null && apology.textContent !== words) apology.textContent = words;
+      if (words !== null) note.textContent = "";
+    },
     note: (words) => {
       if (note.textContent !== words) note.textContent = words;
     },
@@ -53,13 +63,18 @@ export function disclosure(label, body, opened = () => {}) {
 }
 
 /**
- * Calls `move` with each event of a pointer held down on an element. A drag that the browser takes away (for a
- * scroll of the page, say) leaves the state as it was before; a second finger is not listened to.
+ * Calls `move` with each event of a pointer held down on an element, and `end` when it is let go. A drag that the
+ * browser takes away (for a scroll of the page, say) leaves the state as it was before; a second finger is not
+ * listened to.
  */
-export function drags(element, lab, move, start = move) {
+export function drags(element, lab, move, start = move, end = () => {}) {
   let held = null;
   const mine = (event) => held?.pointer === event.pointerId;
-  const letGo = (event) => mine(event) && (held = null);
+  const letGo = (event) => {
+    if (!mine(event)) return;
+    held = null;
+    end();
+  };
   element.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || held) return;
     held = { pointer: event.pointerId, before: lab.S };
@@ -71,6 +86,7 @@ export function drags(element, lab, move, start = move) {
     if (!mine(event)) return;
     const { before } = held;
     held = null;
+    end();
     if (lab.S !== before) lab.update({ ...before });
   });
   element.addEventListener("pointerup", letGo);

@@ -2,16 +2,26 @@
 // for the tests.
 
 import { mount } from "./app.js";
+import { changeOfVariables, contourRoot, descentUnder, preconditioner } from "./change.js";
+import { faceRows } from "./faces.js";
+import { contourPath } from "./dial.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { eigenbasis, leftOver, manyProblem, manyRun } from "./many.js";
 import { METHODS, trajectory } from "./methods.js";
 import { amplitudes, mixes, modeFactor, modesOf, shares } from "./modes.js";
+import { divergedStep, hasStopped, outcome } from "./outcomes.js";
 import { drawNoise, drawProbe, stream } from "./rng.js";
 import { SCENES } from "./scenes.js";
 import { cameraOf, isHidden, laidOut, meshOf } from "./surface-mesh.js";
+import { nudged } from "./slider.js";
 import { decodeState, encodeState, makeState, pythonLine, SETTINGS } from "./state.js";
-import { bestMomentum, bestRate, comparison, contourRoot, escapeStep, escapeTimes, modeRadius, outcome, phaseSample, stationary } from "./theory.js";
+import { stepRows } from "./table.js";
+import { bestMomentum, bestRate, comparison, escapeStep, escapeTimes, firstSteps, modeRadius, phaseSample, stationary, whyNoEscape } from "./theory.js";
 import { PALETTE } from "./theme.js";
+import { escapeWords } from "./view-escape.js";
+import { ratesWords } from "./view-loss.js";
+import { errorShare, probesSoFar } from "./view-probes.js";
+import { firstStepWords } from "./view-theory.js";
 
 /** anywidget's entry: the scene and state come from Python, the reader's changes go back. */
 function render({ model, el }) {
@@ -41,8 +51,12 @@ function render({ model, el }) {
 export { mount, SCENES };
 
 export const core = {
-  amplitudes, bestMomentum, bestRate, cameraOf, comparison, contourRoot, decodeState, drawNoise, drawProbe, eigenbasis, encodeState, escapeStep, escapeTimes,
-  isHidden, laidOut, LANDSCAPES, landscapeOf, leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, outcome, PALETTE, phaseSample, pythonLine, SETTINGS, shares, stationary, stream, trajectory,
+  amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
+  descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
+  escapeWords, faceRows, firstSteps, firstStepWords, hasStopped, isHidden, laidOut, landscapeOf, LANDSCAPES,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nudged, outcome,
+  PALETTE, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, SETTINGS, shares, stationary,
+  stepRows, stream, trajectory, whyNoEscape,
 };
 
 export default { render };

@@ -44,7 +44,7 @@ export const LANDSCAPES = {
   },
   monkey: {
     label: "Monkey saddle",
-    formula: "x³/3 − xy² + (x² + y²)²/8",
+    formula: "θ₁³/3 − θ₁θ₂² + (θ₁² + θ₂²)²/8",
     window: [0, 0, 3],
     power: 2,
     make: () => ({
@@ -66,7 +66,7 @@ export const LANDSCAPES = {
   },
   net: {
     label: "Two-weight linear net",
-    formula: "½ (1 − w₁w₂)²",
+    formula: "½ (1 − θ₁θ₂)²",
     window: [0, 0, 2.4],
     power: 3,
     make: () => ({
@@ -82,9 +82,10 @@ export const LANDSCAPES = {
   },
   rosenbrock: {
     label: "Rosenbrock",
-    formula: "(1 − x)² + 100 (y − x²)²",
+    formula: "(1 − θ₁)² + 100 (θ₂ − θ₁²)²",
     window: [0, 1, 2],
     power: 4,
+    cells: 320, // its valley is narrower than a cell of the common grid
     make: () => ({
       f: ([x, y]) => (1 - x) ** 2 + 100 * (y - x * x) ** 2,
       grad: ([x, y]) => [-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)],
@@ -98,7 +99,7 @@ export const LANDSCAPES = {
   },
   eggbox: {
     label: "Egg box",
-    formula: "cos x + cos y",
+    formula: "cos θ₁ + cos θ₂",
     window: [0, 0, 4.6],
     power: 1,
     make: () => ({
@@ -127,6 +128,7 @@ export function landscapeOf(S) {
     formula: entry.formula,
     window: entry.window,
     power: entry.power,
+    cells: entry.cells,
     convex: false,
     reference: made.f(made.critical),
     ...made,

@@ -24,6 +24,15 @@ export function eigen(m) {
   return { values: [mean + radius, mean - radius], angle };
 }
 
+/** The two principal values, the one nearer to the first axis first, and its direction in degrees (−45 … 45). */
+export function principal(m) {
+  const { values, angle } = eigen(m);
+  const round = values[0] - values[1] <= 1e-12 * Math.abs(values[0] + values[1]);
+  const degrees = round ? 0 : (angle * 180) / Math.PI;
+  if (Math.abs(degrees) <= 45 + 1e-9) return { values, degrees };
+  return { values: [values[1], values[0]], degrees: degrees - Math.sign(degrees) * 90 };
+}
+
 /** Q diag(values) Qᵀ, with the first eigenvector at `angle`. */
 export function fromEigen(values, angle) {
   const c = Math.cos(angle);

@@ -50,6 +50,29 @@ export const logScale = (lo, hi, a, b) => {
   return scale;
 };
 
+/** Linear within ±unit and like a logarithm beyond, on either side of nought. */
+export const bentScale = (unit) => (lo, hi, a, b) => {
+  const inner = linearScale(Math.asinh(lo / unit), Math.asinh(hi / unit), a, b);
+  const scale = (v) => inner(Math.asinh(v / unit));
+  scale.invert = (p) => unit * Math.sinh(inner.invert(p));
+  return scale;
+};
+
+/** Nought and powers of ten on either side of it, at least `apart` pixels from one another on a bent scale. */
+export function bentTicks(lo, hi, unit, scale, apart = 22) {
+  const found = [0];
+  for (const sign of [1, -1]) {
+    let last = scale(0);
+    for (let e = Math.floor(log10(unit)); 10 ** e <= Math.abs(sign > 0 ? hi : lo) * (1 + 1e-9); e += 1) {
+      const v = sign * 10 ** e;
+      if (v < lo || v > hi || Math.abs(scale(v) - last) < apart) continue;
+      found.push(v);
+      last = scale(v);
+    }
+  }
+  return found;
+}
+
 /** A few round values between lo and hi. */
 export function ticks(lo, hi, wanted = 5) {
   const raw = (hi - lo) / Math.max(1, wanted);
@@ -88,15 +111,21 @@ export function text(ctx, theme, words, x, y, { align = "left", base = "alphabet
   ctx.fillText(words, x, y);
 }
 
-/** Two axes with ticks and names; returns the scales and the inner box. */
-export function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, xTicks, yTicks }) {
+/**
+ * Two axes with ticks and names; returns the scales and the inner box. `yBent` is the unit of a bent scale of y, and
+ * `gutter` the room that is left free at the right.
+ */
+export function axes(area, theme, wanted) {
+  const { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, yBent = null, xTicks, yTicks, gutter = 10 } = wanted;
   const { ctx, width, height } = area;
-  const yValues = yTicks ?? (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
+  const [top, bottom] = [yLabel ? 22 : 8, height - (xLabel ? 36 : 22)];
+  const sy = (yBent ? bentScale(yBent) : yLog ? logScale : linearScale)(y[0], y[1], bottom, top);
+  const even = () => (yLog ? decades(y[0], y[1], 5) : ticks(y[0], y[1], height < 190 ? 4 : 5));
+  const yValues = yTicks ?? (yBent ? bentTicks(y[0], y[1], yBent, sy) : even());
   ctx.font = `400 11.5px ${theme.font}`;
   const room = Math.max(...yValues.map((v) => ctx.measureText(formatNumber(v, 3)).width), 10);
-  const box = { left: room + 12, right: width - 10, top: yLabel ? 22 : 8, bottom: height - (xLabel ? 36 : 22) };
+  const box = { left: room + 12, right: width - gutter, top, bottom };
   const sx = (xLog ? logScale : linearScale)(x[0], x[1], box.left, box.right);
-  const sy = (yLog ? logScale : linearScale)(y[0], y[1], box.bottom, box.top);
   ctx.lineWidth = 1;
   for (const v of yValues) {
     ctx.strokeStyle = theme.hairline;
@@ -107,7 +136,9 @@ export function axes(area, theme, { x, y, xLabel = "", yLabel = "", xLog = false
   }
   const xValues = xTicks ?? (xLog ? decades(x[0], x[1], 5) : ticks(x[0], x[1], Math.max(2, Math.round(width / 75))));
   for (const v of xValues) {
-    text(ctx, theme, formatNumber(v, 3), sx(v), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
+    const number = formatNumber(v, 3);
+    const last = width - ctx.measureText(number).width / 2 - 1; // beyond it the edge would cut the number
+    text(ctx, theme, number, Math.min(sx(v), last), box.bottom + 7, { align: "center", base: "top", size: 11.5 });
   }
   if (yLabel) text(ctx, theme, yLabel, 0, 11, { size: 11.5 });
   if (xLabel) text(ctx, theme, xLabel, box.right, height - 4, { align: "right", size: 11.5 });

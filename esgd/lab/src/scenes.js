@@ -4,7 +4,7 @@ export const SCENES = {
   welcome: {
     title: "A saddle to hold",
     caption:
-      "The smallest network that has a saddle: two weights, one output, loss ½(1 − w₁w₂)². The origin is the " +
+      "The smallest network that has a saddle: two weights, one output, loss ½(1 − θ₁θ₂)². The origin is the " +
       "saddle, both valleys are minima. Newton’s method walks into the saddle and stays. " +
       "Drag the start: from where does gradient descent take longest to leave?",
     state: {
@@ -42,8 +42,8 @@ export const SCENES = {
   contours: {
     title: "What preconditioning changes",
     caption:
-      "Left, the landscape in its own coordinates; right, the same landscape in φ = √D θ. Preconditioned " +
-      "descent on the left is plain descent on the right. Drag either start. " +
+      "Left, the landscape in its own coordinates; right, the same landscape in φ = √M⁻¹ θ, with M = D⁻¹ or |H|⁻¹ " +
+      "as chosen below. Descent preconditioned by M on the left is plain descent on the right. Drag either start. " +
       "For which rotations does a diagonal D round the contours, and for which does it not?",
     state: {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 3.5, eig2: 0.3, angle: 8, x0: -1.9, y0: 1.25,
@@ -114,14 +114,14 @@ export const SCENES = {
       "Choose a face: which one is proportional to equilibration?",
     state: {
       landscape: "quadratic", methods: ["sgd", "rmsprop"], eig1: 4.302776, eig2: 0.697224, angle: 16.845, x0: 0.1, y0: 0.1,
-      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3,
+      steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, noise: 0.3, noise_shape: "tilted", decay: 0.95, seed: 1, zoom: 3, face: "noise",
     },
     views: [["path"], ["faces", "loss"]],
     controls: ["noise", "noise_shape", "angle", "seed", "decay"],
     faces: {
-      displacement: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
-      noise: { zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
-      oscillation: { zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
+      displacement: { face: "displacement", zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 60, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.9 },
+      noise: { face: "noise", zoom: 3, x0: 0.1, y0: 0.1, noise: 0.3, steps: 300, lr_sgd: 0.1, lr_rmsprop: 0.05, decay: 0.95 },
+      oscillation: { face: "oscillation", zoom: 1, x0: -1.6, y0: 1.9, noise: 0, steps: 200, lr_sgd: 0.3, lr_rmsprop: 0.3, decay: 0.95 },
     },
   },
 };

@@ -34,6 +34,7 @@ export const SETTINGS = {
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
   show: { label: "Further views", list: ["surface", "modes", "many", "convergence"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
+  face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
@@ -57,7 +58,7 @@ const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
-  turn: 25, tilt: 38, show: [], many: "polynomial",
+  turn: 25, tilt: 38, show: [], many: "polynomial", face: "displacement",
   lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
   lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
@@ -98,6 +99,9 @@ export function legal(key, value) {
   return setting.integer ? Math.round(clamped) : clamped;
 }
 
+/** The face that a state without one shows most likely: addresses from before faces were remembered tell none. */
+const likelyFace = (S) => (S.noise > 0 ? "noise" : S.lr_rmsprop >= 0.15 ? "oscillation" : "displacement");
+
 /** A whole state: the defaults, the scene's preset, then what was asked for, each made legal. */
 export function makeState(preset = {}, wanted = {}) {
   const state = { ...DEFAULTS };
@@ -108,6 +112,7 @@ export function makeState(preset = {}, wanted = {}) {
     }
   }
   if (state.at === undefined) state.at = state.steps;
+  if (preset.face && legal("face", wanted.face) === undefined) state.face = likelyFace(state);
   state.at = Math.min(state.at, state.steps);
   return state;
 }
@@ -117,10 +122,11 @@ const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value)
 /** A number as a hand sets it: short enough that an address holds it as it is. */
 export const tidy = (value) => Number(value.toPrecision(6));
 
-/** The settings in which a state differs from its scene's preset; `at` where it is not the one that follows from them. */
+/** The settings in which a state differs from its scene's preset; `at` and `face` where the others would not give them. */
 export function difference(preset, state) {
-  const { at, ...rest } = state;
-  const base = { ...makeState(preset), at: makeState(preset, rest).at };
+  const { at, face, ...rest } = state;
+  const follows = makeState(preset, rest);
+  const base = { ...makeState(preset), at: follows.at, face: follows.face };
   return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
 }
 

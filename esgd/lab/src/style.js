@@ -16,6 +16,7 @@ figure { margin: 0; min-width: 0; }
 figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
 .head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
+.absent { margin: 0; padding: 9px 12px; border: 1px dashed var(--rail); border-radius: 6px; color: var(--muted); font-size: 13.5px; }
 .plot { position: relative; width: 100%; }
 .plot canvas { display: block; width: 100%; height: 100%; border-radius: 6px; }
 .plot.square { aspect-ratio: 1; }
@@ -110,8 +111,8 @@ input[type=range]::-moz-range-thumb { width: 13px; height: 13px; border-radius: 
   border-radius: 6px; background: var(--panel); border: 1px solid var(--hairline); padding: 10px 12px; }
 .ledger dt { color: var(--muted); white-space: nowrap; }
 .ledger dd { margin: 0; overflow-wrap: anywhere; }
-.ledger .now { font-weight: 600; color: var(--tint); }
-.caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 10px 0 4px; max-width: 74ch; }
+.ledger .now { font-weight: 600; border-left: 3px solid var(--tint); margin-left: -9px; padding-left: 6px; }
+.caption { color: var(--muted); font-size: 14px; line-height: 1.5; margin: 0 0 12px; max-width: 84ch; }
 .foot { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13.5px; color: var(--muted); align-items: center; }
 .foot button { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink);
   text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; display: inline-flex; align-items: center;
@@ -137,24 +138,23 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .spatial .head { grid-column: 1 / -1; }
 }
 @container (max-width: 559px) {
-  .lab { display: flex; flex-direction: column; }
-  .stage:not(.linked) { display: contents; }
-  .stage > .left { order: 1; }
-  .stage.linked { order: 1; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
-  .stage.linked > .right { order: 2; margin-top: 0; }
-  .stage.linked > .below { order: 3; grid-column: 1 / -1; }
-  .transport { order: 2; flex-wrap: wrap; }
-  .transport .time { order: 1; flex: 1 0 100%; }
-  .transport output { margin-left: auto; }
-  .methods { order: 3; }
-  .main-controls { order: 4; }
-  .stage:not(.linked) > .right { order: 5; margin-top: 12px; }
-  .stage:not(.linked) > .below { order: 6; margin-top: 12px; }
-  .below .plot:not(.modes) { aspect-ratio: 1.68; }
+  .lab { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 8px; } /* what plays fits on one screen: */
+  .lab > *, .column, .right > figure { grid-column: 1 / -1; }
+  .stage, .stage:not(.pair) > .right { display: contents; }
+  .left, .pair > .right { order: 1; } /* the path, */
+  .pair > .left { grid-column: 1; }
+  .pair > .right { grid-column: 2; }
+  .transport { order: 2; position: relative; gap: 2px; margin: 8px 0 6px; } /* what moves it, */
+  .right > figure:first-child, .pair > .below { order: 3; } /* and the view that tells most */
+  .methods { order: 4; margin-top: 8px; }
+  .main-controls { order: 5; }
+  .right > figure + figure { order: 6; margin-top: 12px; }
+  .stage:not(.pair) > .below { order: 7; margin-top: 12px; }
+  .plot.wide { aspect-ratio: 1.8; }
+  .caption { font-size: 13.5px; line-height: 1.42; margin-bottom: 8px; }
   .plot.modes { aspect-ratio: 1.05; }
   .plot.surface { aspect-ratio: 1.2; }
   .plot.map { aspect-ratio: 1.4; }
-  .caption { order: 7; }
   .foot { order: 8; }
   .further { order: 9; }
   .more { order: 10; }
@@ -166,8 +166,8 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .row > output:not(.result) { grid-column: 2; grid-row: 2; min-width: 64px; text-align: right; }
   .row .name button { margin: 0; order: 3; }
   .chip, .control select, .segments button { min-height: 44px; }
-  header { display: block; }
-  .transport output { min-width: 0; }
+  header { flex-wrap: wrap; gap: 0 12px; margin-bottom: 4px; }
+  .transport output { position: absolute; right: 0; top: -1px; min-width: 0; font-size: 12.5px; line-height: 1; }
 }
 @media (any-pointer: coarse) {
   .chip, .control select, .segments button { min-height: 44px; }
@@ -180,6 +180,15 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   }
   .foot input { min-height: 44px; }
   @container (max-width: 559px) { .row .track.marked { margin-bottom: 5px; } }
+}
+@media (forced-colors: active) { /* what is drawn with grounds and hues alone keeps them; the rest takes the system's colours */
+  .lab { --ink: CanvasText; --muted: CanvasText; --faint: GrayText; --rail: GrayText; --ground: Canvas; --focus: Highlight; }
+  .plot { --ink: var(--pen); --ground: var(--sheet); background: var(--sheet); }
+  .plot, input[type=range], .best, .dial svg, :is(.name, .chip) i, .segments [aria-pressed=true], .chip[aria-pressed=true], .transport .play {
+    forced-color-adjust: none; }
+  .plot { outline: 1px solid CanvasText; outline-offset: 3px; }
+  :is(.name, .chip) i { outline: 1px solid CanvasText; }
+  .segments [aria-pressed=true], .chip[aria-pressed=true], .transport button.play { background: Highlight; color: HighlightText; }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
 @media print {

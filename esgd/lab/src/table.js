@@ -1,16 +1,17 @@
 // The runs as text: a table of the steps for screen readers and for anyone who wants the numbers.
 
 import { disclosure, make } from "./dom.js";
+import { principal } from "./linalg.js";
 import { METHODS } from "./methods.js";
-import { formatNumber } from "./theory.js";
+import { formatNumber, inDegrees } from "./theory.js";
 
-/** Rows [method, step, θ₁, θ₂, loss, rate₁, rate₂] of all runs. */
+/** Rows [method, step, θ₁, θ₂, loss, rate 1, rate 2, direction of rate 1 in degrees] of all runs. */
 export function stepRows(lab) {
   return lab.S.methods.flatMap((method) => {
     const run = lab.runs[method];
     return run.points.map((p, t) => {
-      const P = run.records[t]?.P;
-      return [METHODS[method].label, t, p[0], p[1], run.losses[t], P?.a, P?.c];
+      const { values, degrees } = run.records[t] ? principal(run.records[t].P) : { values: [] };
+      return [METHODS[method].label, t, p[0], p[1], run.losses[t], values[0], values[1], degrees];
     });
   });
 }
@@ -22,11 +23,12 @@ export function stepTable(lab) {
     if (holder.hidden) return;
     if (written !== lab.runs) {
       written = lab.runs;
-      const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate of θ₁", "Rate of θ₂"];
-      const body = stepRows(lab).map(([method, t, ...numbers]) =>
-        make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }), ...numbers.map((v) => make("td", { text: formatNumber(v ?? null, 5) }))));
+      const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate 1", "Rate 2", "Direction of rate 1"];
+      const body = stepRows(lab).map(([method, t, x, y, loss, first, second, degrees]) =>
+        make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }),
+          ...[x, y, loss, first, second].map((v) => make("td", { text: formatNumber(v ?? null, 5) })), make("td", { text: inDegrees(degrees) })));
       const table = make("table", {},
-        make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); a rate belongs to the step that leaves the row.` }),
+        make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); the rates are those of the step that leaves the row: rate 1 along its direction, in degrees from θ₁, rate 2 at right angles to it.` }),
         make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })))),
         make("tbody", {}, ...body));
       holder.replaceChildren(table);

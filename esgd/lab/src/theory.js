@@ -1,10 +1,6 @@
-// What theory says about the runs: best rates, outcomes, escape times, the region of Theorem 2', the
-// stationary law of SGD.
+// What theory says about the runs: best rates, escape times, the region of Theorem 2', the stationary law of SGD.
 
-import {
-  absolute, congruence, diagonal, eigen, fromEigen, IDENTITY, inverse, jacobiDiagonal, matvec, rowNorms, scaled,
-  squareRoot,
-} from "./linalg.js";
+import { absolute, congruence, diagonal, eigen, IDENTITY, inverse, jacobiDiagonal, matvec, rowNorms, scaled } from "./linalg.js";
 import { ESCAPE_DROP, landscapeOf } from "./landscapes.js";
 import { noiseFactor, trajectory } from "./methods.js";
 import { PURPOSE, stream } from "./rng.js";
@@ -75,6 +71,7 @@ export function* seekBestRate(method, S, run = null) {
     const H = land.quadratic;
     const { values } = eigen(H);
     let curvatures = values;
+    if (method === "newton" && !(values[1] > 0)) return null; // at any rate it is caught at the saddle
     if (method === "newton") curvatures = [1, 1];
     if (method === "saddle_free") curvatures = values.map((x) => x / (Math.abs(x) + S.damping));
     const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H), esgd: rowNorms(H) }[method];
@@ -111,47 +108,17 @@ export function escapeStep(run, S, land = landscapeOf(S)) {
   return step < 0 ? null : step;
 }
 
-/** The step at which a run has diverged: out of reach, or out of the picture along a direction that should shrink. */
-export function divergedStep(run, land) {
-  if (!land.quadratic) return run.diverged;
-  const { values, angle } = eigen(land.quadratic);
-  const axes = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]].filter((_, i) => values[i] > 0);
-  const along = (axis, p) => Math.abs(axis[0] * p[0] + axis[1] * p[1]);
-  for (const axis of axes) {
-    const limit = Math.max(3 * land.window[2], 2 * along(axis, run.points[0]));
-    const step = run.points.findIndex((p) => along(axis, p) > limit);
-    if (step >= 0) return step;
-  }
-  const fell = run.losses[run.losses.length - 1] < land.reference; // it ran away down the saddle: an escape
-  return fell ? null : run.diverged;
-}
-
-/** How a run ended: {kind, step, text}. */
-export function outcome(run, S) {
-  const land = landscapeOf(S);
-  const last = run.losses.length - 1;
-  const escaped = escapeStep(run, S, land);
-  const diverged = divergedStep(run, land);
-  if (diverged !== null) return { kind: "diverged", step: diverged, text: `diverged at step ${diverged}` };
-  if (land.floor !== null) {
-    const goal = land.floor + 1e-3 * Math.max(1e-12, run.losses[0] - land.floor);
-    const step = run.losses.findIndex((f, t) => f <= goal && run.losses.slice(t).every((g) => g <= 2 * goal - land.floor));
-    if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
-  }
-  if (escaped !== null) return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
-  const gradient = Math.hypot(...land.grad(run.points[last]));
-  const start = Math.hypot(...land.grad(run.points[0]));
-  if (gradient < 0.02 * start && run.losses[last] > (land.floor ?? -Infinity) + 0.02) {
-    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
-  }
-  if (run.losses[last] > run.losses[0]) return { kind: "climbing", step: last, text: "climbing" };
-  return { kind: "moving", step: last, text: `loss ${formatNumber(run.losses[last], 3)} at step ${last}` };
-}
-
 /** Escape steps of a method over seeds 0 … count − 1; null where it did not escape within S.steps. */
 export function escapeTimes(method, S, count = 100) {
   const land = landscapeOf(S);
   return Array.from({ length: count }, (_, seed) => escapeStep(trajectory(method, { ...S, seed }), S, land));
+}
+
+/** Why there are no escape times to show, or null. */
+export function whyNoEscape(S, land) {
+  if (!land.saddle || ESCAPE_DROP[S.landscape] === null) return "There is no saddle to leave: choose a landscape that has one.";
+  if (land.f([S.x0, S.y0]) < land.reference - ESCAPE_DROP[S.landscape]) return "This start is already past the saddle: move it up.";
+  return null;
 }
 
 /**
@@ -171,6 +138,20 @@ export function comparison(land, x, alpha) {
   const fA = land.f([x[0] - alpha * free[0], x[1] - alpha * free[1]]);
   const L = land.lipschitz ?? 0;
   return { S, r, fN, fA, bound: 2 * alpha * S - (L / 3) * alpha ** 3 * r ** 3, Q: (L * r ** 3) / (6 * S) };
+}
+
+/**
+ * The first steps of Newton and |H|: `gap` is how much lower |H| ends (in the runs where both run, else in theory). The
+ * theory is at one α without damping or noise; `alike` says whether the runs do the same.
+ */
+export function firstSteps(S, land, runs) {
+  const alpha = S.methods.includes("newton") || !S.methods.includes("saddle_free") ? S.lr_newton : S.lr_saddle_free;
+  const theory = comparison(land, [S.x0, S.y0], alpha);
+  const gap = theory.fN - theory.fA;
+  const [fN, fA] = [runs.newton?.losses[1], runs.saddle_free?.losses[1]];
+  if (fN === undefined || fA === undefined) return { alpha, theory, gap, real: false, alike: true };
+  const off = Math.abs(fN - theory.fN) + Math.abs(fA - theory.fA);
+  return { alpha, theory, fN, fA, gap: fN - fA, real: true, alike: off <= 0.005 * Math.abs(gap) + 1e-9 };
 }
 
 /** Random starts and lengths for the phase diagram; points without negative curvature are left out. */
@@ -209,30 +190,19 @@ export function stationary(H, C, lr) {
   return { sigma, second: [inner.a + C.a, inner.c + C.c] };
 }
 
+/** Why SGD has no stationary law here, or null where it has one. */
+export function whyNotStationary(S, land) {
+  if (!land.quadratic) return "not a quadratic";
+  const [h1, h2] = eigen(land.quadratic).values;
+  if (!(h2 > 0)) return "not a bowl: it runs away";
+  if (!(S.lr_sgd * h1 < 2)) return "rate ≥ 2/λ₁: it diverges";
+  return S.noise > 0 ? null : "no noise: it is at rest";
+}
+
 /** The covariance of the gradient noise of a state at Hessian H. */
 export function noiseCovariance(S, H) {
   const B = noiseFactor(S.noise_shape, H);
   return scaled(congruence(B, IDENTITY), S.noise ** 2);
-}
-
-/** √M of the preconditioner of the linked contours, with the hyperbolic boost of Theorem 1' where it applies. */
-export function contourRoot(S, H) {
-  const invert = (d) => 1 / Math.sqrt(d + 1e-12);
-  if (S.precond === "jacobi") return diagonal(...jacobiDiagonal(H).map(invert));
-  if (S.precond === "equilibration") return diagonal(...rowNorms(H).map(invert));
-  const { values, angle } = eigen(H);
-  const [p, q] = values.map((x) => 1 / Math.sqrt(Math.abs(x) + 1e-12));
-  if (values[0] * values[1] >= 0 || S.boost === 0) return fromEigen([p, q], angle);
-  // M = |H|^{-1/2} B |H|^{-1/2} with B in O(1, 1): [[cosh t, sinh t], [sinh t, cosh t]] in H's eigenbasis
-  const [ch, sh] = [Math.cosh(S.boost), Math.sinh(S.boost)];
-  const M = { a: p * p * ch, b: p * q * sh, c: q * q * ch };
-  const c = Math.cos(angle);
-  const s = Math.sin(angle);
-  return squareRoot({
-    a: M.a * c * c - 2 * M.b * c * s + M.c * s * s,
-    b: (M.a - M.c) * c * s + M.b * (c * c - s * s),
-    c: M.a * s * s + 2 * M.b * c * s + M.c * c * c,
-  });
 }
 
 /** A number as a reader wants it: `digits` significant ones, true minus, powers of ten in superscript. */
@@ -245,7 +215,10 @@ export function formatNumber(value, digits = 3) {
     const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
     const power = String(Number(exponent)).replace(/[-\d]/g, (ch) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(ch)]);
     const rounded = String(Number(mantissa)).replace("-", "−");
-    return rounded === "1" ? `10${power}` : `${rounded}·10${power}`;
+    return Math.abs(Number(mantissa)) === 1 ? `${rounded.replace("1", "")}10${power}` : `${rounded}·10${power}`;
   }
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
+
+/** An angle for a reader: to a tenth of a degree. */
+export const inDegrees = (degrees) => (Number.isFinite(degrees) ? `${formatNumber(Math.round(degrees * 10) / 10 + 0, 4)}°` : "–");

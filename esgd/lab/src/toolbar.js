@@ -1,9 +1,8 @@
 // Play, pause, step, reset and the timeline; the foot with its ways to share; the faces of RMSProp.
 
-import { slider } from "./controls.js";
 import { make } from "./dom.js";
+import { slider } from "./slider.js";
 import { encodeState, makeState, pythonLine } from "./state.js";
-import { faceOf } from "./view-probes.js";
 
 const ICONS = {
   play: "M5 3v14l12-7z", pause: "M5 3h4v14H5zM11 3h4v14h-4z", back: "M14 3v14L5 10zM3 3h2v14H3z", next: "M6 3v14l9-7zM15 3h2v14h-2z",
@@ -121,6 +120,6 @@ export function faceButtons(lab, faces) {
     } }));
   return {
     element: make("div", { class: "segments faces", role: "group", "aria-label": "Face of RMSProp" }, ...buttons),
-    draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.face === faceOf(lab.S)))),
+    draw: () => buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.face === lab.S.face))),
   };
 }

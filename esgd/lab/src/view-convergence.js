@@ -1,6 +1,7 @@
 // Every rate and every momentum at once on a convex quadratic: by which factor a step shrinks the slowest mode.
 
 import { panel, scrub } from "./dom.js";
+import { METHODS } from "./methods.js";
 import { modesOf } from "./modes.js";
 import { axes, dot, line, surface, text } from "./plot.js";
 import { bestMomentum, bestRateFor, formatNumber, modeRadius } from "./theory.js";
@@ -75,7 +76,8 @@ export function convergenceView(lab) {
     ctx.lineWidth = 1.8;
     line(ctx, [[bx - 5, by], [bx + 5, by]]);
     line(ctx, [[bx, by - 5], [bx, by + 5]]);
-    text(ctx, theme, "best", bx - 8, by - 7, { align: "right", colour: theme.ink, halo: true });
+    const tight = bx > box.right - 40; // the dots of the methods come from the left
+    text(ctx, theme, "best", bx + (tight ? -8 : 9), by + (tight ? -7 : 4), { align: tight ? "right" : "left", colour: theme.ink, halo: true });
     const place = (lr) => Math.max(box.left, Math.min(box.right, sx(lr)));
     const words = [];
     for (const [method, b] of [["sgd", 0], ["momentum", S.momentum]]) {
@@ -83,7 +85,7 @@ export function convergenceView(lab) {
       const lr = S[`lr_${method}`];
       const factor = formatNumber(slowest(modes, lr, b), 3);
       dot(ctx, place(lr), sy(b), 6, theme.hue[method], theme.ground);
-      text(ctx, theme, `×${factor}`, place(lr) - 10, sy(b) - 5, { align: "right", colour: theme.ink, halo: true });
+      text(ctx, theme, `${METHODS[method].short} ×${factor}`, place(lr) + (place(lr) > 160 ? -10 : 10), sy(b) - 5, { align: place(lr) > 160 ? "right" : "left", colour: theme.ink, halo: true });
       words.push(`${method === "sgd" ? "descent" : "momentum"} ×${factor}`);
     }
     view.note(`best ×${formatNumber(fastest, 3)} a step`);

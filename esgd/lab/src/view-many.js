@@ -2,6 +2,7 @@
 
 import { segments } from "./controls.js";
 import { panel } from "./dom.js";
+import { beads, drawLabels, settleLabels } from "./labels.js";
 import { leftOver, manyProblem, manyRun, polynomial } from "./many.js";
 import { METHODS } from "./methods.js";
 import { modesOf } from "./modes.js";
@@ -23,6 +24,7 @@ function drawModes(lab, area, problem, runs, step) {
   ctx.lineWidth = 1;
   line(ctx, [[frame.box.left, frame.sy(1)], [frame.box.right, frame.sy(1)]]);
   ctx.setLineDash([]);
+  const [ends, dots] = [[], []];
   clipped(ctx, { ...frame.box, top: frame.box.top - 4, bottom: frame.box.bottom + 4, right: frame.box.right + 5 }, () => {
     for (const method of S.methods) {
       const left = leftOver(problem, runs[method][Math.min(step, runs[method].length - 1)]);
@@ -33,8 +35,13 @@ function drawModes(lab, area, problem, runs, step) {
       line(ctx, pixels);
       ctx.globalAlpha = 1;
       pixels.forEach(([px, py]) => dot(ctx, px, py, 3, theme.hue[method]));
+      const [x, y] = pixels[pixels.length - 1]; // the flattest mode, of which most is left
+      ends.push({ x, y: Math.max(frame.box.top, y), name: METHODS[method].short, hue: theme.hue[method], heading: [1, -0.6] });
+      dots.push(...beads(pixels, 9, 200));
     }
   });
+  const taken = [[0, 0, area.width, 18]]; // the title
+  drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
 /** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement. */
@@ -69,16 +76,15 @@ export function manyView(lab) {
   const choice = segments(lab, "many");
   view.element.append(choice.element);
   let cache = { key: "" };
+  view.lacks = () => {
+    if (lab.land.quadratic && modesOf(lab.land.quadratic)[0].h > 0) return null;
+    return "These need a landscape that curves upward somewhere: choose the bowl or the quadratic.";
+  };
   view.draw = () => {
     const { S, theme, land, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     choice.draw();
-    const steepest = land.quadratic ? modesOf(land.quadratic)[0].h : 0;
-    if (!(steepest > 0)) {
-      text(ctx, theme, "These need a landscape that curves upward: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13 });
-      view.describe("No problem of many weights beside this landscape.");
-      return;
-    }
+    const steepest = modesOf(land.quadratic)[0].h;
     const key = JSON.stringify({ ...S, at: 0, turn: 0, tilt: 0, steepest });
     if (cache.key !== key) {
       const problem = manyProblem(S.many, steepest);

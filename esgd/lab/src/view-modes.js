@@ -1,6 +1,7 @@
 // The error mode by mode: for each eigenvector of a quadratic's Hessian, how far each run still is along it.
 
 import { panel, scrub } from "./dom.js";
+import { beads, drawLabels, settleLabels } from "./labels.js";
 import { METHODS } from "./methods.js";
 import { amplitudes, mixes, modeFactor, modesOf, shares } from "./modes.js";
 import { axes, clipped, dot, line, linearScale, surface, text } from "./plot.js";
@@ -25,6 +26,7 @@ function drawMode(lab, area, mode, other, range) {
   ctx.lineWidth = 1;
   line(ctx, [[frame.sx(at), frame.box.top], [frame.sx(at), frame.box.bottom]]);
   const words = [];
+  const [ends, dots] = [[], []];
   clipped(ctx, { ...frame.box, top: frame.box.top - 3, right: frame.box.right + 6, bottom: frame.box.bottom + 3 }, () => {
     for (const method of S.methods) {
       const z = amplitudes(runs[method], mode).map(Math.abs);
@@ -38,10 +40,16 @@ function drawMode(lab, area, mode, other, range) {
       ctx.lineWidth = 2;
       line(ctx, pixels.slice(0, whole + 1));
       dot(ctx, ...pixels[whole], 4, theme.hue[method], theme.ground);
+      const inside = pixels.filter(([, y]) => y >= frame.box.top && y <= frame.box.bottom);
+      const [x, y] = inside[inside.length - 1] ?? pixels[0];
+      ends.push({ x, y, name: METHODS[method].short, hue: theme.hue[method], heading: [-1, -0.4] });
+      dots.push(...beads(pixels, 9, 200));
       const factor = modeFactor(method, S, mode.h);
       words.push(`${METHODS[method].short} ${formatNumber(z[whole], 2)}${factor === null ? "" : `, a factor of ${formatNumber(factor, 3)} a step`}`);
     }
   });
+  const taken = [[0, 0, area.width, 18]]; // the title
+  if (area.width > 200) drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
   return { frame, words: `${name}, curvature ${formatNumber(mode.h, 2)}: ${words.join("; ")}` };
 }
 
@@ -73,6 +81,7 @@ function drawShares(lab, area, modes) {
 export function modesView(lab) {
   const view = panel({ title: "The error, mode by mode", shape: "modes" });
   let frames = [];
+  view.lacks = () => (lab.land.quadratic ? null : "Modes are those of a quadratic: choose the bowl or the quadratic.");
   scrub(view.canvas, lab, (x) => {
     const hit = frames.find(({ left, right }) => x >= left && x <= right);
     if (!hit) return;
@@ -83,12 +92,6 @@ export function modesView(lab) {
     const { S, theme, land, runs } = lab;
     const { ctx, width, height } = surface(view.canvas);
     frames = [];
-    if (!land.quadratic) {
-      text(ctx, theme, "Modes are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
-      view.note("");
-      view.describe("No modes: this landscape’s Hessian changes from place to place.");
-      return;
-    }
     const modes = modesOf(land.quadratic);
     const all = S.methods.flatMap((m) => modes.flatMap((mode) => amplitudes(runs[m], mode).map(Math.abs))).filter(Number.isFinite);
     const first = Math.max(...modes.map((mode) => Math.abs(mode.axis[0] * S.x0 + mode.axis[1] * S.y0)), 1e-9);

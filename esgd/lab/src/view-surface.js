@@ -1,9 +1,9 @@
 // The landscape as a surface in three dimensions with the runs lying on it, turned by hand.
 
-import { slider } from "./controls.js";
 import { drags, make, panel } from "./dom.js";
 import { METHODS } from "./methods.js";
 import { dot, line, surface, text } from "./plot.js";
+import { slider } from "./slider.js";
 import { MESH, cameraOf, dressOf, isHidden, laidOut, meshOf } from "./surface-mesh.js";
 
 const LIGHT = [-0.42, 0.36, 0.83]; // in the camera's frame: from the upper left

@@ -1,27 +1,23 @@
-// The views that belong to one chapter each: 1-D descent, escape times, the phase diagram, the rotation dial.
+// The views that belong to one chapter each: 1-D descent, the phase diagram, the rotation dial.
 
 import { panel, scrub } from "./dom.js";
+import { endLabels, gutterFor } from "./labels.js";
 import { absolute, eigen, fromEigen, jacobiDiagonal, rowNorms } from "./linalg.js";
 import { METHODS } from "./methods.js";
 import { modeFactor } from "./modes.js";
 import { axes, clipped, dot, line, linearScale, surface, text } from "./plot.js";
 import { tidy } from "./state.js";
-import { comparison, escapeTimes, formatNumber, phaseSample } from "./theory.js";
+import { firstSteps, formatNumber, phaseSample } from "./theory.js";
 
 /** Descent along each eigenvector by itself: two parabolas with the iterates on them. */
 export function sliceView(lab) {
   const view = panel({ title: "One direction at a time" });
+  view.lacks = () => (lab.land.quadratic ? null : "Directions of their own are those of a quadratic: choose the bowl or the quadratic.");
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     const method = S.methods[0];
     const run = runs[method];
-    if (!land.quadratic) {
-      text(ctx, theme, "Directions of their own are those of a quadratic: choose the bowl or the quadratic.", width / 2, height / 2, { align: "center", size: 13, most: width - 12 });
-      view.note("");
-      view.describe("No directions of their own: this landscape’s Hessian changes from place to place.");
-      return;
-    }
     const { values, angle } = eigen(land.quadratic);
     const span = 0.5 * 2.4 * 2.4; // one scale for both: the flat one is flat
     const [low, top] = [span * Math.min(0, ...values), Math.max(span * Math.max(0, ...values), 1e-9)];
@@ -65,58 +61,25 @@ export function sliceView(lab) {
   return view;
 }
 
-/** When each of a hundred seeds escapes, one dot a seed. */
-export function escapeView(lab) {
-  const view = panel({ title: "Escape times of 100 seeds" });
-  view.still = true;
-  let cache = { key: "", times: {} };
-  view.draw = () => {
-    const { S, theme } = lab;
-    const area = surface(view.canvas);
-    const { ctx } = area;
-    const key = JSON.stringify({ ...S, at: 0, seed: 0 });
-    if (cache.key !== key) cache = { key, times: Object.fromEntries(S.methods.map((m) => [m, escapeTimes(m, S)])) };
-    const bins = 40;
-    const size = Math.max(1, S.steps / bins);
-    const rows = S.methods.map((m) => {
-      const counts = new Array(bins + 1).fill(0);
-      cache.times[m].forEach((t) => (counts[t === null ? bins : Math.min(bins - 1, Math.floor(t / size))] += 1));
-      return { m, counts, sorted: cache.times[m].map((t) => t ?? Infinity).sort((a, b) => a - b) };
-    });
-    const tallest = Math.max(8, ...rows.flatMap(({ counts }) => counts.slice(0, bins)));
-    const frame = axes(area, theme, { x: [0, S.steps], y: [0, tallest], xLabel: "step of escape", yLabel: "seeds" });
-    const wide = (frame.box.right - frame.box.left) / bins / Math.max(1, rows.length);
-    const words = [];
-    rows.forEach(({ m, counts, sorted }, r) => {
-      ctx.fillStyle = theme.hue[m];
-      counts.slice(0, bins).forEach((n, b) => {
-        const x = frame.sx(b * size) + r * wide;
-        ctx.globalAlpha = 0.82;
-        if (n) ctx.fillRect(x + 0.5, frame.sy(n), Math.max(1, wide - 1), frame.sy(0) - frame.sy(n));
-        ctx.globalAlpha = 1;
-      });
-      const mine = cache.times[m][S.seed];
-      if (mine !== null && mine !== undefined) dot(ctx, frame.sx(mine), frame.sy(0) - 4, 4.5, theme.hue[m], theme.ground);
-      const median = (sorted[49] + sorted[50]) / 2;
-      if (Number.isFinite(median)) {
-        ctx.strokeStyle = theme.hue[m];
-        ctx.lineWidth = 1.2;
-        line(ctx, [[frame.sx(median), frame.box.top], [frame.sx(median), frame.box.bottom]]);
-        text(ctx, theme, formatNumber(median, 3), frame.sx(median), frame.box.top - 5, { align: "center", colour: theme.hue[m], weight: 600, halo: true });
-      }
-      words.push(`${METHODS[m].short} median ${Number.isFinite(median) ? formatNumber(median, 3) : `> ${S.steps}`}${counts[bins] ? `, ${counts[bins]} never` : ""}`);
-    });
-    const never = rows.reduce((sum, { counts }) => sum + counts[bins], 0);
-    view.note(never ? `${never} never leave` : "line: the median");
-    view.describe(`Histogram of the escape step over seeds 0 to 99 within ${S.steps} steps: ${words.join("; ")}.`);
-  };
-  return view;
+/** Who ends lower after the first step, in the runs if both run. */
+export function firstStepWords({ gap, real, alike, theory }) {
+  if (alike && !(theory.S > 0)) return "no negative curvature at this start";
+  const words = gap >= 0 ? `|H| lower by ${formatNumber(gap, 2)}` : `Newton lower by ${formatNumber(-gap, 2)}`;
+  return `${real ? "step 1" : "at equal α, undamped"}: ${words}`;
+}
+
+function firstStepSentence(first, S) {
+  if (!first.real) return `One step of length ${formatNumber(first.alpha, 2)} from the present start, ${firstStepWords(first)}.`;
+  const one = (name, key, f) => `${name} at length ${formatNumber(S[key], 2)} to a loss of ${formatNumber(f, 3)}`;
+  const why = first.alike ? "" : " The diagram is for one length for both, without damping and noise: these steps are no point of it.";
+  return `The first steps of the runs: ${one("Newton", "lr_newton", first.fN)}, ${one("|H|", "lr_saddle_free", first.fA)}; ${firstStepWords(first)}.${why}`;
 }
 
 /** Theorem 2' as a phase diagram: length α against Q = L r³/(6S); below α = Q^{-1/2} nothing can go wrong. */
 export function phaseView(lab) {
   const view = panel({ title: "Who steps lower?" });
   view.still = true;
+  view.lacks = () => (lab.land.lipschitz ? null : "The diagram needs a Hessian with a Lipschitz constant: choose the egg box.");
   let cache = { key: "", sample: [] };
   let scale = null;
   scrub(view.canvas, lab, (x) => {
@@ -127,12 +90,6 @@ export function phaseView(lab) {
     const { S, theme, land } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
-    if (!land.lipschitz) {
-      text(ctx, theme, "The diagram needs a Lipschitz Hessian: choose the egg box.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
-      view.note("");
-      view.describe("No phase diagram: this landscape’s Hessian has no global Lipschitz constant.");
-      return;
-    }
     const key = `${S.landscape}|${S.seed}`;
     if (cache.key !== key) cache = { key, sample: phaseSample(S, 500) };
     const x = [10 ** -1.5, 10 ** 0.5];
@@ -153,31 +110,41 @@ export function phaseView(lab) {
       ctx.lineWidth = 1.6;
       line(ctx, [[frame.sx(x[0]), frame.sy(x[0] ** -2)], [frame.sx(x[1]), frame.sy(x[1] ** -2)]]);
       for (const p of cache.sample) {
-        const wins = p.fA <= p.fN;
-        ctx.globalAlpha = wins ? 0.7 : 0.95;
-        dot(ctx, frame.sx(p.alpha), frame.sy(p.Q), wins ? 1.8 : 2.4, wins ? theme.hue.saddle_free : theme.hue.newton);
+        const [px, py] = [frame.sx(p.alpha), frame.sy(p.Q)];
+        ctx.globalAlpha = 0.7;
+        if (p.fA <= p.fN) dot(ctx, px, py, 1.8, theme.hue.saddle_free);
+        else {
+          ctx.globalAlpha = 1;
+          ctx.strokeStyle = theme.hue.newton;
+          line(ctx, [[px - 2.6, py - 2.6], [px + 2.6, py + 2.6]]);
+          line(ctx, [[px - 2.6, py + 2.6], [px + 2.6, py - 2.6]]);
+        }
       }
       ctx.globalAlpha = 1;
     });
+    text(ctx, theme, "• |H| lower   × Newton lower", frame.box.right, 11, { align: "right", size: 11.5 });
     text(ctx, theme, "promised: |H| no worse", frame.box.left + 8, frame.box.bottom - 9, { size: 12, colour: theme.ink, halo: true });
-    const alpha = S.lr_newton;
-    const here = comparison(land, [S.x0, S.y0], alpha);
-    const px = frame.sx(Math.max(x[0], Math.min(x[1], alpha)));
-    ctx.strokeStyle = theme.ink;
-    ctx.lineWidth = 1;
-    line(ctx, [[px, frame.box.top], [px, frame.box.bottom]]);
-    let words = "no negative curvature at this start";
-    if (here.S > 0) {
-      dot(ctx, px, frame.sy(Math.max(y[0], Math.min(y[1], here.Q))), 6, theme.ink, theme.ground);
-      const gap = here.fN - here.fA;
-      words = gap >= 0 ? `|H| lower by ${formatNumber(gap, 2)}` : `Newton lower by ${formatNumber(-gap, 2)}`;
-    }
+    const first = firstSteps(S, land, lab.runs);
+    const inside = (v, [low, high]) => v >= low && v <= high;
+    const mark = (alpha, hue) => {
+      const px = frame.sx(alpha);
+      ctx.strokeStyle = hue;
+      ctx.lineWidth = 1.2;
+      if (inside(alpha, x)) line(ctx, [[px, frame.box.top], [px, frame.box.bottom]]);
+      return px;
+    };
+    if (first.alike) {
+      const px = mark(first.alpha, theme.ink);
+      const { S: gain, Q } = first.theory;
+      if (gain > 0 && inside(first.alpha, x) && inside(Q, y)) dot(ctx, px, frame.sy(Q), 6, theme.ink, theme.ground);
+    } else for (const m of ["newton", "saddle_free"]) mark(S[`lr_${m}`], theme.hue[m]); // their steps are no point of the diagram
+    const words = firstStepWords(first);
     view.note(words);
     const losses = cache.sample.filter((p) => p.fA > p.fN);
     const broken = losses.filter((p) => p.alpha ** 2 * p.Q <= 1).length;
     view.describe(
       `Phase diagram of one step over ${cache.sample.length} random starts and lengths: Newton is lower in ${losses.length}, ` +
-        `of which ${broken} lie in the promised region. First step at length ${formatNumber(alpha, 2)} from the present start: ${words}.`,
+        `of which ${broken} lie in the promised region. ${firstStepSentence(first, S)}`,
     );
   };
   return view;
@@ -187,38 +154,43 @@ export function phaseView(lab) {
 export function dialView(lab) {
   const view = panel({ title: "D of the first weight" });
   view.still = true;
+  view.lacks = () => (lab.S.landscape === "quadratic" ? null : "The dial turns the quadratic: choose it among the landscapes.");
   let scale = null;
   scrub(view.canvas, lab, (x) => scale && lab.update({ angle: Math.max(0, Math.min(90, Math.round(scale.invert(x)))) }));
   view.draw = () => {
-    const { S, theme, land } = lab;
+    const { S, theme } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
-    if (S.landscape !== "quadratic") {
-      scale = null;
-      text(ctx, theme, "The dial turns the quadratic: choose it among the landscapes.", area.width / 2, area.height / 2, { align: "center", size: 13, most: area.width - 12 });
-      view.note("");
-      view.describe(`No dial: it turns the quadratic, and this is ${land.label}.`);
-      return;
-    }
     const at = (degrees) => fromEigen([S.eig1, S.eig2], (degrees * Math.PI) / 180);
     const top = Math.max(Math.abs(S.eig1), Math.abs(S.eig2), 0.1) * 1.15;
-    const frame = axes(area, theme, { x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)" });
+    const gutter = gutterFor(ctx, theme, ["Equilibration"]);
+    const frame = axes(area, theme, {
+      x: [0, 90], y: [0, top], xTicks: [0, 15, 30, 45, 60, 75, 90], gutter,
+      xLabel: "rotation φ, degrees", yLabel: "D₁ (D₂ is dashed)",
+    });
     scale = frame.sx;
-    const curves = [["newton", (H) => [absolute(H).a, absolute(H).c]], ["equilibration", rowNorms], ["jacobi", jacobiDiagonal]];
-    for (const [method, diag] of curves) {
+    const curves = [
+      ["|H|", theme.faint, (H) => [absolute(H).a, absolute(H).c]],
+      ["Equilibration", theme.hue.equilibration, rowNorms], ["Jacobi", theme.hue.jacobi, jacobiDiagonal],
+    ];
+    for (const [name, hue, diag] of curves) {
       for (const i of [1, 0]) {
-        ctx.strokeStyle = method === "newton" ? theme.faint : theme.hue[method];
-        ctx.lineWidth = method === "newton" ? 1.5 : 2.2;
+        ctx.strokeStyle = hue;
+        ctx.lineWidth = name !== "|H|" ? 2.2 : i ? 1.5 : 6; // broad, so that it is seen under a curve that is the same
+        ctx.globalAlpha = name === "|H|" ? 0.55 : 1;
         ctx.setLineDash(i ? [3, 5] : []);
         line(ctx, Array.from({ length: 91 }, (_, a) => [frame.sx(a), frame.sy(diag(at(a))[i])]));
       }
     }
+    ctx.globalAlpha = 1;
     ctx.setLineDash([]);
+    const ends = curves.map(([name, hue, diag]) => ({ x: frame.box.right, y: frame.sy(diag(at(90))[0]), name, hue }));
+    endLabels(ctx, theme, frame.box, ends);
     ctx.strokeStyle = theme.muted;
     ctx.lineWidth = 1;
     line(ctx, [[frame.sx(S.angle), frame.box.top], [frame.sx(S.angle), frame.box.bottom]]);
     const H = at(S.angle);
-    for (const [method, diag] of curves.slice(1)) dot(ctx, frame.sx(S.angle), frame.sy(diag(H)[0]), 5.5, theme.hue[method], theme.ground);
+    for (const [, hue, diag] of curves.slice(1)) dot(ctx, frame.sx(S.angle), frame.sy(diag(H)[0]), 5.5, hue, theme.ground);
     const [dj, de] = [jacobiDiagonal(H)[0], rowNorms(H)[0]];
     view.note(`φ = ${formatNumber(S.angle, 3)}°`);
     view.describe(

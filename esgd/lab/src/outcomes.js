@@ -1,0 +1,99 @@
+// How a run ended, in words: diverged, at the bottom, escaped, caught, overshot, or still on its way.
+
+import { eigen } from "./linalg.js";
+import { landscapeOf } from "./landscapes.js";
+import { escapeStep, formatNumber } from "./theory.js";
+
+/** How far a point of a quadratic lies along each direction that should shrink, and how far is out of the picture. */
+function upwardAxes(land, start) {
+  const { values, angle } = eigen(land.quadratic);
+  const axes = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]].filter((_, i) => values[i] > 0);
+  return axes.map((axis) => {
+    const along = (p) => Math.abs(axis[0] * p[0] + axis[1] * p[1]);
+    return { along, limit: Math.max(3 * land.window[2], 2 * along(start)) };
+  });
+}
+
+/**
+ * The step from which a run has diverged, or null: it left every bound, or it ends out of the picture in a direction
+ * that should shrink and is there as far as it ever was. One that is on its way back has overshot.
+ */
+export function divergedStep(run, land, noise = 0) {
+  if (!land.quadratic) return run.diverged;
+  const last = run.points.length - 1;
+  const fell = run.losses[last] < land.reference; // down the saddle: an escape
+  if (fell && run.losses.every((f, t) => t === 0 || f <= run.losses[t - 1])) return null;
+  for (const { along, limit } of upwardAxes(land, run.points[0])) {
+    const far = run.points.map(along);
+    const out = (noise > 0 ? 1000 : 1) * limit; // noise alone may throw a run far, and it comes back
+    if (!(far[last] > out && far[last] > 0.9 * Math.max(...far))) continue;
+    let step = last;
+    while (far[step - 1] > limit) step -= 1;
+    return step;
+  }
+  return fell ? null : run.diverged;
+}
+
+/** The first step at which a run on a quadratic was out of the picture, or null. */
+function overshotStep(run, land) {
+  if (!land.quadratic) return null;
+  const axes = upwardAxes(land, run.points[0]);
+  const step = run.points.findIndex((p) => axes.some(({ along, limit }) => along(p) > limit));
+  return step < 0 ? null : step;
+}
+
+/**
+ * Whether a run has stopped: its steps shrink so fast that all that would follow could not be seen. A small gradient
+ * is not enough, as a long valley has one everywhere, and what noise drives never stops.
+ */
+export function hasStopped(run, S, land) {
+  const moves = run.records.map(({ d }) => Math.hypot(d[0], d[1]));
+  if (S.noise > 0 || run.diverged !== null || moves.length < 4) return false;
+  const end = run.points[run.points.length - 1];
+  const steepest = Math.max(...eigen(land.hess(end)).values.map(Math.abs));
+  if (Math.hypot(...land.grad(end)) > 0.01 * land.window[2] * steepest) return false; // no critical point is near
+  const span = Math.max(2, Math.ceil(moves.length / 10));
+  const late = Math.max(...moves.slice(-span));
+  const ratio = late / Math.max(...moves.slice(-2 * span, -span)); // of one span's steps to those of the span before
+  if (late < 1e-9 * land.window[2]) return true; // no more than rounding
+  return ratio < 1 && (span * late * ratio) / (1 - ratio) < 0.005 * land.window[2];
+}
+
+const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
+
+/** Whether a loss ends higher than it began by more than `least`, and still rises. */
+function climbs(losses, least) {
+  const rise = losses[losses.length - 1] - losses[0];
+  const quarter = Math.max(1, Math.floor(losses.length / 4));
+  return rise > least && mean(losses.slice(-quarter)) > mean(losses.slice(-2 * quarter, -quarter)) + 0.01 * rise;
+}
+
+/** How a run ended: {kind, step, text}. */
+export function outcome(run, S) {
+  const land = landscapeOf(S);
+  const { losses } = run;
+  const last = losses.length - 1;
+  const diverged = divergedStep(run, land, S.noise);
+  if (diverged !== null) return { kind: "diverged", step: diverged, text: `diverged at step ${diverged}` };
+  if (land.floor !== null) {
+    const goal = land.floor + 1e-3 * Math.max(1e-12, losses[0] - land.floor);
+    const step = losses.findIndex((f, t) => f <= goal && losses.slice(t).every((g) => g <= 2 * goal - land.floor));
+    if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
+  }
+  const escaped = escapeStep(run, S, land);
+  if (escaped > 0 && losses[last] < land.reference) {
+    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
+  }
+  const above = losses[last] > (land.floor ?? -Infinity) + 0.02;
+  if (above && (land.saddle || land.floor === null) && hasStopped(run, S, land)) {
+    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
+  }
+  const now = `loss ${formatNumber(losses[last], 3)} at step ${last}`;
+  if (escaped === 0) return { kind: "moving", step: last, text: `started past the saddle; ${now}` };
+  const overshot = S.noise === 0 ? overshotStep(run, land) : null; // noise alone may throw it out
+  if (overshot !== null) return { kind: "overshot", step: overshot, text: `overshot at step ${overshot}; ${now}` };
+  if (climbs(losses, S.noise > 0 ? 10 * (1 + Math.abs(losses[0] - (land.floor ?? land.reference))) : 0)) {
+    return { kind: "climbing", step: last, text: "climbing" };
+  }
+  return { kind: "moving", step: last, text: now };
+}
