@@ -108,7 +108,9 @@ class LedgerDirective(SphinxDirective):
             foot += nodes.Text(". ")
         if claim.run:
             foot += nodes.Text("Recorded run: ")
-            foot += nodes.literal("", claim.run)
+            for number, run in enumerate(claim.runs):
+                foot += nodes.Text(", " * (number > 0))
+                foot += nodes.literal("", run)
         if foot.children:
             card += foot
         if tests:

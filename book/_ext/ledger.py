@@ -25,14 +25,25 @@ class Claim:
     correct: str
     chapter: str
     empirical: bool = False
-    epochs: int = 0
+    epochs: int | dict[str, int] = 0
     run: str = ""
     decides: str = ""
 
     @property
+    def runs(self) -> dict[str, int]:
+        """Folder of recorded runs, below the root, and their epochs: one, or one a data set."""
+        if isinstance(self.epochs, dict):
+            return {f"{self.run}/{name.lower()}": count for name, count in self.epochs.items()}
+        return {self.run: self.epochs} if self.run or self.epochs else {}
+
+    @property
     def label(self) -> str:
         """The verdict as it is shown: an undecided one says how far the runs went."""
-        return f"undecided at {self.epochs} epochs" if self.verdict == "undecided" else self.verdict
+        if self.verdict != "undecided":
+            return self.verdict
+        if isinstance(self.epochs, dict):
+            return "undecided at " + ", ".join(f"{count} epochs of {name}" for name, count in self.epochs.items())
+        return f"undecided at {self.epochs} epochs"
 
 
 @dataclass(frozen=True)
@@ -112,11 +123,10 @@ def problems(claims: list[Claim], tests: dict[str, list[TestCase]], root: Path) 
             out.append(f"{c.id}: place, printed, correct and chapter must all be filled in")
         if c.verdict == "undecided" and not (c.empirical and c.decides):
             out.append(f"{c.id}: undecided is for empirical rows, and must say what would decide it")
-        if c.empirical and (c.verdict != "undecided" or c.epochs > 0):
-            if c.epochs <= 0 or not c.run:
+        if c.empirical and (c.verdict != "undecided" or c.runs):
+            if not c.runs or min(c.runs.values()) <= 0 or not c.run:
                 out.append(f"{c.id}: an empirical verdict needs its recorded run and the epochs of it")
-            elif not (root / c.run).exists():
-                out.append(f"{c.id}: its run {c.run} is not recorded")
+            out += [f"{c.id}: its run {r} is not recorded" for r in c.runs if r and not (root / r).exists()]
         if c.verdict != "undecided" and c.id not in tests:
             out.append(f"{c.id}: no test is marked with it")
     return out

@@ -39,11 +39,19 @@ CASE = ledger.TestCase("tests/test_x.py", 1, "test_x", "")
         ({"empirical": True}, {"X": [CASE]}, "recorded run"),
         ({"empirical": True, "epochs": 300, "run": "results/none"}, {"X": [CASE]}, "not recorded"),
         ({"empirical": True, "verdict": "undecided", "decides": "d", "epochs": 9}, {}, "recorded run"),
+        ({"empirical": True, "epochs": {"A": 9, "B": 9}, "run": "results"}, {"X": [CASE]}, "results/b is not"),
+        ({"empirical": True, "epochs": {"A": 9, "B": 0}, "run": "results"}, {"X": [CASE]}, "recorded run"),
     ],
 )
 def test_the_check_sees(change, tests, word, tmp_path):
     found = ledger.problems([ledger.Claim(**(ROW | change))], tests, tmp_path)
     assert any(word in line for line in found), found
+
+
+def test_the_badge_names_the_epochs_of_each_data_set():
+    row = ledger.Claim(**(ROW | {"verdict": "undecided", "epochs": {"CURVES": 150, "MNIST": 100}, "run": "r"}))
+    assert row.label == "undecided at 150 epochs of CURVES, 100 epochs of MNIST"
+    assert row.runs == {"r/curves": 150, "r/mnist": 100}
 
 
 def test_the_check_passes_what_is_right(tmp_path):
