@@ -3,6 +3,9 @@
 A checkpoint is what ``torch.save`` writes, followed by a magic word and the SHA-256 of all before it. It is
 read with ``weights_only=True``. Writing goes through a temporary file, a flush to the disk and a rename: a
 kill or a full disk costs the new checkpoint, never the old one.
+
+Each says under ``kind`` what it holds, so that a run never reads an ensemble's. Older ones do not say it and are
+known by their keys.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import hashlib
 import io
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,47 @@ import torch
 from esgd.errors import CheckpointError
 from esgd.files import atomic_write
 
-__all__ = ["load_checkpoint", "require_same", "save_checkpoint"]
+__all__ = ["KINDS", "Kind", "load_checkpoint", "require_same", "save_checkpoint"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a checkpoint may hold.
+
+    Attributes:
+        what: in words.
+        keys: that it has in any case.
+        advice: what to do where it was expected and another kind came.
+    """
+
+    what: str
+    keys: tuple[str, ...]
+    advice: str
+
+
+_TRAINED = ("net", "optimizer", "progress", "records")
+_ELSEWHERE = "move it away, or take another folder for the runs"
+KINDS = {
+    "run": Kind(
+        "the checkpoint of a single run",
+        ("settings", "data", *_TRAINED),
+        "give the run another --name; an ensemble goes on with the --seeds that it was begun with",
+    ),
+    "ensemble": Kind(
+        "the checkpoint of an ensemble",
+        ("ensemble", "loss_sums", *_TRAINED),
+        "give the ensemble another --name; a single run goes on without --seeds",
+    ),
+    "snapshot": Kind(
+        "a snapshot",
+        ("run", "settings", "data", "epoch", "step", "weights", "preconditioner"),
+        "take one that `esgd train --snapshot-every N` wrote",
+    ),
+    "weights": Kind("the weights of a measured net", ("settings", "weights", "loss"), _ELSEWHERE),
+    "curvature": Kind("the checkpoint of a curvature measurement", ("settings", "batch", "sums"), _ELSEWHERE),
+    "spectrum": Kind("the checkpoint of a spectrum", ("settings", "eigenpairs", "cost", "end"), _ELSEWHERE),
+    "products": Kind("products of a measurement", ("vectors", "products", "cost"), _ELSEWHERE),
+}
 
 MAGIC = b"esgd-ckpt-1\n"
 FOOTER = len(MAGIC) + 32
@@ -30,7 +74,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
     Args:
         path: the file; an older checkpoint there stays until the new one is whole.
-        state: tensors, numbers, strings, and lists and dicts of them.
+        state: tensors, numbers, strings, and lists and dicts of them; ``kind`` says which of :data:`KINDS` it is.
 
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written.
@@ -48,11 +92,16 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         ) from error
 
 
-def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: Path, *, kind: str | None = None, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint, its tensors on ``device``.
 
+    Args:
+        path: the file.
+        kind: what it must hold, one of :data:`KINDS`; None takes any.
+        device: where the tensors shall sit.
+
     Raises:
-        CheckpointError: it is absent, truncated, damaged or not one of esgd's.
+        CheckpointError: it is absent, truncated, damaged, not one of esgd's, or of another kind.
     """
     try:
         content = path.read_bytes()
@@ -65,9 +114,24 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
     if hashlib.sha256(body).digest() != footer[len(MAGIC) :]:
         raise CheckpointError(f"{path} is damaged, its checksum does not fit: delete it to start this run afresh")
     try:
-        return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+        state = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read by torch {torch.__version__}: {error}") from error
+    if kind is not None:
+        _require_kind(state, kind, path)
+    return state
+
+
+def _require_kind(state: Mapping[str, Any], kind: str, path: Path) -> None:
+    """Refuse a checkpoint of another kind; one that does not name its kind is taken where its keys fit."""
+    wanted, found = KINDS[kind], state.get("kind")
+    if found not in (None, kind):
+        known = KINDS[found].what if found in KINDS else f"of the unknown kind {found!r}"
+        raise CheckpointError(f"{path} is not {wanted.what}: {wanted.advice} (it is {known})")
+    if missing := [key for key in wanted.keys if key not in state]:
+        held = next((other.what for other in KINDS.values() if set(other.keys) <= set(state)), None)
+        seen = f"it is {held}" if held else f"it lacks {', '.join(missing)}"
+        raise CheckpointError(f"{path} is not {wanted.what}: {wanted.advice} ({seen})")
 
 
 def require_same(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, where: Path) -> None:

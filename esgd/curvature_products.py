@@ -85,12 +85,13 @@ class KeptProducts(CurvatureOperator):
         self.calls += 1
         asked = digest(x for v in vectors for x in v)
         if path.exists():
-            found = load_checkpoint(path, device=self.device)
+            found = load_checkpoint(path, kind="products", device=self.device)
             if found["vectors"] == asked:
                 self.meter.go_on(**found["cost"])
                 return found["products"]
         products = self.operator.products(vectors, label=label)
-        save_checkpoint(path, {"vectors": asked, "products": products, "cost": self.meter.sums()})
+        cost = self.meter.sums()
+        save_checkpoint(path, {"kind": "products", "vectors": asked, "products": products, "cost": cost})
         return products
 
     def discard(self) -> None:

@@ -110,13 +110,13 @@ class Tally:
         self.peak_bytes = max(self.peak_bytes, peak_memory())
         plain = {k: v for k, v in vars(self).items() if k not in ("z", "squares", "energy", "dominance")}
         parts = {k: getattr(self, k).state() for k in ("z", "squares", "energy", "dominance")}
-        return {**plain, **parts}
+        return {"kind": "curvature", **plain, **parts}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Tally:
         """The tally that :meth:`state` described."""
         tally = cls.__new__(cls)
-        vars(tally).update(state)
+        vars(tally).update({key: value for key, value in state.items() if key != "kind"})
         for name in ("z", "squares", "energy"):
             setattr(tally, name, RunningMoments.from_state(state[name]))
         tally.dominance = DominanceSums.from_state(state["dominance"])

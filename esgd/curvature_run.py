@@ -152,7 +152,7 @@ def measured_net(config: CurvatureConfig, folder: RunFolder, images: Tensor) -> 
     settings = {"workload": config.workload, "epochs": config.epochs, "lr": config.lr, "seed": config.seed}
     settings |= {"sizes": list(config.sizes or workload(config.workload).sizes), "examples": config.examples}
     if path.exists():
-        saved = load_checkpoint(path, device=images.device)
+        saved = load_checkpoint(path, kind="weights", device=images.device)
         require_same(saved["settings"], settings, where=path)
         net = Autoencoder(settings["sizes"]).to(images)
         net.load_state_dict(saved["weights"])
@@ -161,14 +161,15 @@ def measured_net(config: CurvatureConfig, folder: RunFolder, images: Tensor) -> 
     with torch.no_grad():
         total = sum(workload(config.workload).loss(net(x), x).item() * len(x) for x in images.split(1000))
     loss = total / len(images)
-    save_checkpoint(path, {"settings": settings, "weights": net.state_dict(), "loss": loss})
+    state = {"kind": "weights", "settings": settings, "weights": net.state_dict(), "loss": loss}
+    save_checkpoint(path, state)
     return net, loss
 
 
 def _resume(config: CurvatureConfig, folder: RunFolder, operator: HessianOperator, loss: float) -> Tally:
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
     if folder.checkpoint.exists():
-        state = load_checkpoint(folder.checkpoint, device=operator.device)
+        state = load_checkpoint(folder.checkpoint, kind="curvature", device=operator.device)
         require_same(state["settings"], settings, where=folder.checkpoint)
         tally = Tally.from_state(state)
         if tally.batch < len(operator.batches) * -(-config.probes // config.probes_per_pass):

@@ -159,7 +159,7 @@ def _begin(
 ) -> dict[str, Any]:
     """What was known when the run ended or was cut off, or the beginning of a new one."""
     if folder.checkpoint.exists():
-        state = load_checkpoint(folder.checkpoint, device=device)
+        state = load_checkpoint(folder.checkpoint, kind="spectrum", device=device)
         require_same(state["settings"], belongs, where=folder.checkpoint)
         if state["end"] is None:
             state["resumes"] += 1
@@ -168,7 +168,7 @@ def _begin(
     folder.write_manifest({"start": now(), "command": config.command(), **provenance(device)})
     parts = {"eigenpairs": None, "hessian": [], "gauss-newton": []}
     cost = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": 0}
-    state = {"settings": dict(belongs), **parts, "cost": cost, "resumes": 0, "end": None}
+    state = {"kind": "spectrum", "settings": dict(belongs), **parts, "cost": cost, "resumes": 0, "end": None}
     save_checkpoint(folder.checkpoint, state)
     return state
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_write", "exclusive_lock"]
+__all__ = ["atomic_write", "exclusive_lock", "remove_stale"]
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -34,6 +34,16 @@ def atomic_write(path: Path, data: bytes | str) -> None:
             os.unlink(name)
         raise
     _sync_folder(path.parent)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporary files that killed processes left; call it where nobody else can be writing.
+
+    Only those of :func:`atomic_write` go, which begin with a dot and end with ``.tmp``.
+    """
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _umask() -> int:

@@ -16,7 +16,7 @@ from esgd.measure import COLUMNS, MeasureConfig, MeasurementStopped, measure_sna
 from esgd.progress import progress_bar
 from esgd.provenance import now, pick_device, provenance
 from esgd.runs import RunFolder, write_csv
-from esgd.snapshots import list_snapshots, load_snapshot
+from esgd.snapshots import by_epoch, list_snapshots, load_snapshot
 from esgd.workload import workload
 
 __all__ = ["FIGURES", "export_measures", "measure_run"]
@@ -110,10 +110,21 @@ def measure_run(
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The measures of one snapshot.
+
+    Raises:
+        DataError: the file is not what :func:`measure_run` writes.
+    """
+    advice = "delete it, and it is measured again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{path} cannot be read ({error}): delete it, and it is measured again") from error
+        raise DataError(f"{path} cannot be read ({error}): {advice}") from error
+    wanted = ("settings", "rows", "started", "ended")
+    if not isinstance(record, dict) or (missing := [key for key in wanted if key not in record]):
+        lacks = ", ".join(missing) if isinstance(record, dict) else ", ".join(wanted)
+        raise DataError(f"{path} is no file of measures, it lacks {lacks}: {advice}")
+    return record
 
 
 def export_measures(
@@ -122,7 +133,9 @@ def export_measures(
     """Write what is measured to ``results/fig4/<workload>`` and ``results/fig6/<workload>``.
 
     Each holds ``measures.csv`` (the columns of :data:`esgd.measure.COLUMNS`, one row a measure) up to the last
-    epoch at which all the runs are measured, and ``manifest.json``.
+    epoch at which all the runs are measured, and ``manifest.json``. There ``recorded_epochs`` of a run is the last
+    epoch of its rows, and ``full`` tells where ``full.csv`` comes from: settings, commit and device of its own, and
+    which runs were measured on the whole training set, at which epochs.
 
     Args:
         folders: runs of one workload.
@@ -142,7 +155,9 @@ def export_measures(
         raise ConfigError(f"nothing is measured of {empty} with these settings yet: run esgd measure first")
     common = min(max(records) for records in measured.values())
     records = [r for kept in measured.values() for epoch, r in kept.items() if epoch <= common]
-    whole = [r for folder in folders for r in _measured(folder, full).values()] if full else []
+    checked = {folder.name: _measured(folder, full) for folder in folders} if full else {}
+    checked = {name: kept for name, kept in checked.items() if kept}
+    whole = [r for kept in checked.values() for r in kept.values()]
     written = []
     for figure, quantities in FIGURES.items():
         out = RunFolder(names.copy().pop(), results / figure)
@@ -152,23 +167,41 @@ def export_measures(
             if rows:
                 write_csv(out.path / name, rows, COLUMNS)
                 written.append(out.path / name)
-        first = {key: value for key, value in records[0].items() if key not in ("rows", "started", "ended")}
+        before = out.manifest().get("full") if (out.path / "full.csv").exists() else None
         manifest = {
             "workload": out.name,
             "command": config.command(" ".join(folder.name for folder in folders)),
             "epochs": common,
-            **first,
-            "started": min(r["started"] for r in records),
-            "ended": max(r["ended"] for r in records),
-            "runs": [folder.manifest() for folder in folders],
+            **_origin(records),
+            "runs": [folder.manifest() | {"recorded_epochs": common} for folder in folders],
         }
+        if full and checked:
+            manifest["full"] = _full(checked, full)
+        elif before:  # of the table that is left as it is
+            manifest["full"] = before
         out.write_manifest(manifest)
         written.append(out.path / "manifest.json")
     return written
 
 
+def _origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Where measures come from, for a manifest: settings, sample, versions, commit and device, and when."""
+    first = {key: value for key, value in records[0].items() if key not in ("rows", "started", "ended")}
+    return first | {"started": min(r["started"] for r in records), "ended": max(r["ended"] for r in records)}
+
+
+def _full(checked: dict[str, dict[int, dict[str, Any]]], config: MeasureConfig) -> dict[str, Any]:
+    """Where the check on the whole training set comes from; ``measured``: run -> its epochs."""
+    epochs = sorted({epoch for kept in checked.values() for epoch in kept})
+    return {
+        "command": config.command(" ".join(checked)) + "".join(f" --epoch {epoch}" for epoch in epochs),
+        "measured": {name: sorted(kept) for name, kept in checked.items()},
+        **_origin([r for kept in checked.values() for r in kept.values()]),
+    }
+
+
 def _measured(folder: RunFolder, config: MeasureConfig) -> dict[int, dict[str, Any]]:
     """The measures of a run with these settings, by epoch."""
-    paths = sorted(_place(folder, config, 0).parent.glob("epoch*.json"))
-    found = {int(path.stem.removeprefix("epoch")): _read(path) for path in paths}
+    paths = by_epoch(_place(folder, config, 0).parent.glob("epoch*.json"))
+    found = {epoch: _read(path) for epoch, path in paths.items()}
     return {epoch: record for epoch, record in found.items() if record["settings"] == config.settings()}

@@ -1,4 +1,4 @@
-"""The run folders of an ensemble's members: what their runs alone would leave there, but the checkpoint.
+"""The members of an ensemble: which runs may be, and their folders, with all that runs leave but a checkpoint.
 
 The manifest of such a folder names the ensemble, whose folder holds the checkpoint of all members. A run that was
 begun alone cannot go on as a member, nor a member alone; both are refused.
@@ -10,13 +10,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from esgd.aside import drop_if_passed
+from esgd.config import RunConfig
 from esgd.errors import ConfigError
 from esgd.runs import RunFolder
 
 if TYPE_CHECKING:
-    from esgd.ensemble_run import EnsembleTraining
+    from esgd.ensemble_training import EnsembleTraining
 
-__all__ = ["check_own_folders", "refuse_member", "write_members"]
+__all__ = ["check_members", "check_own_folders", "ensemble_name", "refuse_member", "write_members"]
+
+MAY_DIFFER = ("lr", "damping", "decay", "seed")
+
+
+def check_members(configs: Sequence[RunConfig]) -> None:
+    """Refuse runs that cannot be the members of one ensemble.
+
+    Raises:
+        ConfigError: there are none, they differ in more than they may, or the method knows no ensembles.
+    """
+    if not configs:
+        raise ConfigError("an ensemble needs at least one member")
+    first = configs[0]
+    shared = [{k: v for k, v in asdict(config).items() if k not in MAY_DIFFER} for config in configs]
+    if odd := sorted({k for other in shared for k in other if other[k] != shared[0][k]}):
+        raise ConfigError(
+            f"members of an ensemble may differ in {', '.join(MAY_DIFFER)}, but {', '.join(odd)} differs"
+        )
+    if first.method == "adam" or (first.method == "rmsprop" and first.momentum):
+        what = "adam" if first.method == "adam" else "rmsprop with momentum"
+        raise ConfigError(f"there are no ensembles of {what}: train its runs one by one")
+    if first.update_every == "auto":
+        raise ConfigError("an ensemble needs one interval for all members: give update_every as a number")
+    if len({config.name() for config in configs}) < len(configs):
+        raise ConfigError("two members of the ensemble are the same run: give each its own seed or rate")
+
+
+def ensemble_name(configs: Sequence[RunConfig]) -> str:
+    """A readable name for runs that differ in their seeds only, e.g. ``curves-sgd-lr0.02-seeds0-1-2``."""
+    first = configs[0]
+    return f"{first.name().removesuffix(f'seed{first.seed}')}seeds{'-'.join(str(c.seed) for c in configs)}"
 
 
 def check_own_folders(folders: Sequence[RunFolder], ensemble: RunFolder) -> None:
@@ -31,25 +64,42 @@ def check_own_folders(folders: Sequence[RunFolder], ensemble: RunFolder) -> None
                 f"the run in {folder.path} was begun alone and cannot go on as a member of an ensemble: leave "
                 "ensembles out, or take another folder for the runs"
             )
-        other = folder.manifest().get("ensemble", {}).get("folder", ensemble.name)
-        if other != ensemble.name:
+        recorded = folder.manifest().get("ensemble")
+        if recorded and recorded["folder"] != ensemble.name:
+            if _is_here(recorded["folder"], folder):
+                raise ConfigError(
+                    f"the run in {folder.path} is a member of the ensemble {recorded['folder']} and cannot be one "
+                    f"of {ensemble.name} as well: ask for the same members, or take another folder for the runs"
+                )
             raise ConfigError(
-                f"the run in {folder.path} is a member of the ensemble {other} and cannot be one of "
-                f"{ensemble.name} as well: ask for the same members, or take another folder for the runs"
+                f"the run in {folder.path} was taken over from a record, where it was one of {recorded['members']} "
+                f"members of the ensemble {recorded['folder']}: ask for those members (that name has the seeds), "
+                "which begins them anew, or take another folder for the runs"
             )
 
 
 def refuse_member(folder: RunFolder) -> None:
-    """Refuse to go on alone with a run that is a member of an ensemble.
+    """Refuse to go on alone with a run that is, or is recorded as, a member of an ensemble.
 
     Raises:
         ConfigError: names the ensemble, and what to do.
     """
     if ensemble := folder.manifest().get("ensemble"):
+        if _is_here(ensemble["folder"], folder):
+            raise ConfigError(
+                f"the run in {folder.path} is a member of the ensemble {ensemble['folder']} and cannot go on "
+                "alone: go on with the ensemble, or take another folder or name for the run"
+            )
         raise ConfigError(
-            f"the run in {folder.path} is a member of the ensemble {ensemble['folder']} and cannot go on alone: go "
-            "on with the ensemble, or take another folder or name for the run"
+            f"the run in {folder.path} was taken over from a record, where it was one of {ensemble['members']} "
+            "members of an ensemble, and cannot go on alone: add --ensemble, which begins all of them anew and "
+            "keeps the recorded rows until they are passed, or take another folder for the runs"
         )
+
+
+def _is_here(name: str, member: RunFolder) -> bool:
+    """Whether the checkpoint of an ensemble lies beside its member's folder; a record taken over has none."""
+    return RunFolder(name, member.path.parent).checkpoint.exists()
 
 
 def write_members(
@@ -68,6 +118,7 @@ def write_members(
         records = training.member_records(k)
         last = records[-1]
         folder.write_records(records)
+        drop_if_passed(folder, last["epoch"])
         folder.write_manifest(
             {
                 "run": folder.name,

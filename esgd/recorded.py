@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from esgd.errors import ConfigError
+from esgd.errors import DataError
+from esgd.export import read_record
 from esgd.paths import runs_dir
-from esgd.reproduce import Protocol
-from esgd.runs import RunFolder, by_run, read_csv
+from esgd.protocols import Protocol, protocol_data
+from esgd.runs import RunFolder
+from esgd.sessions import ENDED
+from esgd.sources import common_data
 from esgd.trials import Trials
 
 __all__ = ["take_over"]
 
 
 def take_over(plan: Protocol, source: Path, *, root: Path | None = None) -> list[str]:
-    """Make folders of the runs that :func:`esgd.reproduce.export` wrote; what there is already stays as it is.
+    """Make folders of the runs that :func:`esgd.export.export` wrote; what there is already stays as it is.
 
     Finished trials count as done, so that the search is not run again. Recorded runs have their records and no
-    checkpoint: an export takes them along, and a run that is asked for more epochs begins anew.
+    checkpoint: an export takes them along, and a run that is asked for more epochs begins anew, with the recorded
+    rows kept aside until it has passed them (:mod:`esgd.aside`).
 
     Args:
         plan: the protocol.
@@ -29,47 +32,36 @@ def take_over(plan: Protocol, source: Path, *, root: Path | None = None) -> list
         The names of the folders that were made.
 
     Raises:
-        ConfigError: the folder is the record of another protocol, or of trials with other settings.
+        ConfigError: the folder is the record of another protocol, of trials with other settings, or of other data
+            than the runs that are here already.
         DataError: the folder holds no record, or a damaged one.
     """
     root = runs_dir() if root is None else root
-    record = RunFolder(source.resolve().name, source.resolve().parent)
-    trials, manifest = read_csv(source / "trials.csv"), record.manifest()
-    if manifest.get("command") != f"esgd reproduce {plan.name}":
-        raise ConfigError(
-            f"{source} was written by {manifest.get('command')!r}, not by 'esgd reproduce {plan.name}': "
-            "name the folder of this protocol's record"
-        )
+    record = read_record(plan, source)
+    if not record.trials:
+        raise DataError(f"{source} holds no record: name a folder that esgd reproduce --results wrote")
+    data = common_data(record.manifests(str(source)))
+    mine = protocol_data(plan, root)
+    common_data([(f"{plan.name} in {source}", {"data": data}), (f"{plan.name} in {root}", {"data": mine})])
     made = []
-    firsts = {first["run"]: first for search in manifest["searches"] if (first := search["first"])}
+    firsts = {first["run"]: first for first in record.firsts}
     studies = {method: Trials(plan.study(method), root) for method in plan.methods}
-    for row in trials:
-        study = studies.get(row["method"])
-        if study is None or not _same_trial(row, study):
-            raise ConfigError(
-                f"trial {row['trial']} of {row['method']} in {source} has other settings than this protocol draws: "
-                "it was recorded by another version, search anew without --from"
-            )
-        folder = study.folder(row["trial"])
-        if row["status"] in ("finished", "diverged") and not folder.manifest():
+    for row in record.trials:
+        folder = studies[row["method"]].folder(row["trial"])
+        if row["status"] in ENDED and not folder.manifest():
             kept = {name: row[name] for name in ("status", "loss", "squared_error")}
             if row.get("members", 1) > 1:
                 kept["ensemble"] = {"folder": "that was recorded", "members": int(row["members"])}
+            if data is not None:  # a record has one data set, which the first trial of each search names
+                kept["data"] = dict(data)
             folder.write_manifest(firsts.get(folder.name, {"run": folder.name, "recorded": True, **kept}))
             made.append(folder.name)
     for study in studies.values():
         study.update_journal()
-    records = by_run(read_csv(record.records)) if record.records.exists() else {}
-    for run in manifest["runs"]:
-        folder = RunFolder(run["run"], root)
-        if not folder.manifest() and run["run"] in records:
-            folder.write_manifest(run)
-            folder.write_records(records[run["run"]])
-            made.append(folder.name)
+    for name, (manifest, rows) in record.runs.items():
+        folder = RunFolder(name, root)
+        if not folder.manifest():
+            folder.write_records(rows)  # first: a manifest says that the folder is complete
+            folder.write_manifest(manifest)
+            made.append(name)
     return made
-
-
-def _same_trial(row: dict[str, Any], study: Trials) -> bool:
-    asked = study.settings
-    same = all(row[name] == getattr(asked, name) for name in ("workload", "space", "momentum", "seed", "epochs"))
-    return same and all(row[name] == value for name, value in asked.drawn(row["trial"]).items())

@@ -7,114 +7,52 @@ a comparison at equal epochs exists early and the whole can be stopped at any mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from esgd.aside import epochs_done
 from esgd.config import RunConfig
 from esgd.ensemble_run import check_members, ensemble_name, train_ensemble_in_folder
 from esgd.errors import ConfigError
+from esgd.export import export
 from esgd.paths import runs_dir
-from esgd.provenance import now
+from esgd.protocols import PROTOCOLS, Protocol, best_config, protocol, protocol_data
 from esgd.resumable import train_in_folder
-from esgd.runs import RunAheadError, RunBusyError, RunFolder, read_csv, write_csv
-from esgd.search import SearchSettings, Trials, search, trial_rows
+from esgd.runs import RunAheadError, RunBusyError, RunFolder
+from esgd.search import search
+from esgd.snapshots import check_interval
 
-__all__ = ["PROTOCOLS", "Protocol", "export", "protocol", "reproduce"]
-
-PAPER_METHODS = ("sgd", "rmsprop", "jacobi", "esgd")
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is run for one data set.
-
-    Attributes:
-        workload: name of a workload.
-        trials: of the search, for each method.
-        search_epochs: length of a trial.
-        seeds: of the recorded runs; the search has another.
-        rounds: epochs at which all recorded runs meet.
-        space: of the search.
-        methods: in the order in which they are run.
-        eval_every: epochs between two evaluations of a recorded run.
-        momentum: of every method that takes one, Nesterov's where there is such a form: none in the paper.
-    """
-
-    workload: str
-    trials: int
-    search_epochs: int
-    seeds: tuple[int, ...] = (0, 1, 2)
-    rounds: tuple[int, ...] = (20, 50, 100, 150, 200, 300, 500, 1000)
-    space: str = "paper"
-    methods: tuple[str, ...] = PAPER_METHODS
-    eval_every: int = 5
-    momentum: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """What the protocol is called on the command line."""
-        return f"{self.workload}-nesterov" if self.momentum else self.workload
-
-    def study(self, method: str) -> SearchSettings:
-        """The search for a method; RMSProp has no momentum of Nesterov's form and gets the heavy ball."""
-        return SearchSettings(
-            self.workload,
-            method,
-            self.space,
-            self.trials,
-            self.search_epochs,
-            momentum=self.momentum,
-            nesterov=self.momentum > 0 and method != "rmsprop",
-        )
-
-
-PROTOCOLS = {
-    "curves": Protocol("curves", trials=12, search_epochs=30),
-    "mnist": Protocol("mnist", trials=8, search_epochs=5, rounds=(5, 10, 20, 50, 100, 200, 300, 1000)),
-    # an extension: with momentum, on a small budget
-    "curves-nesterov": Protocol(
-        "curves",
-        trials=6,
-        search_epochs=10,
-        seeds=(0,),
-        rounds=(50,),
-        space="momentum",
-        methods=("esgd", "rmsprop", "sgd"),
-        momentum=0.9,
-    ),
-}
-
-
-def protocol(name: str) -> Protocol:
-    """The protocol for a data set.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    if name not in PROTOCOLS:
-        raise ConfigError(f"nothing to reproduce is called {name!r}: choose one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
-
-
-def best_config(plan: Protocol, method: str, root: Path) -> RunConfig | None:
-    """The settings of the trial with the lowest loss, or None while the search is not done."""
-    trials = Trials(plan.study(method), root)
-    if len(trials.losses()) < plan.trials:
-        return None
-    return replace(trials.settings.trial(trials.best()), eval_every=plan.eval_every)
-
+__all__ = ["PROTOCOLS", "Protocol", "best_config", "check_request", "export", "protocol", "reproduce"]
 
 Recorded = tuple[RunConfig, RunFolder]
 
 
-def _recorded(plan: Protocol, root: Path, seeds: Sequence[int] | None = None) -> Iterator[list[Recorded]]:
+def _recorded(plan: Protocol, root: Path, seeds: Sequence[int]) -> Iterator[list[Recorded]]:
     """The recorded runs of each method whose settings are known, one a seed."""
     for method in plan.methods:
         config = best_config(plan, method, root)
         if config is not None:
-            members = [replace(config, seed=seed) for seed in (plan.seeds if seeds is None else seeds)]
+            members = [replace(config, seed=seed) for seed in seeds]
             yield [(member, RunFolder(member.name(), root)) for member in members]
+
+
+def check_request(
+    plan: Protocol, epochs: int | None, seeds: Sequence[int] | None, snapshot_every: int | None, ensemble: bool
+) -> None:
+    """Refuse what cannot be before the first trial, which may be hours before a recorded run.
+
+    Raises:
+        ConfigError: as :func:`reproduce`, whose arguments these are.
+    """
+    if epochs is not None and epochs < 1:
+        raise ConfigError(f"epochs must be a whole number of at least 1, got {epochs}")
+    if seeds is not None and (not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0):
+        raise ConfigError(f"seeds must be different whole numbers ≥ 0, at least one, got {tuple(seeds)}")
+    check_interval(snapshot_every)
+    if ensemble and snapshot_every is not None:
+        raise ConfigError("members of an ensemble keep no snapshots: leave out --ensemble or --snapshot-every")
+    for method in plan.methods if ensemble else ():
+        check_members([plan.study(method).trial(number) for number in range(plan.trials)])
 
 
 def reproduce(
@@ -136,12 +74,12 @@ def reproduce(
         plan: the protocol.
         root: folder of all runs; default ``ESGD_RUNS``.
         epochs: stop the recorded runs here; default: the protocol's last round.
-        seeds: go on with the recorded runs of these seeds only; default: all of the protocol's.
+        seeds: go on with the recorded runs of these seeds only, which may be any; default: all of the protocol's.
         device: as for :func:`esgd.resumable.train_in_folder`.
         progress: show progress bars.
         should_stop: asked before each step; True stops, resumable.
         say: told of what is done, one line each.
-        snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the first seed's runs only.
+        snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the protocol's first seed only.
         ensemble: train each method's new trials as the members of one ensemble, and its seeds as those of another.
 
     Returns:
@@ -149,24 +87,20 @@ def reproduce(
 
     Raises:
         ConfigError: an ensemble is asked for and a method knows none, or snapshots are asked for as well; a
-            recorded run was begun alone and is now asked for as a member, or the other way round; a seed that
-            the protocol does not have.
+            recorded run was begun alone and is now asked for as a member, or the other way round; epochs or seeds
+            that cannot be; trials and runs on different data, or on others than are here.
     """
     root = runs_dir() if root is None else root
-    if seeds is not None and (not seeds or set(seeds) - set(plan.seeds)):
-        raise ConfigError(f"{plan.name} records the seeds {plan.seeds}, got {tuple(seeds)}: choose among them")
-    if ensemble and snapshot_every is not None:
-        raise ConfigError("members of an ensemble keep no snapshots: leave out --ensemble or --snapshot-every")
-    for method in plan.methods if ensemble else ():
-        check_members([plan.study(method).trial(number) for number in range(plan.trials)])
+    check_request(plan, epochs, seeds, snapshot_every, ensemble)
     options = {"device": device, "progress": progress, "should_stop": should_stop}
     for method in plan.methods:
-        search(plan.study(method), root=root, ensemble=plan.trials if ensemble else 1, **options)
+        known = protocol_data(plan, root)
+        search(plan.study(method), root=root, ensemble=plan.trials if ensemble else 1, data=known, **options)
         if should_stop():
             return False
-    recorded = list(_recorded(plan, root, seeds))
+    recorded = list(_recorded(plan, root, plan.seeds if seeds is None else seeds))
     units = recorded if ensemble else [[run] for runs in recorded for run in runs]
-    options["checkpoint_every"] = plan.eval_every
+    options["data"] = protocol_data(plan, root)
 
     def advance(runs: list[Recorded], goal: int) -> str:
         configs = [replace(config, epochs=goal) for config, _ in runs]
@@ -197,56 +131,4 @@ def reproduce(
 
 
 def _at_goal(folder: RunFolder, epochs: int) -> bool:
-    return _epochs_done(folder) >= epochs or folder.manifest().get("status") == "diverged"
-
-
-def _epochs_done(folder: RunFolder) -> int:
-    return read_csv(folder.records)[-1]["epoch"] if folder.records.exists() else 0
-
-
-def export(plan: Protocol, destination: Path, *, root: Path | None = None) -> list[Path]:
-    """Write what there is of a protocol as small files to commit.
-
-    ``trials.csv`` has a row a trial of the searches, ``records.csv`` a row an evaluation of the recorded runs,
-    each as far as it went; ``manifest.json`` tells where they come from, and the last epoch that all have.
-
-    Args:
-        plan: the protocol.
-        destination: the folder to write.
-        root: folder of all runs; default ``ESGD_RUNS``.
-
-    Raises:
-        ConfigError: there is nothing yet.
-    """
-    root = runs_dir() if root is None else root
-    studies = [Trials(plan.study(method), root) for method in plan.methods]
-    trials = [row for study in studies for row in trial_rows(study)]
-    folders = [folder for runs in _recorded(plan, root) for _, folder in runs]
-    if not all(folder.records.exists() for folder in folders):
-        folders = []  # the first round is under way: nothing to compare yet
-    if not trials and not folders:
-        raise ConfigError(f"no trials and no runs of {plan.name} in {root} yet: run esgd reproduce first")
-    records = [row for folder in folders for row in read_csv(folder.records)]
-    manifest: dict[str, Any] = {
-        "workload": plan.workload,
-        "command": f"esgd reproduce {plan.name}",
-        "exported": now(),
-        "epochs": min((_epochs_done(folder) for folder in folders), default=0),
-        "searches": [
-            {
-                "command": study.settings.command(),
-                "trials_done": len(study.losses()),
-                "trials_asked": plan.trials,
-                "first": study.folder(0).manifest() or None,
-            }
-            for study in studies
-        ],
-        "runs": [folder.manifest() for folder in folders],
-    }
-    out = RunFolder(destination.name, destination.parent)
-    out.path.mkdir(parents=True, exist_ok=True)
-    write_csv(out.path / "trials.csv", trials, columns=tuple(trials[0]) if trials else ("trial",))
-    if records:
-        out.write_records(records)
-    out.write_manifest(manifest)
-    return sorted(out.path.iterdir())
+    return epochs_done(folder) >= epochs or folder.manifest().get("status") == "diverged"

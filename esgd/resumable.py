@@ -9,14 +9,17 @@ from typing import Any
 
 import torch
 
+from esgd.aside import drop_if_passed, keep_aside
 from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
 from esgd.config import RunConfig
 from esgd.data import Dataset
 from esgd.members import refuse_member
 from esgd.nets import count_parameters
-from esgd.provenance import now, pick_device, provenance
+from esgd.provenance import pick_device
 from esgd.runs import RunAheadError, RunFolder
+from esgd.sessions import ENDED, Sessions
 from esgd.snapshots import check_interval, save_snapshot
+from esgd.sources import Data, require_data
 from esgd.train import Training, TrainResult, train
 from esgd.workload import workload
 
@@ -34,11 +37,13 @@ def train_in_folder(
     snapshot_every: int | None = None,
     training_type: type[Training] = Training,
     writes: bool = True,
+    data: Data | None = None,
 ) -> TrainResult:
     """Train with everything kept in a folder; a folder that holds a part of this run is gone on with.
 
     The checkpoint is written every ``checkpoint_every`` epochs and when the run stops; a kill loses what came
-    after the last one, and the resumed run gives the same bits as an uninterrupted one.
+    after the last one, and the resumed run gives the same bits as an uninterrupted one. Records without a
+    checkpoint are kept aside until the run, which begins anew, has passed them (:mod:`esgd.aside`).
 
     Args:
         config: the settings; ``epochs`` may be larger than those of the run in the folder, the rest may not
@@ -52,10 +57,11 @@ def train_in_folder(
             ``esgd measure`` (:mod:`esgd.snapshots`); it changes nothing in the run. None keeps none.
         training_type: what trains, for several processes at one run (:mod:`esgd.parallel`).
         writes: whether this process keeps the folder; of several exactly one does.
+        data: what the manifests of the runs that this one is compared with say of their training set.
 
     Raises:
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
-        ConfigError: the run is a member of an ensemble.
+        ConfigError: the run is a member of an ensemble, or the training set here is not ``data``.
         RunAheadError: fewer epochs are asked for than are done.
         DataError: the data are missing or damaged.
         EsgdError: the folder cannot be written, or another process is working in it.
@@ -65,37 +71,49 @@ def train_in_folder(
     with folder.locked() if writes else nullcontext():
         refuse_member(folder)
         saved = _saved(config, folder, place)
-        data = workload(config.workload).data(device=place, dtype=getattr(torch, config.dtype), progress=progress)
-        training = training_type(config, data, name=folder.name)
-        manifest = _manifest(config, folder, data, training, place)
+        images = workload(config.workload).data(device=place, dtype=getattr(torch, config.dtype), progress=progress)
+        training = training_type(config, images, name=folder.name)
+        manifest = _manifest(config, folder, images, training)
+        require_data(manifest["data"], data, folder.name)
         if saved is not None:
             require_same(saved["data"], manifest["data"], where=folder.checkpoint)
             training.load_state_dict(saved)
+        before = folder.manifest() if saved is not None else {}  # else a record without a run
+        if before.get("status") in ENDED and training.ended and folder.records.exists():
+            return TrainResult(config, before["status"], training.records, training.net)
+        sessions = Sessions(before, place, epoch=training.epoch, step=training.step)
         if writes:
-            folder.write_manifest(manifest)
+            if saved is None:
+                keep_aside(folder)
+            folder.write_manifest({**manifest, "status": "running", **sessions.running()})
 
         def snapshot() -> None:
             if snapshot_every is not None and training.position == 0 and training.epoch % snapshot_every == 0:
                 save_snapshot(training, folder, manifest["data"])
 
+        def write_records() -> None:
+            folder.write_records(training.records)
+            drop_if_passed(folder, training.records[-1]["epoch"])
+
         def keep(training: Training) -> None:
             if not writes:
                 return
             snapshot()  # before the checkpoint: a kill in between makes it again
-            if training.position == 0 and training.epoch % checkpoint_every and training.epoch < config.epochs:
+            if training.position == 0 and training.epoch % checkpoint_every and not training.ended:
                 return
-            state = {"settings": config.settings(), "data": manifest["data"], **training.state_dict()}
-            save_checkpoint(folder.checkpoint, state)
-            folder.write_records(training.records)
+            about = {"kind": "run", "settings": config.settings(), "data": manifest["data"]}
+            save_checkpoint(folder.checkpoint, {**about, **training.state_dict()})
+            write_records()
 
         if writes and training.step == 0:
             snapshot()
         result = train(
-            config, data, progress=progress, on_checkpoint=keep, should_stop=should_stop, training=training
+            config, images, progress=progress, on_checkpoint=keep, should_stop=should_stop, training=training
         )
         if writes:
-            folder.write_records(result.records)
-            folder.write_manifest({**manifest, "ended": now(), "status": result.status, **_last(result)})
+            write_records()
+            closed = sessions.closed(epoch=training.epoch, step=training.step)
+            folder.write_manifest({**manifest, "status": result.status, **_last(result), **closed})
     return result
 
 
@@ -103,7 +121,7 @@ def _saved(config: RunConfig, folder: RunFolder, device: torch.device) -> dict[s
     """The folder's checkpoint, if there is one and it belongs to these settings."""
     if not folder.checkpoint.exists():
         return None
-    saved = load_checkpoint(folder.checkpoint, device=device)
+    saved = load_checkpoint(folder.checkpoint, kind="run", device=device)
     require_same(saved["settings"], config.settings(), where=folder.checkpoint)
     done = saved["progress"]["epoch"]
     if done > config.epochs:
@@ -114,23 +132,18 @@ def _saved(config: RunConfig, folder: RunFolder, device: torch.device) -> dict[s
     return saved
 
 
-def _manifest(
-    config: RunConfig, folder: RunFolder, data: Dataset, training: Training, device: torch.device
-) -> dict[str, Any]:
-    begun = folder.manifest() if folder.checkpoint.exists() else {}  # else a record without a run
+def _manifest(config: RunConfig, folder: RunFolder, images: Dataset, training: Training) -> dict[str, Any]:
+    """What a manifest says of the run itself; its sessions tell when and where it was trained."""
     return {
         "run": folder.name,
         "command": config.command(),
         "config": asdict(config),
-        "data": {"name": data.name, "examples": len(data), "source": data.source, "sha256": data.digest},
+        "data": images.about(),
         "net": {
             "sizes": list(training.task.sizes),
             "parameters": count_parameters(training.net),
         },
         **({"processes": training.world} if training.world > 1 else {}),
-        **provenance(device),
-        "started": begun.get("started", now()),
-        "status": "running",
     }
 
 

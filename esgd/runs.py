@@ -15,10 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from esgd.errors import ConfigError, DataError, EsgdError
-from esgd.files import atomic_write, exclusive_lock
+from esgd.files import atomic_write, exclusive_lock, remove_stale
 from esgd.paths import runs_dir
 
-__all__ = ["COLUMNS", "RunAheadError", "RunBusyError", "RunFolder", "by_run", "list_runs", "read_csv", "write_csv"]
+__all__ = [
+    "COLUMNS",
+    "RunAheadError",
+    "RunBusyError",
+    "RunFolder",
+    "by_run",
+    "list_runs",
+    "read_csv",
+    "read_json",
+    "write_csv",
+]
 
 COLUMNS = (
     "run",  # name of the run
@@ -72,7 +82,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the run to this process.
+        """Keep the run to this process, and clear away what a killed one left half written.
 
         Raises:
             RunBusyError: another process is at it.
@@ -81,6 +91,8 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with exclusive_lock(self.path / "lock", wait=False):
+                for place in (self.path, self.path / "snapshots"):
+                    remove_stale(place)
                 yield
         except BlockingIOError as error:
             raise RunBusyError(f"another process is working on the run in {self.path}: wait for it") from error
@@ -95,15 +107,9 @@ class RunFolder:
         """The manifest, or an empty dict when there is none yet.
 
         Raises:
-            DataError: the file is not JSON.
+            DataError: the file is not JSON, or no JSON object.
         """
-        path = self.path / "manifest.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read ({error}): delete it") from error
+        return read_json(self.path / "manifest.json")
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest atomically."""
@@ -112,6 +118,23 @@ class RunFolder:
     def write_records(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the records atomically."""
         write_csv(self.records, records)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, or an empty dict when there is no such file.
+
+    Raises:
+        DataError: the file is not JSON, or no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}): delete it") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} should hold a JSON object, but it holds a {type(found).__name__}: delete it")
+    return found
 
 
 def list_runs(root: Path | None = None) -> list[RunFolder]:

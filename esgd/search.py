@@ -14,6 +14,7 @@ from esgd.ensemble_run import check_members, train_ensemble_in_folder
 from esgd.errors import ConfigError
 from esgd.resumable import train_in_folder
 from esgd.runs import RunBusyError
+from esgd.sources import Data
 from esgd.study import SEARCH_SEED, SearchSettings
 from esgd.trials import Trials
 
@@ -29,6 +30,7 @@ def search(
     progress: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
     on_trial: Callable[[int, float], None] = lambda number, loss: None,
+    data: Data | None = None,
 ) -> Trials:
     """Work on a study until its trials are done; several processes may work on it at once.
 
@@ -41,9 +43,11 @@ def search(
         progress: show a progress bar for each trial or ensemble.
         should_stop: asked before each step; True stops, resumable.
         on_trial: called with number and loss after each trial.
+        data: what other runs that the study belongs with were trained on; default: what its trials were.
 
     Raises:
-        ConfigError: the method knows no ensembles, or ``ensemble`` is below 1.
+        ConfigError: the method knows no ensembles, ``ensemble`` is below 1, or the data here are not those of the
+            trials that were trained already.
     """
     if ensemble < 1:
         raise ConfigError(f"ensemble must be at least 1 trial, got {ensemble}")
@@ -53,7 +57,7 @@ def search(
     options = {"device": device, "progress": progress, "should_stop": should_stop}
     for numbers in _work(trials, ensemble):
         try:
-            status = _train(trials, numbers, options)
+            status = _train(trials, numbers, {**options, "data": data or trials.data()})
         except RunBusyError:  # another process works on it
             continue
         trials.update_journal()

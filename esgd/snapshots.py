@@ -6,6 +6,7 @@ measurement needs and no more: they take no part in resuming the run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 
 from esgd.checkpoint import load_checkpoint, save_checkpoint
 from esgd.config import RunConfig
-from esgd.errors import CheckpointError, ConfigError
+from esgd.errors import CheckpointError, ConfigError, DataError
 from esgd.nets import Autoencoder
 from esgd.runs import RunFolder
 from esgd.train import Training
 from esgd.workload import workload
 
-__all__ = ["Snapshot", "list_snapshots", "load_snapshot", "own_preconditioner", "save_snapshot"]
+__all__ = ["Snapshot", "by_epoch", "list_snapshots", "load_snapshot", "own_preconditioner", "save_snapshot"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +101,27 @@ def save_snapshot(training: Training, folder: RunFolder, data: dict[str, Any]) -
 
 
 def list_snapshots(folder: RunFolder) -> dict[int, Path]:
-    """The snapshots in a run's folder, by epoch, ascending."""
-    return {
-        int(path.stem.removeprefix("epoch")): path for path in sorted(_path(folder, 0).parent.glob("epoch*.pt"))
-    }
+    """The snapshots in a run's folder, by epoch, ascending.
+
+    Raises:
+        DataError: a file is named like a snapshot, but of no epoch.
+    """
+    return by_epoch(_path(folder, 0).parent.glob("epoch*.pt"))
+
+
+def by_epoch(paths: Iterable[Path]) -> dict[int, Path]:
+    """Files that are called by their epochs, as ``epoch00010.pt``, by epoch, ascending.
+
+    Raises:
+        DataError: one is called otherwise.
+    """
+    found = {}
+    for path in sorted(paths):
+        number = path.stem.removeprefix("epoch")
+        if not (number.isascii() and number.isdecimal()):
+            raise DataError(f"{path} should be called by its epoch, as epoch00010{path.suffix}: move it away")
+        found[int(number)] = path
+    return found
 
 
 def load_snapshot(path: Path, *, device: torch.device | str = "cpu") -> Snapshot:
@@ -112,9 +130,7 @@ def load_snapshot(path: Path, *, device: torch.device | str = "cpu") -> Snapshot
     Raises:
         CheckpointError: it is absent, damaged or no snapshot, or its weights do not fit the workload's net.
     """
-    state = load_checkpoint(path, device=device)
-    if state.get("kind") != "snapshot":
-        raise CheckpointError(f"{path} is not a snapshot: take one that `esgd train --snapshot-every N` wrote")
+    state = load_checkpoint(path, kind="snapshot", device=device)
     config = RunConfig(**state["settings"], epochs=max(state["epoch"], 1))
     net = workload(config.workload).net(config.seed).to(device, getattr(torch, config.dtype))
     try:

@@ -103,6 +103,12 @@ class Training:
         return bool(self.records) and self._blown_up(self.records[-1]["loss"])
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing is left to train: all epochs are done and evaluated, or the run has diverged."""
+        done = bool(self.records) and self.records[-1]["epoch"] == self.epoch >= self.config.epochs
+        return done or self.diverged
+
+    @property
     def suspect(self) -> bool:
         """Whether the epoch's batches have diverged: reason enough to evaluate out of turn."""
         return self._blown_up(self.loss_sum / self.batches)
@@ -242,6 +248,10 @@ def train(
         on_record(training)
     total = config.epochs * training.batches
     bar = progress_bar(show=progress, total=total, initial=training.step, unit="step", desc=training.name)
+    if training.epoch == config.epochs and not training.ended:  # stopped between two evaluations, and asked to end
+        training.record()
+        on_record(training)
+        on_checkpoint(training)
     status = "diverged" if training.diverged else "finished"
     with bar:
         while training.epoch < config.epochs and status == "finished":

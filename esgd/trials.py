@@ -9,15 +9,33 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from esgd.errors import EsgdError
 from esgd.files import exclusive_lock
 from esgd.journal import open_journal
 from esgd.paths import runs_dir
 from esgd.runs import RunFolder
+from esgd.sources import Data, common_data
 from esgd.study import SearchSettings
 
-__all__ = ["Trials"]
+__all__ = ["Trials", "trial_folder", "trial_manifests"]
+
+
+def trial_folder(settings: SearchSettings, number: int, root: Path) -> RunFolder:
+    """The run of a trial."""
+    return RunFolder(f"{settings.name}-trial{number:03}", root)
+
+
+def trial_manifests(settings: SearchSettings, root: Path) -> dict[int, dict[str, Any]]:
+    """The manifest of each trial of a study, by number; empty where it was not begun."""
+    return {n: trial_folder(settings, n, root).manifest() for n in range(settings.trials)}
+
+
+def _loss(manifest: dict[str, Any]) -> float | None:
+    if manifest.get("status") == "diverged":
+        return math.inf
+    return manifest["loss"] if manifest.get("status") == "finished" else None
 
 
 class Trials:
@@ -46,7 +64,7 @@ class Trials:
 
     def folder(self, number: int) -> RunFolder:
         """The run of a trial."""
-        return RunFolder(f"{self.settings.name}-trial{number:03}", self.root)
+        return trial_folder(self.settings, number, self.root)
 
     def ensemble_folder(self, numbers: list[int]) -> RunFolder:
         """The run of several trials as the members of one ensemble."""
@@ -59,14 +77,30 @@ class Trials:
 
     def loss(self, number: int) -> float | None:
         """A trial's loss, infinite where it diverged; None while it is not finished."""
-        manifest = self.folder(number).manifest()
-        if manifest.get("status") == "diverged":
-            return math.inf
-        return manifest["loss"] if manifest.get("status") == "finished" else None
+        return _loss(self.folder(number).manifest())
+
+    def data(self) -> Data | None:
+        """What the trials were trained on; None while none says.
+
+        A trial that was taken over without a manifest of its own may name none: it has the data of the first.
+
+        Raises:
+            ConfigError: they were trained on different data.
+        """
+        return self._data(trial_manifests(self.settings, self.root))
+
+    def _data(self, manifests: dict[int, dict[str, Any]]) -> Data | None:
+        return common_data((self.folder(number).name, manifest) for number, manifest in manifests.items())
 
     def losses(self) -> dict[int, float]:
-        """The losses of the finished trials."""
-        found = {number: self.loss(number) for number in range(self.settings.trials)}
+        """The losses of the finished trials.
+
+        Raises:
+            ConfigError: the trials were trained on different data, so that their losses do not compare.
+        """
+        manifests = trial_manifests(self.settings, self.root)
+        self._data(manifests)
+        found = {number: _loss(manifest) for number, manifest in manifests.items()}
         return {number: loss for number, loss in found.items() if loss is not None}
 
     def best(self) -> int | None:

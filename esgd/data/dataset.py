@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def about(self) -> dict[str, Any]:
+        """What a manifest says of the data."""
+        return {"name": self.name, "examples": len(self), "source": self.source, "sha256": self.digest}
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {self.split!r}, {len(self):,} images, {self.source})"

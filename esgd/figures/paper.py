@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from esgd.errors import ConfigError
 from esgd.figures import fig1, fig2, fig3, fig4, fig6
+from esgd.figures.headings import add_heading, workload_of
 from esgd.figures.learning_curves import learning_curves
 from esgd.figures.step_cost import step_costs
 from esgd.figures.trajectory import read_measures
-from esgd.runs import read_csv
+from esgd.records import read_records
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -34,7 +35,7 @@ def recorded(number: int, data: str = "curves") -> Path:
 def paper_figure(
     number: int, records: Path | None = None, *, data: str = "curves", x: str = "epoch", y: str = "loss"
 ) -> Figure:
-    """A figure of the paper.
+    """A figure of the paper; 4 to 6 with a title that names the data set and where its images came from.
 
     Args:
         number: 1 and 2 are computed; 3 to 6 are drawn from recorded runs.
@@ -46,6 +47,7 @@ def paper_figure(
 
     Raises:
         ConfigError: no such figure or data set, or its records are not there.
+        DataError: the table is another one, or damaged.
     """
     if number not in NUMBERS:
         raise ConfigError(f"figure {number} cannot be drawn: choose one of {', '.join(map(str, NUMBERS))} or all")
@@ -61,12 +63,15 @@ def paper_figure(
     if number == 3:
         return fig3.figure(fig3.read_rows(source))
     if number in (4, 6):
-        return (fig4 if number == 4 else fig6).figure(read_measures(source), x=x)
-    rows = read_csv(source)
-    net = next((row["run"].split("-")[0] for row in rows), "")
-    return learning_curves(rows, x=x, y=y, costs=step_costs(STEP_COSTS, net) if _costs_apply(rows) else None)
+        measures = read_measures(source)
+        drawn = (fig4 if number == 4 else fig6).figure(measures, x=x)
+        return add_heading(drawn, number, source, workload_of(source, next(iter(measures.lines.values()))))
+    rows = read_records(source)
+    net = workload_of(source, rows)
+    costs = step_costs(STEP_COSTS, net) if _costs_apply(rows, net) else None
+    return add_heading(learning_curves(rows, x=x, y=y, costs=costs), number, source, net, y)
 
 
-def _costs_apply(rows: list) -> bool:
-    """Whether the seconds can be those of a measured cost: the costs are here, and SGD gave the unit."""
-    return STEP_COSTS.exists() and any(row["method"] == "sgd" and row["step"] for row in rows)
+def _costs_apply(rows: list, net: str) -> bool:
+    """Whether the seconds can be those of a measured cost: the net's costs are here, and SGD gave the unit."""
+    return net in DATA and STEP_COSTS.exists() and any(row["method"] == "sgd" and row["step"] for row in rows)

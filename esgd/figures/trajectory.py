@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from esgd.config import METHODS
 from esgd.errors import ConfigError, DataError
+from esgd.records import require_table
 from esgd.runs import read_csv
 
 __all__ = ["AXES", "Line", "Measures", "read_measures", "trace"]
@@ -67,10 +69,15 @@ class Measures:
 
 
 def read_measures(path: Path) -> Measures:
-    """The measures in a table that ``esgd measure --results`` wrote."""
+    """The measures in a table that ``esgd measure --results`` wrote.
+
+    Raises:
+        DataError: it is another table, cut off or otherwise damaged.
+        ConfigError: it has no rows.
+    """
     rows = read_csv(Path(path))
-    if rows and "quantity" not in rows[0]:
-        raise DataError(f"{path} is not a table of measures: its columns are {', '.join(rows[0])}")
+    numbers = ("epoch", "step", "value", "stderr")
+    require_table(rows, Path(path), "measures", texts=("run", "quantity"), numbers=numbers, methods=METHODS)
     return Measures(rows)
 
 

@@ -1,4 +1,4 @@
-"""What users do and no tutorial shows: a batch thrown away, a warm-up that overflows, settings changed on the way."""
+"""What users do and no tutorial shows: batches thrown away, a warm-up that overflows, settings changed midway."""
 
 import copy
 import pickle
@@ -112,11 +112,14 @@ def test_a_warm_up_that_was_rejected_is_taken_again(cls, capturable):
     still(w)
     with pytest.warns(RuntimeWarning, match="not finite"):
         optimizer.step()
-    assert optimizer.curvature_due and optimizer.num_products == 10 and optimizer.state[w]["weight"] == 0
+    assert optimizer.curvature_due
+    assert optimizer.num_products == 10
+    assert optimizer.state[w]["weight"] == 0
     optimizer.zero_grad()
     optimizer.probe(0.5 * w @ (A + A.T) @ w).backward()
     optimizer.step()
-    assert optimizer.num_products == 20 and optimizer.state[w]["weight"] == 10  # not a single product
+    assert optimizer.num_products == 20
+    assert optimizer.state[w]["weight"] == 10
     assert not optimizer.curvature_due
 
 
@@ -158,7 +161,8 @@ def test_float64_has_the_range_of_float64():
     optimizer = ESGD([w], lr=0.5)
     optimizer.probe(loss()).backward()
     optimizer.step()
-    assert optimizer.num_rejected == 0 and torch.allclose(w, torch.full_like(w, 0.5))
+    assert optimizer.num_rejected == 0
+    assert torch.allclose(w, torch.full_like(w, 0.5))
 
 
 # -- "auto" ------------------------------------------------------------------------------------------------
@@ -210,14 +214,15 @@ def test_a_state_of_an_older_version_begins_its_energies_anew():
     again._set_clock(next_probe=again.param_groups[0]["step"])
     again.probe(loss()).backward()
     again.step()
-    assert again.state[w]["energy_weight"] == 1 and again.state[w]["energy"].item() == pytest.approx(3)
+    assert again.state[w]["energy_weight"] == 1
+    assert again.state[w]["energy"].item() == pytest.approx(3)
 
 
 # -- groups and settings -----------------------------------------------------------------------------------
 
 
 def test_a_new_group_takes_shared_settings_as_they_are_now():
-    w, loss = quadratic()
+    w, _loss = quadratic()
     optimizer = ESGD([w], lr=0.1)
     for group in optimizer.param_groups:
         group["update_every"] = 10
@@ -261,7 +266,8 @@ def test_a_rate_of_one_element_serves_every_shape(cls, shape, foreach):
         optimizer.step()
         moved.append(p.detach())
         assert p.shape == shape
-    assert torch.allclose(moved[0], moved[1]) and torch.equal(moved[1], moved[2])
+    assert torch.allclose(moved[0], moved[1])
+    assert torch.equal(moved[1], moved[2])
 
 
 @pytest.mark.parametrize("cls", DIAGONAL)
@@ -382,4 +388,5 @@ def test_saddle_free_probe_takes_a_loss_scale_and_a_weight():
         optimizer.probe((w**4).sum(), **options).backward()
         optimizer.step()
         moved.append(w.detach())
-    assert torch.allclose(moved[0], moved[1]) and torch.allclose(moved[0], moved[2])
+    assert torch.allclose(moved[0], moved[1])
+    assert torch.allclose(moved[0], moved[2])

@@ -234,3 +234,21 @@ def test_manifest_tells_what_ran_where_and_how(tiny, tmp_path):
 def test_a_run_cannot_leave_its_folder(name):
     with pytest.raises(ConfigError, match="plain folder name"):
         RunFolder(name)
+
+
+def test_what_a_kill_left_half_written_is_cleared_away_under_the_lock(tiny, tmp_path):
+    folder = RunFolder("run", tmp_path)
+    train_in_folder(config(epochs=1), folder, snapshot_every=1, device="cpu", progress=False)
+    orphans = [folder.path / ".checkpoint.pt.ab12.tmp", folder.path / "snapshots" / ".epoch00001.pt.x_y.tmp"]
+    for orphan in orphans:
+        orphan.write_bytes(b"half")
+    mine = folder.path / "notes.tmp"
+    mine.touch()
+    with folder.locked():
+        assert not any(orphan.exists() for orphan in orphans)
+        orphans[0].write_bytes(b"being written")
+        with pytest.raises(RunBusyError), RunFolder("run", tmp_path).locked():
+            pass
+        assert orphans[0].exists()  # another process may be at it
+    assert mine.exists()
+    assert folder.checkpoint.exists()

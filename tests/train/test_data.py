@@ -163,12 +163,26 @@ def test_different_seeds_draw_different_curves():
     assert np.array_equal(curves.draw_curves(60, 0)[:5], curves.draw_curves(5, 0))
 
 
-def test_an_original_file_is_preferred_and_said(isolated, monkeypatch, small_curves):
+def test_a_file_of_the_originals_name_is_preferred_and_said(isolated, monkeypatch, small_curves):
     monkeypatch.setenv("ESGD_DATA", str(small_curves))
     data = load("curves")
     assert data.images.shape == (400, 784)
     assert load("curves", "test").images.shape == (200, 784)
-    assert data.source == "the original digs3pts_1.mat"
+    for split in ("train", "test"):
+        source = load("curves", split).source
+        assert source.startswith("a file named digs3pts_1.mat with 400 + 200 images, not the original")
+
+
+@pytest.mark.parametrize(("train", "test"), [(20_000, 10_000), (20_000, 200), (400, 10_000)])
+def test_only_a_file_with_the_originals_numbers_is_called_the_original(isolated, monkeypatch, train, test):
+    from scipy.io import savemat
+
+    arrays = {"bdata": np.zeros((train, 784), np.uint8), "bdatatest": np.zeros((test, 784), np.uint8)}
+    savemat(isolated / "digs3pts_1.mat", arrays, do_compression=True)
+    monkeypatch.setenv("ESGD_DATA", str(isolated))
+    source = load("curves", "test").source
+    assert (source == "the original digs3pts_1.mat") == ((train, test) == (20_000, 10_000))
+    assert source == "the original digs3pts_1.mat" or source.startswith("a file named digs3pts_1.mat")
 
 
 def test_a_foreign_or_broken_original_is_refused(isolated, monkeypatch, small_curves):

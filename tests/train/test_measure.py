@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,37 @@ def test_a_stop_keeps_what_is_measured_and_the_rest_has_the_same_bits(run, tmp_p
     assert manifest["epochs"] == 2
     assert manifest["settings"]["probes"] == 8
     assert len(manifest["sample_sha256"]) == 64
+
+
+def test_the_check_on_the_whole_set_tells_where_it_comes_from(run, tmp_path):
+    """Its own settings, commit and device, not those of the sample; and which runs it left out."""
+    other = RunFolder("other", tmp_path)
+    train_in_folder(
+        config(epochs=2, dtype="float64", seed=1), other, snapshot_every=1, device="cpu", progress=False
+    )
+    part, full, results = replace(SMALL, examples=40), replace(SMALL, examples=None, probes=9), tmp_path / "results"
+    for folder in (run, other):
+        assert measure_run(folder, part, epochs=[0, 1], device="cpu", progress=False)
+    assert measure_run(run, full, epochs=[1], device="cpu", progress=False)
+    (path,) = run.path.glob("measures-all*/epoch00001.json")
+    record = json.loads(path.read_text()) | {"commit": "a commit of its own", "device": "another device"}
+    path.write_text(json.dumps(record))
+    export_measures([run, other], part, results, full=full)
+    for figure in ("fig4", "fig6"):
+        manifest = RunFolder("tiny", results / figure).manifest()
+        told = manifest["full"]
+        assert told["settings"] == full.settings() != manifest["settings"]
+        assert (told["commit"], told["device"]) == ("a commit of its own", "another device")
+        assert manifest["commit"] != told["commit"]
+        assert told["sample_sha256"] != manifest["sample_sha256"]
+        assert told["measured"] == {"run": [1]}
+        words = "--full-data --probes 9 --gradient-batches 2 --spaces 1 --steps 4 --epoch 1"
+        assert told["command"] == f"esgd measure run {words}"
+        assert {r["run"] for r in read_csv(results / figure / "tiny" / "full.csv")} == {"run"}
+        # the runs have two epochs, the rows end with the first
+        assert {(r["epochs_done"], r["recorded_epochs"]) for r in manifest["runs"]} == {(2, 1)}
+    export_measures([run, other], part, results)  # full.csv stays, and what is told of it
+    assert RunFolder("tiny", results / "fig6").manifest()["full"] == told
 
 
 def test_errors_say_what_to_do(run, tiny, tmp_path):

@@ -73,7 +73,7 @@ def test_another_protocols_record_other_settings_and_no_record_are_refused(recor
         take_over(replace(PLAN, search_epochs=2), record, root=tmp_path / "second")
     with pytest.raises(ConfigError, match="trial 0 of esgd"):
         take_over(replace(PLAN, methods=("sgd",)), record, root=tmp_path / "second")
-    with pytest.raises(DataError, match="cannot read records"):
+    with pytest.raises(DataError, match="holds no record: name a folder"):
         take_over(PLAN, tmp_path / "nowhere", root=tmp_path / "second")
 
 

@@ -1,0 +1,154 @@
+"""``esgd search``, ``esgd reproduce`` and ``esgd defaults``: many runs by one command, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esgd.cli import StopSignal
+from esgd.command_options import NOT_DONE, Device, Quiet, Runs, Snapshots, parse_seeds
+from esgd.errors import ConfigError
+
+__all__ = ["defaults", "reproduce", "search"]
+
+PAPER_METHODS = ("sgd", "rmsprop", "jacobi", "esgd")
+
+
+def search(
+    workload: Annotated[str, typer.Argument(help="mnist, mnist-10k or curves.")],
+    optimizer: Annotated[str, typer.Option("--optimizer", "-o", help="A method, or all of the paper's.")] = "all",
+    space: Annotated[str, typer.Option(help="Ranges: paper (§7), wide or momentum.")] = "paper",
+    trials: Annotated[int, typer.Option(help="Trials a method, in all.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Length of each trial.")] = 30,
+    seed: Annotated[int, typer.Option(help="Of each trial's net, data order and probes.")] = 1000,
+    momentum: Annotated[float, typer.Option(help="Momentum of each trial; the paper uses none.")] = 0.0,
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of the momentum.")] = False,
+    ensemble: Annotated[
+        int, typer.Option(help="Train so many trials at once as one vectorised run: faster on a GPU.")
+    ] = 1,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    device: Device = "auto",
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Random search, resumable; several processes may work on one study."""
+    from esgd.search import SearchSettings
+    from esgd.search import search as run_search
+
+    methods = PAPER_METHODS if optimizer == "all" else (optimizer,)
+    studies = [
+        SearchSettings(workload, method, space, trials, epochs, seed, momentum, nesterov) for method in methods
+    ]
+    finished = True
+    with StopSignal(minutes) as stop:
+        for settings in studies:
+            done = run_search(
+                settings,
+                root=runs,
+                ensemble=ensemble,
+                device=device,
+                progress=not quiet,
+                should_stop=stop,
+                on_trial=lambda number, loss, name=settings.name: print(f"{name} trial {number}: loss {loss:.4f}"),
+            )
+            stop.exit_if_received("stopped and saved; the same command goes on from here")
+            losses, best = done.losses(), done.best()
+            finished = finished and len(losses) == trials
+            if best is not None:
+                drawn = ", ".join(f"{key} {value:.4g}" for key, value in settings.drawn(best).items())
+                print(
+                    f"{settings.name}: {len(losses)} of {trials} trials; best loss {losses[best]:.4f} with {drawn}"
+                )
+            if stop():  # begins no trial of the methods that follow
+                finished = finished and settings is studies[-1]
+                break
+    if not finished:
+        print(NOT_DONE)
+
+
+def reproduce(
+    workload: Annotated[str, typer.Argument(help="curves, mnist, curves-nesterov or mnist-nesterov.")],
+    epochs: Annotated[
+        int | None, typer.Option(help="Length of the recorded runs (default: the protocol's).")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Record these seeds, any, as 0,1 (default: the protocol's).")
+    ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option("--from", help="Take over the searches and runs of an exported folder first.")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="Export what there is to this folder at the end.")] = None,
+    export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
+    snapshot_every: Snapshots = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Each search, and the seeds of each method, as one vectorised run.")
+    ] = False,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    device: Device = "auto",
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Figure 5's whole protocol: search, then the best settings over seeds. Resumable at any moment."""
+    from esgd.reproduce import check_request, export, protocol
+    from esgd.reproduce import reproduce as run_protocol
+
+    plan = protocol(workload)
+    if export_only and results is None:
+        raise ConfigError("--export-only needs --results, the folder to export to")
+    chosen = None if seeds is None else parse_seeds(seeds)
+    check_request(plan, epochs, chosen, snapshot_every, ensemble)
+    if recorded is not None:
+        from esgd.recorded import take_over
+
+        print(f"took over {len(take_over(plan, recorded, root=runs))} trials and runs from {recorded}")
+    done = False
+    with StopSignal(minutes) as stop:
+        if not export_only:
+            done = run_protocol(
+                plan,
+                root=runs,
+                epochs=epochs,
+                seeds=chosen,
+                device=device,
+                progress=not quiet,
+                should_stop=stop,
+                snapshot_every=snapshot_every,
+                ensemble=ensemble,
+            )
+        if results is not None:
+            for path in export(plan, results, root=runs):
+                print(f"wrote {path}")
+    stop.exit_if_received("stopped and saved; the same command goes on from here")
+    if not (done or export_only):
+        print(NOT_DONE)
+
+
+def defaults(
+    results: Annotated[Path | None, typer.Option(help="Export to this folder when all is done.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    device: Device = "auto",
+    runs: Runs = None,
+    quiet: Quiet = False,
+) -> None:
+    """Tune every method by the same small budget: where the defaults come from. Resumable."""
+    from esgd.defaults import BUDGET, export_defaults, run_defaults
+    from esgd.paths import runs_dir
+
+    root = runs_dir() if runs is None else runs
+    with StopSignal(minutes) as stop:
+        done = run_defaults(
+            BUDGET,
+            root,
+            device=device,
+            progress=not quiet,
+            should_stop=stop,
+            say=lambda line: print(line, flush=True),
+        )
+    stop.exit_if_received("stopped; the same command goes on from here")
+    if not done:
+        print(NOT_DONE)
+    elif results is not None:
+        for path in export_defaults(BUDGET, results, root):
+            print(f"wrote {path}")
