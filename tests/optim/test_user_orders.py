@@ -229,7 +229,7 @@ def test_a_new_group_takes_shared_settings_as_they_are_now():
     more = nn.Parameter(torch.ones(2, dtype=torch.float64))
     optimizer.add_param_group({"params": [more], "lr": 0.2})
     assert [g["update_every"] for g in optimizer.param_groups] == [10, 10]
-    with pytest.raises(ConfigError, match="update_every is shared by all parameter groups.*got 20"):
+    with pytest.raises(ConfigError, match=r"update_every is shared by all parameter groups.*got 20"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "update_every": 20})
     state = optimizer.state_dict()
     again = ESGD([w], lr=0.1)
