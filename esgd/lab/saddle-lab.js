@@ -545,7 +545,7 @@ const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes", "many", "convergence"] },
+  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
   face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
@@ -581,7 +581,8 @@ function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
   if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
-  if (key === "modes" || key === "many") return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (["modes", "many", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum");
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
@@ -1556,7 +1557,7 @@ const SCENES = {
       landscape: "bowl", methods: ["sgd", "momentum"], kappa: 60, angle: 20, x0: -1.78, y0: 1.375, steps: 80,
       lr_sgd: 1.75, lr_momentum: 1.5, momentum: 0.6,
     },
-    views: [["path"], ["loss", "slice"], ["modes"]],
+    views: [["path"], ["loss", "slice"], ["modes", "velocity"]],
     controls: ["kappa", "momentum", "angle", "steps"],
   },
   escape: {
@@ -1569,7 +1570,7 @@ const SCENES = {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 1, eig2: -0.2, angle: 0, x0: 1.9, y0: 0,
       steps: 120, lr_sgd: 0.25, lr_equilibration: 0.25, noise: 0.02, seed: 4, damping: 1e-4,
     },
-    views: [["path"], ["escape", "loss"]],
+    views: [["path"], ["escape", "loss"], ["expected"]],
     controls: ["noise", "seed", "eig2", "steps"],
   },
   contours: {
@@ -1686,6 +1687,7 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
 .plot.modes { aspect-ratio: 3.6; }
 .plot.surface { aspect-ratio: 1.42; }
 .plot.map { aspect-ratio: 2.6; }
+.plot.planes { aspect-ratio: 2.9; }
 .further { display: grid; gap: 14px; }
 .further > figure:not([hidden]) { padding: 6px 0 10px; }
 .grip { position: absolute; inset: 0; width: 100%; height: 100%; border: 0; padding: 0; background: none; border-radius: 6px;
@@ -1817,6 +1819,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .plot.modes { aspect-ratio: 1.05; }
   .plot.surface { aspect-ratio: 1.2; }
   .plot.map { aspect-ratio: 1.4; }
+  .plot.planes { aspect-ratio: 0.86; }
   .foot { order: 8; }
   .further { order: 9; }
   .more { order: 10; }
@@ -2480,7 +2483,8 @@ function barsView(lab) {
 }
 
 // modes.js
-// A quadratic mode by mode: the error in the Hessian's eigenbasis, and the factor by which a step shrinks each part.
+// A quadratic mode by mode: the error in the Hessian's eigenbasis, the factor by which a step shrinks each part,
+// and the regime of momentum.
 
 
 /** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
@@ -2488,6 +2492,12 @@ function modesOf(H) {
   const { values, angle } = eigen(H);
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
   return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
+}
+
+function modeName(h, other) {
+  if (h < 0) return "downhill mode";
+  if (other < 0) return "uphill mode";
+  return h >= other ? "steep mode" : "flat mode";
 }
 
 /** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
@@ -2519,6 +2529,46 @@ function shares(run, modes, t) {
   const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
   const whole = parts[0] + parts[1];
   return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
+}
+
+/** Every step of a run along one mode as [distance, last step]; the start has made no step yet. */
+function phasePoints(run, mode) {
+  const z = amplitudes(run, mode);
+  return z.map((v, t) => [v, t ? v - z[t - 1] : 0]);
+}
+
+const DOUBLE = 4e-4; // a discriminant this small: roots within 0.02 of each other are as good as one double root
+
+/**
+ * The regime of momentum along curvature h, from the roots of z² − (1 + β − lr·h) z + β: real and apart
+ * (over-damped), double (critical), a complex pair (under-damped), or one beyond 1. Where h < 0 there always is one
+ * beyond 1, as the polynomial is lr·h < 0 at z = 1. Real roots share a sign; where it is negative, the error
+ * changes sign at every step.
+ */
+function regimeOf(lr, h, beta) {
+  const trace = 1 + beta - lr * h;
+  const disc = trace * trace - 4 * beta;
+  const radius = modeRadius(lr, h, beta);
+  const flips = trace < 0 && disc > -DOUBLE;
+  const kind = () => {
+    if (Math.abs(lr * h) < 1e-12) return "flat"; // the roots are 1 and β
+    if (h < 0) return "leaving";
+    if (Math.abs(radius - 1) < 1e-9) return "edge";
+    if (radius > 1) return "diverging";
+    if (Math.abs(disc) <= DOUBLE) return "critical";
+    return disc > 0 ? "over" : "under";
+  };
+  return { kind: kind(), disc, radius, flips };
+}
+
+const REGIMES = {
+  over: "over-damped", critical: "critically damped", under: "under-damped", diverging: "diverging",
+  leaving: "always leaves", edge: "neither shrinks nor grows", flat: "no curvature pulls it",
+};
+
+function regimeWords({ kind, radius, flips }) {
+  const still = kind === "edge" || kind === "flat";
+  return `${REGIMES[kind]}${flips ? ", sign flips" : ""}${still ? "" : `, ×${formatNumber(radius, 3)} a step`}`;
 }
 
 // view-convergence.js
@@ -3260,12 +3310,6 @@ function manyView(lab) {
 
 const FLOOR = 1e-9; // of the distance at the start: below it a mode counts as solved
 
-function modeName(h, other) {
-  if (h < 0) return "downhill mode";
-  if (other < 0) return "uphill mode";
-  return h >= other ? "steep mode" : "flat mode";
-}
-
 /** Distance along one mode against the step, one line a method. */
 function drawMode(lab, area, mode, other, range) {
   const { S, theme, runs, at } = lab;
@@ -3368,6 +3412,215 @@ function modesView(lab) {
     ctx.restore();
     view.note("distance |qᵀ(θ − θ*)|");
     view.describe(`Distance from the critical point along each eigenvector at step ${Math.round(lab.at)}. ${words.join(". ")}.`);
+  };
+  return view;
+}
+
+// expected.js
+// The expected loss of descent and momentum on a quadratic under gradient noise, exactly: a step is linear in
+// (θ, m), so their mean and covariance follow closed recursions, and each has its part in the loss.
+
+
+const EXPECTED = ["sgd", "momentum"];
+const MOST = 1e15; // beyond it a run has long been cut off
+const FOUR = [0, 1, 2, 3];
+
+const momentumOf = (method, S) => (method === "momentum" ? S.momentum : 0);
+const table = (entry) => FOUR.map((i) => FOUR.map((j) => entry(i, j)));
+const composed = (A, B) => table((i, j) => FOUR.reduce((sum, k) => sum + A[i][k] * B[k][j], 0));
+
+/** The step m ← βm + Hθ + ε, θ ← θ − lr·m as a matrix of (θ, m), and the covariance that ε gives both. */
+function linearStep(method, S, H) {
+  const lr = S[`lr_${method}`];
+  const beta = momentumOf(method, S);
+  const noise = noiseCovariance(S, H);
+  const entry = (M, i, j) => (i % 2 !== j % 2 ? M.b : i % 2 ? M.c : M.a);
+  const one = (i, j) => Number(i % 2 === j % 2);
+  const weight = (i) => (i < 2 ? -lr : 1); // of m, and of ε, in row i
+  const kept = (i, j) => (i < 2 && j < 2 ? one(i, j) : 0);
+  const A = table((i, j) => kept(i, j) + weight(i) * (j < 2 ? entry(H, i, j) : beta * one(i, j)));
+  return { A, C: table((i, j) => weight(i) * weight(j) * entry(noise, i, j)) };
+}
+
+/**
+ * E f(θ_t) above the critical point for t = 0, 1, …, in two parts: `start`, the loss of the mean, which is the run
+ * without noise, and `noise`, ½ tr(H cov θ_t). Both end early where they grow beyond all bounds.
+ */
+function expectedLoss(method, S, land, steps = S.steps) {
+  const H = land.quadratic;
+  const { A, C } = linearStep(method, S, H);
+  const across = table((i, j) => A[j][i]);
+  let mean = [S.x0, S.y0, 0, 0];
+  let cov = table(() => 0);
+  const [start, noise] = [[], []];
+  for (let t = 0; t <= steps; t += 1) {
+    const parts = [land.f(mean), 0.5 * (H.a * cov[0][0] + 2 * H.b * cov[0][1] + H.c * cov[1][1])];
+    if (!parts.every((part) => Math.abs(part) < MOST)) break;
+    start.push(parts[0]);
+    noise.push(parts[1]);
+    mean = A.map((row) => row.reduce((sum, a, k) => sum + a * mean[k], 0));
+    cov = composed(composed(A, cov), across).map((row, i) => row.map((v, j) => v + C[i][j]));
+  }
+  return { start, noise };
+}
+
+/** From which step on the part from the noise is the larger one, or null. */
+function takeover({ start, noise }) {
+  let step = start.length;
+  while (step > 0 && Math.abs(noise[step - 1]) >= Math.abs(start[step - 1])) step -= 1;
+  return step < start.length ? step : null;
+}
+
+/** What the part from the noise settles at, ½ Σ h·var over the modes; for curvatures 0 < lr·h < 2(1 + β). */
+function noiseFloor(method, S, land) {
+  const lr = S[`lr_${method}`];
+  const beta = momentumOf(method, S);
+  const noise = noiseCovariance(S, land.quadratic);
+  return modesOf(land.quadratic).filter(({ h }) => h !== 0).reduce((sum, { h, axis: [c, s] }) => {
+    const along = noise.a * c * c + 2 * noise.b * c * s + noise.c * s * s;
+    return sum + (lr * along * (1 + beta)) / (2 * (1 - beta) * (2 * (1 + beta) - lr * h));
+  }, 0);
+}
+
+/**
+ * What becomes of the expected loss: {kind, step, words, floor}. The step is sought over twice the steps shown, as
+ * a part from the start that swings may come back.
+ */
+function noiseVerdict(method, S, land) {
+  const said = (kind, words, step = null, floor = null) => ({ kind, words, step, floor });
+  if (!(S.noise > 0)) return said("quiet", "no noise: the loss is from the start alone");
+  const modes = modesOf(land.quadratic);
+  const growing = ({ h }) => h > 0 && modeRadius(S[`lr_${method}`], h, momentumOf(method, S)) >= 1 - 1e-12;
+  const found = takeover(expectedLoss(method, S, land, 2 * S.steps));
+  const step = found !== null && found <= S.steps ? found : null;
+  if (modes.some(growing)) return said("diverges", "diverges: the part from the noise grows", step);
+  if (modes.some(({ h }) => h < 0)) {
+    const leads = step === null ? "the start still leads" : `the noise takes over at step ${step}`;
+    return said("falls", `no floor: ${leads}`, step);
+  }
+  const floor = noiseFloor(method, S, land);
+  const when = step === null ? `after step ${S.steps}` : `at step ${step}`;
+  return said("settles", `fine-tuning begins ${when}; it tends to ${formatNumber(floor, 2)}`, step, floor);
+}
+
+// view-noise.js
+// The expected loss under noise in two parts: what is left of the start, and what the noise adds. Pale: the run.
+
+
+const OVERHEAD = 15; // a second line of words above the axes
+
+/** The scale of the loss: a logarithm where it stays above a minimum, else bent about nought. */
+function scaleOf(parts, land) {
+  const first = Math.max(...parts.map(({ start }) => Math.abs(start[0])), 1e-6);
+  const all = parts.flatMap(({ start, noise }) => [...start, ...noise]);
+  if (land.floor === null) {
+    const top = Math.max(first, 0.4) * 1.15;
+    const low = Math.max(-1e5 * top, 1.15 * Math.min(...all, -0.5 * top));
+    const high = Math.min(1e5 * top, 1.15 * Math.max(...all, 0.8 * top));
+    return { y: [low, high], yBent: 10 ** Math.floor(Math.log10(top) - 0.5) };
+  }
+  const least = Math.min(...parts.map(({ noise }) => noise[1] ?? first)); // from there on it grows
+  const low = Math.max(1e-9 * first, Math.min(0.1 * first, least / 3));
+  const high = Math.min(1e5 * first, Math.max(...all, first));
+  return { y: [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high) + 0.05)], yLog: true };
+}
+
+/** One method; returns its scale of the steps and what it shows in words. */
+function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
+  const { S, theme, runs, at } = lab;
+  const { ctx, width, height } = area;
+  ctx.save();
+  ctx.translate(0, OVERHEAD);
+  const inner = { ctx, width, height: height - OVERHEAD };
+  const frame = axes(inner, theme, { x: [0, S.steps], ...scale, yLabel: " ", xLabel: "step" });
+  const { box } = frame;
+  const pixels = (values) => values.map((f, t) => [frame.sx(t), Math.max(-999, Math.min(9999, frame.sy(f)))]);
+  ctx.strokeStyle = theme.faint;
+  ctx.lineWidth = 1;
+  line(ctx, [[frame.sx(at), box.top], [frame.sx(at), box.bottom]]);
+  if (verdict.step !== null) {
+    ctx.setLineDash([5, 4]);
+    ctx.strokeStyle = theme.critical;
+    line(ctx, [[frame.sx(verdict.step), box.top], [frame.sx(verdict.step), box.bottom]]);
+    ctx.setLineDash([]);
+  }
+  const shown = Math.min(Math.round(at), part.start.length - 1);
+  const [names, dots] = [[], []];
+  const room = { left: box.left, right: box.right + 5, top: box.top - 3, bottom: box.bottom + 3 };
+  clipped(ctx, room, () => {
+    const hue = theme.hue[method];
+    const run = runs[method].losses.map((f) => f - lab.land.reference);
+    const curves = [["this run", run], ["from the start", part.start, [6, 4]], ["from the noise", part.noise]];
+    for (const [name, values, dash] of curves) {
+      const curve = pixels(values);
+      ctx.strokeStyle = hue;
+      ctx.lineWidth = values === run ? 1.2 : 2.2;
+      ctx.globalAlpha = values === run ? 0.45 : 1;
+      ctx.setLineDash(dash ?? []);
+      line(ctx, curve);
+      ctx.setLineDash([]);
+      ctx.globalAlpha = 1;
+      if (values !== run) dot(ctx, ...curve[shown], 4, hue, theme.ground);
+      const inside = curve.filter(([, y]) => y >= box.top && y <= box.bottom);
+      const [x, y] = inside[inside.length - 1] ?? curve[curve.length - 1];
+      names.push({ x, y: Math.max(box.top, Math.min(box.bottom, y)), heading: [-1, -1], name, hue });
+      dots.push(...beads(curve, 9, 200));
+    }
+  });
+  const taken = [[0, 0, width, box.top - 1], [0, 0, box.left, height]]; // the words above, and the numbers
+  drawLabels(ctx, theme, settled([runs, theme, width, height], () =>
+    settleLabels(ctx, theme, names, box.right, box.bottom, { taken, dots })));
+  ctx.restore();
+  text(ctx, theme, METHODS[method].label, box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  const bad = verdict.kind === "diverges";
+  const tone = bad ? { colour: theme.bad, weight: 600 } : {};
+  text(ctx, theme, verdict.words, box.left, 28, { ...tone, size: 12, most: width - box.left });
+  const [start, noise] = [part.start[shown], part.noise[shown]].map((v) => formatNumber(v, 3));
+  const words = `${start} from the start and ${noise} from the noise; ${verdict.words}`;
+  return { sx: frame.sx, words: `${METHODS[method].label}: ${words}` };
+}
+
+function expectedView(lab) {
+  const view = panel({ title: "Expected loss", shape: "modes" });
+  const settled = [kept(), kept()];
+  let frames = [];
+  let cache = { runs: null };
+  view.lacks = () => {
+    if (!lab.land.quadratic) return "The expected loss is exact on a quadratic: choose the bowl or the quadratic.";
+    const known = EXPECTED.some((m) => lab.S.methods.includes(m));
+    if (!known) return "It is known for gradient descent and momentum: add one of them.";
+    return lab.S.noise > 0 ? null : "No noise: all of the loss is from the start. Raise the gradient noise σ.";
+  };
+  scrub(view.canvas, lab, (x, y) => {
+    const hit = frames.find(({ left, top, right, bottom }) => x >= left && x <= right && y >= top && y <= bottom);
+    if (!hit) return;
+    lab.pause();
+    lab.update({ at: Math.round(hit.sx.invert(x - hit.left)) });
+  });
+  view.draw = () => {
+    const { S, land, runs } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    const methods = EXPECTED.filter((m) => S.methods.includes(m));
+    const law = (method) => ({ method, verdict: noiseVerdict(method, S, land), ...expectedLoss(method, S, land) });
+    if (cache.runs !== runs) cache = { runs, parts: methods.map(law) };
+    const scale = scaleOf(cache.parts, land);
+    const [down, along] = width < 560 ? [methods.length, 1] : [1, methods.length];
+    const size = { width: width / along - (along - 1) * 10, height: height / down - (down - 1) * 5 };
+    frames = [];
+    const words = cache.parts.map((part, i) => {
+      const [left, top] = [along > 1 ? i * (size.width + 20) : 0, down > 1 ? i * (size.height + 10) : 0];
+      ctx.save();
+      ctx.translate(left, top);
+      const drawn = drawParts(lab, { ctx, ...size }, part, scale, settled[i]);
+      ctx.restore();
+      frames.push({ left, top, right: left + size.width, bottom: top + size.height, sx: drawn.sx });
+      return drawn.words;
+    });
+    const falls = cache.parts.some(({ verdict }) => verdict.kind === "falls");
+    const grows = falls ? "Downhill there is no floor: what the noise adds grows without end. " : "";
+    const plain = `scale: ${scale.yLog ? "log" : "asinh"}`;
+    view.note(falls ? "what the noise adds grows without end" : plain);
+    view.describe(`Expected loss at step ${Math.round(lab.at)}, in two parts. ${grows}${words.join(". ")}.`);
   };
   return view;
 }
@@ -3700,6 +3953,109 @@ function pathView(lab, { transformed = false } = {}) {
     view.describe(
       `${land.label}, ${land.formula}, seen from above${transformed ? " after preconditioning" : ""}, with the paths of ` +
         `${S.methods.map((m) => METHODS[m].label).join(", ") || "no method"} from (${spoken}) up to step ${Math.round(lab.at)}.${transformed ? ` The coordinates are ${title}${change.because ? `. ${change.because}` : ""}.` : ""}`,
+    );
+  };
+  return view;
+}
+
+// view-phase.js
+// Position and velocity: each run along each eigenvector of a quadratic, its last step over its distance. Momentum
+// spirals where it is under-damped; plain descent lies on one line, as its step is a function of where it is.
+
+
+const ABOVE = 15; // a second line of words above the axes
+
+/** How far the axes reach: to the farthest point of a run, but no farther than a run that stays would go. */
+function reachOf(paths, width) {
+  const first = Math.abs(paths[0]?.points[0][0] ?? 0);
+  const all = paths.flatMap(({ points }) => points);
+  const far = Math.min(Math.max(...all.map(([z]) => Math.abs(z)), 0), Math.max(1.3 * first, width));
+  const near = (z) => Math.abs(z) <= far * (1 + 1e-9);
+  const steps = all.filter(([z, v]) => near(z) && near(z - v)).map(([, v]) => Math.abs(v));
+  return [far, Math.max(...steps, 0)].map((size) => 1.08 * size || 1);
+}
+
+function drawPath(ctx, theme, frame, hue, points, shown) {
+  const pixel = (size) => Math.max(-9999, Math.min(9999, size));
+  const pixels = points.map(([z, v]) => [pixel(frame.sx(z)), pixel(frame.sy(v))]);
+  ctx.strokeStyle = hue;
+  ctx.lineWidth = 1.2;
+  ctx.globalAlpha = 0.25;
+  line(ctx, pixels.slice(shown));
+  ctx.globalAlpha = 0.65;
+  line(ctx, pixels.slice(0, shown + 1));
+  ctx.globalAlpha = 1;
+  pixels.slice(0, shown).forEach(([x, y]) => dot(ctx, x, y, 2, hue));
+  dot(ctx, ...pixels[shown], 4.5, hue, theme.ground);
+  return pixels;
+}
+
+/** One mode; returns what it shows in words. */
+function drawPlane(lab, area, mode, other, settled) {
+  const { S, theme, runs, at, land } = lab;
+  const { ctx, width, height } = area;
+  const paths = S.methods.map((method) => ({ method, points: phasePoints(runs[method], mode) }));
+  const [x, y] = reachOf(paths, land.window[2]);
+  const name = `${modeName(mode.h, other.h)}, h = ${formatNumber(mode.h, 2)}`;
+  const regime = S.methods.includes("momentum") && regimeWords(regimeOf(S.lr_momentum, mode.h, S.momentum));
+  ctx.save();
+  ctx.translate(0, ABOVE);
+  const inner = { ctx, width, height: height - ABOVE };
+  const frame = axes(inner, theme, { x: [-x, x], y: [-y, y], yLabel: " ", xLabel: "distance along it" });
+  const { box } = frame;
+  ctx.strokeStyle = theme.faint;
+  ctx.lineWidth = 1;
+  line(ctx, [[box.left, frame.sy(0)], [box.right, frame.sy(0)]]);
+  line(ctx, [[frame.sx(0), box.top], [frame.sx(0), box.bottom]]);
+  const [words, names, dots] = [[], [], []];
+  const room = { left: box.left - 4, right: box.right + 4, top: box.top - 4, bottom: box.bottom + 4 };
+  clipped(ctx, room, () => {
+    for (const { method, points } of paths) {
+      const shown = Math.min(Math.floor(at), points.length - 1);
+      const pixels = drawPath(ctx, theme, frame, theme.hue[method], points, shown);
+      const middle = frame.sy(0);
+      const inBox = ([px, py]) => px >= box.left && px <= box.right && py >= box.top && py <= box.bottom;
+      const farther = (a, b) => (Math.abs(b[1] - middle) > Math.abs(a[1] - middle) ? b : a);
+      const tip = pixels.filter(inBox).reduce(farther, pixels[0]);
+      const heading = [tip[0] - frame.sx(0), tip[1] - middle]; // outward: all runs that settle meet at the centre
+      names.push({ x: tip[0], y: tip[1], heading, name: METHODS[method].short, hue: theme.hue[method] });
+      dots.push(...beads(pixels, 9, 200));
+      const [z, v] = points[shown];
+      const damping = method === "momentum" ? `, ${regime}` : "";
+      words.push(`${METHODS[method].short} at ${formatNumber(z, 2)}, last step ${formatNumber(v, 2)}${damping}`);
+    }
+  });
+  const taken = [[0, 0, width, box.top - 1], [0, 0, box.left, height]]; // the words above, and the numbers
+  drawLabels(ctx, theme, settled([runs, theme, width, height], () =>
+    settleLabels(ctx, theme, names, box.right, box.bottom, { taken, dots })));
+  ctx.restore();
+  const title = { colour: theme.ink, weight: 600, size: 12 };
+  text(ctx, theme, name, box.left, 12, title);
+  if (regime) text(ctx, theme, `Momentum: ${regime}`, box.left, 28, { size: 12, most: width - box.left });
+  return `${name}: ${words.join("; ") || "no method"}`;
+}
+
+function velocityView(lab) {
+  const view = panel({ title: "Position and velocity", shape: "modes planes" });
+  const settled = [kept(), kept()];
+  const apology = "Its axes are the eigenvectors of a quadratic: choose the bowl or the quadratic.";
+  view.lacks = () => (lab.land.quadratic ? null : apology);
+  view.draw = () => {
+    const { ctx, width, height } = surface(view.canvas);
+    const modes = modesOf(lab.land.quadratic);
+    const stacked = width < 560;
+    const size = stacked ? { width, height: height / 2 - 5 } : { width: width / 2 - 10, height };
+    const words = modes.map((mode, i) => {
+      ctx.save();
+      ctx.translate(i && !stacked ? width / 2 + 10 : 0, i && stacked ? height / 2 + 5 : 0);
+      const said = drawPlane(lab, { ctx, ...size }, mode, modes[1 - i], settled[i]);
+      ctx.restore();
+      return said;
+    });
+    view.note("upward: the last step");
+    view.describe(
+      `Last step over distance from the critical point, along each eigenvector, at step ${Math.round(lab.at)}. ` +
+        `${words.join(". ")}.`,
     );
   };
   return view;
@@ -4278,11 +4634,14 @@ const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
   ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, convergence: convergenceView,
-  surface: surfaceView,
+  surface: surfaceView, velocity: velocityView, expected: expectedView,
 };
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
-const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights", convergence: "All rates" };
+const FURTHER = {
+  surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
+  many: "Many weights", convergence: "All rates",
+};
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [
@@ -4573,10 +4932,10 @@ export { mount, SCENES };
 export const core = {
   amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
   descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
-  escapeWords, faceRows, firstSteps, firstStepWords, hasStopped, isHidden, laidOut, landscapeOf, LANDSCAPES,
-  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nudged, outcome,
-  PALETTE, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, SETTINGS, shares, stationary,
-  stepRows, stream, trajectory, whyNoEscape,
+  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, hasStopped, isHidden, laidOut, landscapeOf, LANDSCAPES,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, noiseFloor, noiseVerdict, nudged,
+  outcome, PALETTE, phasePoints, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, regimeOf,
+  regimeWords, SETTINGS, shares, stationary, stepRows, stream, takeover, trajectory, whyNoEscape,
 };
 
 export default { render };

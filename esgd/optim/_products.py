@@ -54,6 +54,7 @@ def exact_products(
         The gradient (without a graph; ``None`` where the loss does not depend on a parameter, and everywhere if the
         graph is not kept: the caller then has the gradient from elsewhere) and the products.
     """
+    check_loss(loss)
     probes = iter(probes)
     first = next(probes)
     saved = SavedOnce()

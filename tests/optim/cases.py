@@ -61,7 +61,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "for-loop": {"foreach": False},
     "foreach": {"foreach": True},
     "auto": {"update_every": "auto"},
-    "difference": {"curvature": "difference", "difference_step": 1e-7},
+    "difference": {"curvature": "difference"},
     "gaussian": {"probe": "gaussian"},
     "callable": {"probe": alternating_probe},
     "everything": {

@@ -22,7 +22,9 @@ import { facesView } from "./view-faces.js";
 import { lossView, ratesView } from "./view-loss.js";
 import { manyView } from "./view-many.js";
 import { modesView } from "./view-modes.js";
+import { expectedView } from "./view-noise.js";
 import { pathView } from "./view-path.js";
+import { velocityView } from "./view-phase.js";
 import { cloudView, estimatesView, ledgerView } from "./view-probes.js";
 import { surfaceView } from "./view-surface.js";
 import { dialView, phaseView, sliceView } from "./view-theory.js";
@@ -31,11 +33,14 @@ const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
   ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, convergence: convergenceView,
-  surface: surfaceView,
+  surface: surfaceView, velocity: velocityView, expected: expectedView,
 };
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
-const FURTHER = { surface: "Surface", modes: "Mode by mode", many: "Many weights", convergence: "All rates" };
+const FURTHER = {
+  surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
+  many: "Many weights", convergence: "All rates",
+};
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 
 const EVERY_CONTROL = [

@@ -5,10 +5,11 @@ import { mount } from "./app.js";
 import { changeOfVariables, contourRoot, descentUnder, preconditioner } from "./change.js";
 import { faceRows } from "./faces.js";
 import { contourPath } from "./dial.js";
+import { expectedLoss, noiseFloor, noiseVerdict, takeover } from "./expected.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { eigenbasis, leftOver, manyProblem, manyRun } from "./many.js";
 import { METHODS, trajectory } from "./methods.js";
-import { amplitudes, mixes, modeFactor, modesOf, shares } from "./modes.js";
+import { amplitudes, mixes, modeFactor, modesOf, phasePoints, regimeOf, regimeWords, shares } from "./modes.js";
 import { divergedStep, hasStopped, outcome } from "./outcomes.js";
 import { drawNoise, drawProbe, stream } from "./rng.js";
 import { SCENES } from "./scenes.js";
@@ -53,10 +54,10 @@ export { mount, SCENES };
 export const core = {
   amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
   descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
-  escapeWords, faceRows, firstSteps, firstStepWords, hasStopped, isHidden, laidOut, landscapeOf, LANDSCAPES,
-  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nudged, outcome,
-  PALETTE, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, SETTINGS, shares, stationary,
-  stepRows, stream, trajectory, whyNoEscape,
+  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, hasStopped, isHidden, laidOut, landscapeOf, LANDSCAPES,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, noiseFloor, noiseVerdict, nudged,
+  outcome, PALETTE, phasePoints, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, regimeOf,
+  regimeWords, SETTINGS, shares, stationary, stepRows, stream, takeover, trajectory, whyNoEscape,
 };
 
 export default { render };

@@ -1,13 +1,20 @@
-// A quadratic mode by mode: the error in the Hessian's eigenbasis, and the factor by which a step shrinks each part.
+// A quadratic mode by mode: the error in the Hessian's eigenbasis, the factor by which a step shrinks each part,
+// and the regime of momentum.
 
 import { eigen, jacobiDiagonal, rowNorms } from "./linalg.js";
-import { modeRadius } from "./theory.js";
+import { formatNumber, modeRadius } from "./theory.js";
 
 /** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
 export function modesOf(H) {
   const { values, angle } = eigen(H);
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
   return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
+}
+
+export function modeName(h, other) {
+  if (h < 0) return "downhill mode";
+  if (other < 0) return "uphill mode";
+  return h >= other ? "steep mode" : "flat mode";
 }
 
 /** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
@@ -39,4 +46,44 @@ export function shares(run, modes, t) {
   const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
   const whole = parts[0] + parts[1];
   return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
+}
+
+/** Every step of a run along one mode as [distance, last step]; the start has made no step yet. */
+export function phasePoints(run, mode) {
+  const z = amplitudes(run, mode);
+  return z.map((v, t) => [v, t ? v - z[t - 1] : 0]);
+}
+
+const DOUBLE = 4e-4; // a discriminant this small: roots within 0.02 of each other are as good as one double root
+
+/**
+ * The regime of momentum along curvature h, from the roots of z² − (1 + β − lr·h) z + β: real and apart
+ * (over-damped), double (critical), a complex pair (under-damped), or one beyond 1. Where h < 0 there always is one
+ * beyond 1, as the polynomial is lr·h < 0 at z = 1. Real roots share a sign; where it is negative, the error
+ * changes sign at every step.
+ */
+export function regimeOf(lr, h, beta) {
+  const trace = 1 + beta - lr * h;
+  const disc = trace * trace - 4 * beta;
+  const radius = modeRadius(lr, h, beta);
+  const flips = trace < 0 && disc > -DOUBLE;
+  const kind = () => {
+    if (Math.abs(lr * h) < 1e-12) return "flat"; // the roots are 1 and β
+    if (h < 0) return "leaving";
+    if (Math.abs(radius - 1) < 1e-9) return "edge";
+    if (radius > 1) return "diverging";
+    if (Math.abs(disc) <= DOUBLE) return "critical";
+    return disc > 0 ? "over" : "under";
+  };
+  return { kind: kind(), disc, radius, flips };
+}
+
+const REGIMES = {
+  over: "over-damped", critical: "critically damped", under: "under-damped", diverging: "diverging",
+  leaving: "always leaves", edge: "neither shrinks nor grows", flat: "no curvature pulls it",
+};
+
+export function regimeWords({ kind, radius, flips }) {
+  const still = kind === "edge" || kind === "flat";
+  return `${REGIMES[kind]}${flips ? ", sign flips" : ""}${still ? "" : `, ×${formatNumber(radius, 3)} a step`}`;
 }

@@ -23,7 +23,7 @@ export const SCENES = {
       landscape: "bowl", methods: ["sgd", "momentum"], kappa: 60, angle: 20, x0: -1.78, y0: 1.375, steps: 80,
       lr_sgd: 1.75, lr_momentum: 1.5, momentum: 0.6,
     },
-    views: [["path"], ["loss", "slice"], ["modes"]],
+    views: [["path"], ["loss", "slice"], ["modes", "velocity"]],
     controls: ["kappa", "momentum", "angle", "steps"],
   },
   escape: {
@@ -36,7 +36,7 @@ export const SCENES = {
       landscape: "quadratic", methods: ["sgd", "equilibration"], eig1: 1, eig2: -0.2, angle: 0, x0: 1.9, y0: 0,
       steps: 120, lr_sgd: 0.25, lr_equilibration: 0.25, noise: 0.02, seed: 4, damping: 1e-4,
     },
-    views: [["path"], ["escape", "loss"]],
+    views: [["path"], ["escape", "loss"], ["expected"]],
     controls: ["noise", "seed", "eig2", "steps"],
   },
   contours: {

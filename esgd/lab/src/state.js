@@ -32,7 +32,7 @@ export const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes", "many", "convergence"] },
+  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
   face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
@@ -68,7 +68,8 @@ export function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
   if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
-  if (key === "modes" || key === "many") return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (["modes", "many", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum");
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";

@@ -24,6 +24,7 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
 .plot.modes { aspect-ratio: 3.6; }
 .plot.surface { aspect-ratio: 1.42; }
 .plot.map { aspect-ratio: 2.6; }
+.plot.planes { aspect-ratio: 2.9; }
 .further { display: grid; gap: 14px; }
 .further > figure:not([hidden]) { padding: 6px 0 10px; }
 .grip { position: absolute; inset: 0; width: 100%; height: 100%; border: 0; padding: 0; background: none; border-radius: 6px;
@@ -155,6 +156,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .plot.modes { aspect-ratio: 1.05; }
   .plot.surface { aspect-ratio: 1.2; }
   .plot.map { aspect-ratio: 1.4; }
+  .plot.planes { aspect-ratio: 0.86; }
   .foot { order: 8; }
   .further { order: 9; }
   .more { order: 10; }

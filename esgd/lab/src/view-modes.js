@@ -3,17 +3,11 @@
 import { panel, scrub } from "./dom.js";
 import { beads, drawLabels, settleLabels } from "./labels.js";
 import { METHODS } from "./methods.js";
-import { amplitudes, mixes, modeFactor, modesOf, shares } from "./modes.js";
+import { amplitudes, mixes, modeFactor, modeName, modesOf, shares } from "./modes.js";
 import { axes, clipped, dot, line, linearScale, surface, text } from "./plot.js";
 import { formatNumber } from "./theory.js";
 
 const FLOOR = 1e-9; // of the distance at the start: below it a mode counts as solved
-
-function modeName(h, other) {
-  if (h < 0) return "downhill mode";
-  if (other < 0) return "uphill mode";
-  return h >= other ? "steep mode" : "flat mode";
-}
 
 /** Distance along one mode against the step, one line a method. */
 function drawMode(lab, area, mode, other, range) {
