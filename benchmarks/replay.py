@@ -34,6 +34,7 @@ VARIANTS = {
     "one thread, again": {},
     "one weight's last bit": {},
     "ATen without vector instructions": {"ATEN_CPU_CAPABILITY": "default"},
+    "ATen with AVX-512": {"ATEN_CPU_CAPABILITY": "avx512"},
     "MKL in its compatible mode": {"MKL_CBWR": "COMPATIBLE"},
     RECORDED_CODE: {},
     "two threads": {"OMP_NUM_THREADS": "2"},
@@ -99,6 +100,7 @@ def main() -> None:
             words = [sys.executable, __file__, "--variant", variant]
             done = subprocess.run(words, env=env, check=True, stdout=subprocess.PIPE, text=True)
         rows += json.loads(done.stdout.splitlines()[-1])
+        manifest.setdefault("variants", {})[variant] = {"ran": now(), **provenance(torch.device("cpu"))}
         out.write_manifest(manifest | {"ended": now()})
         write_csv(table, rows, COLUMNS)
         print(f"{variant}: loss {rows[-1]['loss']:.4f} after {rows[-1]['epoch']} epochs", flush=True)

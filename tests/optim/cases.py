@@ -196,3 +196,14 @@ def expected_sum(case: Case, hessian: Tensor, params: Sequence[Tensor], count: i
         v = flatten(draw("rademacher", params, 0, first + k))
         total += (hessian @ v) ** 2 if case.cls is ESGD else v * (hessian @ v)
     return total
+
+
+def quadratic(n: int = 3, curvature: float = 1.0) -> tuple[nn.Parameter, Callable[[], Tensor]]:
+    """The smallest problem: a parameter of ones and curvature · ‖w‖² / 2, in float64."""
+    w = nn.Parameter(torch.ones(n, dtype=torch.float64))
+    return w, lambda: curvature * w.square().sum() / 2
+
+
+def still(w: Tensor) -> None:
+    """Let ``w`` have a gradient, which is zero."""
+    w.grad = torch.zeros_like(w)

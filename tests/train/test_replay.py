@@ -34,7 +34,7 @@ def test_recorded_replays_agree_to_the_bit_only_where_nothing_differs():
         assert other.keys() == same.keys()
         changes = {epoch: abs(other[epoch] / same[epoch] - 1) for epoch in same}
         assert changes[0] < 1e-5, variant  # the same net and the same data
-        assert changes[max(same)] < 0.05, variant  # and rounding that training enlarges
+        assert changes[max(same)] < 0.1, variant  # and rounding that training enlarges
         assert max(changes.values()) > 1e-5, variant
     replayed = RunFolder("replay", RESULTS).manifest()["replays"]
     (record,) = [
