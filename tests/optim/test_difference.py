@@ -63,7 +63,7 @@ def test_kinks_do_not_drown_the_curvature(build):
     """A kink within h adds its jump over h, so that short differences read D an order of magnitude too large."""
     net, loss = build(nn.ReLU)
     exact, found = (diagonal(net, loss, mode) for mode in ("exact", "difference"))
-    assert 0.9 < found.norm() / exact.norm() < 2.2
+    assert 0.9 < found.norm() / exact.norm() < 2.5
     short = diagonal(net, loss, "difference", difference_step=1e-4)
     assert short.norm() > 3 * found.norm()  # and the length is what decides it
 
