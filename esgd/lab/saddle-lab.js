@@ -66,6 +66,10 @@ function disclosure(label, body, opened = () => {}) {
   return button;
 }
 
+/** Calls back when the page has nothing more urgent to do, at the latest in 0.4 s. */
+const whenIdle = (call) =>
+  globalThis.requestIdleCallback ? requestIdleCallback(call, { timeout: 400 }) : setTimeout(call, 40);
+
 /**
  * Calls `move` with each event of a pointer held down on an element, and `end` when it is let go. A drag that the
  * browser takes away (for a scroll of the page, say) leaves the state as it was before; a second finger is not
@@ -4643,6 +4647,7 @@ const FURTHER = {
   many: "Many weights", convergence: "All rates",
 };
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
+const AROUND = 160; // pixels above and below the window in which a view counts as seen
 
 const EVERY_CONTROL = [
   "landscape", "kappa", "eig1", "eig2", "angle", "steps", "momentum", "damping", "decay", "beta1", "beta2", "noise", "noise_shape", "interval",
@@ -4718,6 +4723,30 @@ function mount(el, options = {}) {
     };
     work();
   };
+  const outside = new Set(); // views that are scrolled out of the window: they are drawn when there is time
+  const owed = new Set(); // those of them that do not show the state yet
+  let idle = 0;
+  lab.owing = () => owed.size > 0;
+  const isOutside = ({ element }) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    return bottom < -AROUND || top > globalThis.innerHeight + AROUND;
+  };
+  const drawViews = (shown) => {
+    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
+    shown.forEach((view) => owed.delete(view));
+  };
+  /** Draws what is out of sight, a view at a time while the page has nothing else to do; not while a run plays. */
+  const payLater = () => {
+    if (idle || !owed.size || lab.playing) return;
+    idle = whenIdle(() => {
+      idle = 0;
+      const [next] = owed;
+      if (!next || lab.playing || frame) return; // the frame under way sees to it
+      if (next.element.hidden || next.excused || !root.clientWidth) owed.delete(next);
+      else drawViews([next]);
+      payLater();
+    });
+  };
   const watched = []; // elements whose size is drawn
   const sizes = new Map(); // of the last frame that drew everything
   const sizeOf = (element) => (element === root ? element.clientWidth : `${element.clientWidth} ${element.clientHeight}`);
@@ -4754,8 +4783,15 @@ function mount(el, options = {}) {
     beat += 1;
     const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
     const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && !view.excused && due(view, i));
-    if (!alone && !light) watched.forEach((element) => sizes.set(element, sizeOf(element)));
-    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
+    if (!alone && !light) {
+      watched.forEach((element) => sizes.set(element, sizeOf(element)));
+      outside.clear();
+      if (!lab.printing) shown.filter(isOutside).forEach((view) => outside.add(view));
+    }
+    const [inSight, later] = [shown.filter((view) => !outside.has(view)), shown.filter((view) => outside.has(view))];
+    later.forEach((view) => owed.add(view));
+    drawViews(inSight);
+    payLater();
     if (alone) return;
     const seen = more.hidden ? shownControls : parts;
     [...(light ? [] : [...seen, rows, faces]), bar, table].forEach((part) => part?.draw());
@@ -4861,6 +4897,15 @@ function mount(el, options = {}) {
     if (entries.some(({ target }) => sizes.get(target) !== sizeOf(target))) redrawWhole();
   });
   watched.forEach((element) => resize.observe(element));
+  const scrolled = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const view = views.find(({ element }) => element === target);
+      if (isIntersecting) outside.delete(view);
+      else outside.add(view);
+      if (isIntersecting && owed.has(view)) drawViews([view]);
+    }
+  }, { rootMargin: `${AROUND}px 0px` });
+  views.forEach(({ element }) => scrolled.observe(element));
   const onPaper = (printing) => () => {
     lab.printing = printing;
     paint();
@@ -4887,8 +4932,10 @@ function mount(el, options = {}) {
       clearTimeout(timer);
       clearTimeout(search);
       cancelAnimationFrame(frame);
+      owed.clear();
       unwatch();
       resize.disconnect();
+      scrolled.disconnect();
       globalThis.removeEventListener("beforeprint", toPaper);
       globalThis.removeEventListener("afterprint", fromPaper);
       host.removeEventListener("keydown", keep);

@@ -83,7 +83,8 @@ class Reader:
         """Waits until the lab has drawn and said what has changed."""
         self.page.wait_for_timeout(260)
         self.page.wait_for_function(
-            "[...document.querySelectorAll('[data-esgd-lab]')].every((p) => !p.esgdLab?.lab.seeking)"
+            "[...document.querySelectorAll('[data-esgd-lab]')].every((p) =>"
+            " !p.esgdLab?.lab.seeking && !p.esgdLab?.lab.owing())"
         )
 
 

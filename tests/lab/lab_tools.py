@@ -42,7 +42,7 @@ _RECORD = """() => {
 
 _DRAWN = """async (change) => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab;
   lab.update(change ?? {});
-  await new Promise((done) => setTimeout(done, 320));
+  do await new Promise((done) => setTimeout(done, 320)); while (lab.owing());
   return [...window.drawn].filter(([canvas]) => canvas.checkVisibility()).map(([canvas, { words, lines }]) => ({
     view: canvas.closest('[data-view]').dataset.view, front: canvas.matches('[role=img]'),
     width: canvas.clientWidth, height: canvas.clientHeight, words, lines })); }"""

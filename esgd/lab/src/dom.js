@@ -62,6 +62,10 @@ export function disclosure(label, body, opened = () => {}) {
   return button;
 }
 
+/** Calls back when the page has nothing more urgent to do, at the latest in 0.4 s. */
+export const whenIdle = (call) =>
+  globalThis.requestIdleCallback ? requestIdleCallback(call, { timeout: 400 }) : setTimeout(call, 40);
+
 /**
  * Calls `move` with each event of a pointer held down on an element, and `end` when it is let go. A drag that the
  * browser takes away (for a scroll of the page, say) leaves the state as it was before; a second finger is not
