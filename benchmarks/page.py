@@ -58,7 +58,9 @@ FRAMES = """async (surface) => {
   lab.pause();
   return { frames: times.length - 1, clock: (times[times.length - 1] - times[0]) / (times.length - 1) }; }"""
 OPEN = """async () => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab;
-  lab.update({ show: ['surface'] }); await new Promise((done) => setTimeout(done, 400)); }"""
+  lab.update({ show: ['surface'] }); await new Promise((done) => setTimeout(done, 400));
+  const shown = document.querySelector('[data-lab-host]').shadowRoot.querySelector('[data-view=surface]');
+  shown.scrollIntoView({ block: 'center' }); await new Promise((done) => setTimeout(done, 400)); }"""
 
 
 def spread(values: list[float]) -> dict[str, float | None]:
