@@ -6,9 +6,12 @@
   const ROOT = document.documentElement;
   const PLOT_CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
   const NARROW = 560; // px of figure width below which legends go under the plot
+  const SHEET = 690; // px that a figure may be wide on paper (A4 between common margins)
   const reduced = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-  const isDark = () => ROOT.dataset.theme === "dark" && !window.matchMedia("print").matches;
+  let printing = false;
+  const onPaper = () => printing || window.matchMedia("print").matches;
+  const isDark = () => ROOT.dataset.theme === "dark" && !onPaper();
 
   function template(dark) {
     const ink = dark ? "#d8dee6" : "#24303c";
@@ -76,6 +79,60 @@
     return text;
   }
 
+  /* Plotly's menus and sliders are pictures that only a pointer can use: the browser's own take their place. */
+  function takeControls(layout) {
+    const controls = [
+      ...(layout.updatemenus || []).map((menu) => ({ kind: "select", name: menu.name, active: menu.active, options: menu.buttons })),
+      ...(layout.sliders || []).map((slider) => ({
+        kind: "range", name: slider.name || slider.currentvalue?.prefix?.trim(), active: slider.active, options: slider.steps,
+      })),
+    ];
+    if (!controls.length || controls.some(({ options }) => options.some(({ method }) => !/^(update|restyle|relayout)$/.test(method)))) return [];
+    delete layout.updatemenus;
+    delete layout.sliders;
+    layout.margin = { ...layout.margin, t: Math.min(layout.margin?.t ?? 100, layout.title?.text ? 70 : 44) }; // their room
+    return controls;
+  }
+
+  /* One element a control, above the plot; what the reader chose outlives a redrawing in another theme. */
+  function addControls(figure, plot, controls) {
+    if (!controls.length || figure.querySelector(".esgd-controls")) return;
+    const row = document.createElement("div");
+    row.className = "esgd-controls";
+    for (const { kind, name, active, options } of controls) {
+      const label = document.createElement("label");
+      label.append(name || "Shown");
+      const control = document.createElement(kind === "range" ? "input" : "select");
+      if (kind === "range") {
+        Object.assign(control, { type: "range", min: 0, max: options.length - 1, step: 1 });
+        const words = document.createElement("output");
+        const tell = () => {
+          words.textContent = options[control.value].label;
+          control.setAttribute("aria-valuetext", words.textContent);
+        };
+        control.value = active || 0;
+        tell();
+        control.addEventListener("input", tell);
+        label.append(control, words);
+      } else {
+        control.append(...options.map((option, i) => new Option(option.label, i)));
+        control.value = active || 0;
+        label.append(control);
+      }
+      control.addEventListener("input", () => choose(plot, options[control.value]));
+      row.append(label);
+    }
+    plot.before(row);
+  }
+
+  const choose = (plot, { method, args }) => window.Plotly[method](plot, ...structuredClone(args));
+
+  /* What differs from the figure's own choices. */
+  const chosen = (figure, controls) => {
+    const elements = [...figure.querySelectorAll(".esgd-controls :is(input, select)")];
+    return controls.map(({ options, active }, i) => (Number(elements[i].value) === (active || 0) ? null : options[elements[i].value])).filter(Boolean);
+  };
+
   function prepared(figure, dark) {
     const source = figure.querySelector("script[type='application/json']").textContent;
     const pairs = dark ? window.esgdDarkColours || {} : {};
@@ -84,7 +141,9 @@
     const plot = figure.querySelector(".esgd-plot");
     layout.template = template(dark);
     layout.autosize = true;
+    if (onPaper() && plot.clientWidth > SHEET) layout.width = SHEET; // else it would be cut off
     layout.height = layout.height || 420;
+    const controls = takeControls(layout);
     for (const menu of layout.updatemenus || []) {
       if (menu.type === "buttons") menu.active = -1; // else the pressed button is invisible in the dark
     }
@@ -100,15 +159,17 @@
       if (layout.title?.text) layout.title = { ...layout.title, font: { ...layout.title.font, size: 14 } };
     }
     if (reduced) layout.transition = { duration: 0 };
-    return content;
+    return { ...content, controls };
   }
 
   async function draw(figure) {
     const plot = figure.querySelector(".esgd-plot");
     const dark = isDark();
     figure.dataset.drawn = dark ? "dark" : "light";
-    const { data, layout, frames } = prepared(figure, dark);
+    const { data, layout, frames, controls } = prepared(figure, dark);
+    addControls(figure, plot, controls);
     await window.Plotly.newPlot(plot, data, layout, PLOT_CONFIG);
+    for (const option of chosen(figure, controls)) await choose(plot, option);
     if (frames) await window.Plotly.addFrames(plot, frames);
     plot.style.minHeight = "";
     figure.dataset.ready = "true";
@@ -131,9 +192,22 @@
     };
     new MutationObserver(redraw).observe(ROOT, { attributes: true, attributeFilter: ["data-theme"] });
     window.matchMedia("print").addEventListener("change", redraw);
-    window.addEventListener("beforeprint", () => figures.forEach((figure) => {
-      if (!figure.dataset.drawn) draw(figure);
-    }));
+    const resize = (figure, width) => {
+      const plot = figure.querySelector(".esgd-plot");
+      if (plot._fullLayout) window.Plotly.relayout(plot, { width, autosize: width === null });
+    };
+    window.addEventListener("beforeprint", () => {
+      printing = true;
+      figures.forEach((figure) => {
+        if (figure.dataset.drawn !== "light") draw(figure);
+        else if (figure.clientWidth > SHEET) resize(figure, SHEET);
+      });
+    });
+    window.addEventListener("afterprint", () => {
+      printing = false;
+      figures.filter((figure) => figure.dataset.drawn === (isDark() ? "dark" : "light")).forEach((figure) => resize(figure, null));
+      redraw(); // the others
+    });
     // a figure inside a closed "show the solution" has no width until it is opened
     document.addEventListener("toggle", () => figures.forEach((figure) => {
       if (figure.dataset.drawn) window.Plotly.Plots.resize(figure.querySelector(".esgd-plot"));

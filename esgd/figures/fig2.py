@@ -76,7 +76,15 @@ def figure(curvatures: tuple[float, ...] = (18.0, 12.0, 3.0, -1.0), lr: float = 
         yaxis_title="displacement",
         legend={"orientation": "h", "y": -0.24},
         updatemenus=[
-            {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.18, "yanchor": "top", "bgcolor": "#8882"}
+            {
+                "name": "Method",
+                "buttons": buttons,
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.18,
+                "yanchor": "top",
+                "bgcolor": "#8882",
+            }
         ],
     )
     return fig

@@ -238,7 +238,7 @@ def figure(rows: Sequence[Row], *, network: Setting | str = "network", bins: int
         height=470,
         margin={"l": 50, "r": 20, "t": 90, "b": 110},
         legend={"orientation": "h", "x": 0, "y": -0.3},
-        updatemenus=[{"buttons": buttons, **ABOVE_LEFT, "y": 1.12}],
+        updatemenus=[{"name": "Matrix and κ", "buttons": buttons, **ABOVE_LEFT, "y": 1.12}],
     )
     below = {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "top", "showarrow": False}
     fig.add_annotation(text="log₁₀ (κ after ÷ κ before)", x=0.5, y=-0.13, **below)

@@ -58,6 +58,7 @@ def figure(measures: Measures, *, x: str = "epoch", method: str = "rmsprop", dar
                     places.append(place)
                     owners.append(owner)
     runs = {
+        "name": "Along",
         "buttons": [
             {"label": f"{LABELS[m]}'s run", "method": "update", "args": [{"visible": [o == m for o in owners]}]}
             for m in methods

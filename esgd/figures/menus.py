@@ -25,6 +25,7 @@ def axis_menu(
     """
     title = f"xaxis{rows if rows > 1 else ''}.title.text"
     return {
+        "name": "Horizontal axis",
         "buttons": [
             {"label": label, "method": "update", "args": [{"x": [place[axis] for place in places]}, {title: label}]}
             for axis, label in labels.items()

@@ -66,7 +66,7 @@ function disclosure(label, body, opened = () => {}) {
   return button;
 }
 
-/** Calls back when the page has nothing more urgent to do, at the latest in 0.4 s. */
+/** Calls back when the page has nothing more urgent to do; on a busy one after 0.4 s, which the argument's `didTimeout` says. */
 const whenIdle = (call) =>
   globalThis.requestIdleCallback ? requestIdleCallback(call, { timeout: 400 }) : setTimeout(call, 40);
 
@@ -549,7 +549,7 @@ const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected"] },
+  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected", "loss", "rates"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
   face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
@@ -2058,17 +2058,17 @@ async function copy(words, field, note) {
   }
 }
 
-function footer(lab, disclosures) {
+/** The foot: what opens further views, and the ways to share; `onPage` says whether an address can restore the lab. */
+function footer(lab, disclosures, onPage) {
   const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
   const note = make("span", { role: "status" });
-  const address = () => {
-    const here = globalThis.location ? location.href.split("#")[0] : "";
-    const place = lab.root.getRootNode().host?.closest("[data-esgd-lab]");
-    const alike = place ? [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)] : [];
-    return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
+  const address = (place) => {
+    const alike = [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)];
+    return `${location.href.split("#")[0]}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
   };
+  const link = make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(link.getRootNode().host.parentElement), field, note) });
   return make("div", { class: "foot" }, ...disclosures,
-    make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(), field, note) }),
+    onPage ? link : null, // a notebook's address does not reach its outputs
     make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(pythonLine(lab.scene, lab.preset.state, lab.S), field, note) }),
     field, note);
 }
@@ -3858,13 +3858,15 @@ function pathView(lab, { transformed = false } = {}) {
   let held = null; // the coordinates while the start is dragged: the picture must not move under the finger
   const settled = kept();
 
+  const drawnIn = () => (where ??= coordinates(lab, transformed)); // a view out of sight may not have been drawn yet
   /** A start within the window of the weights. */
   const inWindow = (x) => x.map((v, i) => {
-    const [middle, half] = [where.window[i], where.window[2] * 0.97];
+    const { window } = drawnIn();
+    const [middle, half] = [window[i], window[2] * 0.97];
     return tidy(Math.max(middle - half, Math.min(middle + half, v)));
   });
   const frameScales = () => {
-    const [cx, cy, half] = where.frame;
+    const [cx, cy, half] = drawnIn().frame;
     const [width, height] = boxOf(front);
     return { sx: linearScale(cx - half, cx + half, 0, width), sy: linearScale(cy - half, cy + half, height, 0), width, height };
   };
@@ -3878,7 +3880,7 @@ function pathView(lab, { transformed = false } = {}) {
     lab.update({ x0, y0 });
   };
   drags(handle, lab, moveTo, (event) => {
-    held = where;
+    held = drawnIn();
     handle.focus({ preventScroll: true });
     event.preventDefault();
   }, () => {
@@ -3887,7 +3889,7 @@ function pathView(lab, { transformed = false } = {}) {
   });
   front.addEventListener("click", moveTo);
   handle.addEventListener("keydown", (event) => {
-    const step = (event.shiftKey ? 0.1 : 0.02) * where.frame[2];
+    const step = (event.shiftKey ? 0.1 : 0.02) * drawnIn().frame[2];
     const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
     if (!move) return;
     event.preventDefault();
@@ -4643,7 +4645,7 @@ const VIEWS = {
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
 const FURTHER = {
-  surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
+  loss: "Loss", rates: "Effective rates", surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
   many: "Many weights", convergence: "All rates",
 };
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
@@ -4723,28 +4725,39 @@ function mount(el, options = {}) {
     };
     work();
   };
-  const outside = new Set(); // views that are scrolled out of the window: they are drawn when there is time
-  const owed = new Set(); // those of them that do not show the state yet
+  const owed = new Set(); // views out of sight that do not show the state yet: they are drawn when there is time
   let idle = 0;
+  let drawnAt = NaN; // the step of the last frame
   lab.owing = () => owed.size > 0;
-  const isOutside = ({ element }) => {
+  const isOutside = ({ element, canvases }) => {
+    if (!canvases || lab.printing) return false; // words are cheap, and paper has no window
     const { top, bottom } = element.getBoundingClientRect();
-    return bottom < -AROUND || top > globalThis.innerHeight + AROUND;
+    return bottom < -AROUND || top > document.documentElement.clientHeight + AROUND;
   };
   const drawViews = (shown) => {
-    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
-    shown.forEach((view) => owed.delete(view));
+    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => {
+      owed.delete(view);
+      view.draw();
+    }));
   };
   /** Draws what is out of sight, a view at a time while the page has nothing else to do; not while a run plays. */
   const payLater = () => {
-    if (idle || !owed.size || lab.playing) return;
-    idle = whenIdle(() => {
+    const waits = lab.playing && !matchMedia("(prefers-reduced-motion: reduce)").matches; // a slow play leaves time
+    if (idle || !owed.size || waits) return;
+    idle = whenIdle((deadline) => {
       idle = 0;
-      const [next] = owed;
-      if (!next || lab.playing || frame) return; // the frame under way sees to it
-      if (next.element.hidden || next.excused || !root.clientWidth) owed.delete(next);
-      else drawViews([next]);
-      payLater();
+      if (frame && !lab.playing) return; // the frame under way sees to it
+      if (!root.clientWidth) { // hidden: all is drawn when it is shown again
+        redrawWhole();
+        return;
+      }
+      const next = [...owed].slice(0, deadline?.didTimeout ? owed.size : 1);
+      next.forEach((view) => owed.delete(view)); // even if drawing it fails
+      try {
+        drawViews(next.filter((view) => !view.element.hidden && !view.excused));
+      } finally {
+        payLater();
+      }
     });
   };
   const watched = []; // elements whose size is drawn
@@ -4773,6 +4786,7 @@ function mount(el, options = {}) {
     if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
       if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
       unseen = true;
+      owed.clear();
       sizes.clear();
       return;
     }
@@ -4782,15 +4796,15 @@ function mount(el, options = {}) {
     dressed = lab.runs;
     beat += 1;
     const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
-    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && !view.excused && due(view, i));
+    const wanted = alone ? [alone] : views.filter((view, i) => !view.element.hidden && !view.excused && (due(view, i) || owed.has(view)));
+    const later = alone ? [] : wanted.filter(isOutside);
     if (!alone && !light) {
       watched.forEach((element) => sizes.set(element, sizeOf(element)));
-      outside.clear();
-      if (!lab.printing) shown.filter(isOutside).forEach((view) => outside.add(view));
+      owed.clear();
     }
-    const [inSight, later] = [shown.filter((view) => !outside.has(view)), shown.filter((view) => outside.has(view))];
-    later.forEach((view) => owed.add(view));
-    drawViews(inSight);
+    if (!light || lab.at !== drawnAt) later.forEach((view) => owed.add(view));
+    drawnAt = lab.at;
+    drawViews(wanted.filter((view) => !later.includes(view)));
     payLater();
     if (alone) return;
     const seen = more.hidden ? shownControls : parts;
@@ -4885,7 +4899,7 @@ function mount(el, options = {}) {
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
-    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button]),
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button], el.hasAttribute("data-esgd-lab")),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
@@ -4898,13 +4912,10 @@ function mount(el, options = {}) {
   });
   watched.forEach((element) => resize.observe(element));
   const scrolled = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const view = views.find(({ element }) => element === target);
-      if (isIntersecting) outside.delete(view);
-      else outside.add(view);
-      if (isIntersecting && owed.has(view)) drawViews([view]);
-    }
-  }, { rootMargin: `${AROUND}px 0px` });
+    const shown = entries.filter(({ isIntersecting }) => isIntersecting).map(({ target }) => views.find(({ element }) => element === target));
+    const late = shown.filter((view) => owed.has(view) && !view.excused && !view.element.hidden);
+    if (late.length && !frame) drawViews(late); // while it plays the next frame sees to them
+  }, { rootMargin: `${AROUND}px 0px`, scrollMargin: `${AROUND}px 0px` }); // the latter within a notebook's own scroll box
   views.forEach(({ element }) => scrolled.observe(element));
   const onPaper = (printing) => () => {
     lab.printing = printing;

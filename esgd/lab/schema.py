@@ -23,7 +23,7 @@ SCENES: dict[str, str] = {
 }
 
 METHODS = ("sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd")
-VIEWS = ("surface", "modes", "many", "convergence", "velocity", "expected")
+VIEWS = ("surface", "modes", "many", "convergence", "velocity", "expected", "loss", "rates")
 LANDSCAPES = ("bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox")
 
 LISTS = {"methods": ("method", METHODS), "show": ("view", VIEWS)}

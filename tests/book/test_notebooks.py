@@ -73,6 +73,12 @@ def test_notebook_is_a_chapter(path):
     assert f"book/{path.stem}" in toc_files(), f"add {path.stem} to _toc.yml"
 
 
+SCENE_OF = {
+    "01": "descent", "02": "escape", "03": "contours", "04": "saddle-free", "05": "rotation-dial", "06": "probes",
+    "07": "esgd-steps", "08": "rmsprop-faces",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if re.match(r"\d\d-", p.name)], ids=str)
 def test_chapter_ends_with_summary_and_exercises(path):
     text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
@@ -87,6 +93,8 @@ def test_chapter_ends_with_summary_and_exercises(path):
     assert [c for c in code if "not answered yet" in c.lower()], "one exercise at least is checked by a cell"
     opening = code[0]
     assert "SaddleLab(" in opening, "a chapter opens with a figure to play with"
+    if path.stem[:2] in SCENE_OF:
+        assert f'SaddleLab("{SCENE_OF[path.stem[:2]]}"' in opening
 
 
 def test_no_file_names_a_place_on_somebodys_machine():

@@ -48,7 +48,7 @@ def test_page_on_a_phone_and_on_a_desk(read, page):
             assert after < 300 * 1024, f"{page} weighs {after} bytes once the shared files are there"
 
 
-@pytest.mark.parametrize("page", [*CHAPTERS, LAB])
+@pytest.mark.parametrize("page", PAGES)
 def test_page_opened_from_a_folder(browser, built, page):
     """The same from ``file://``, as out of a zip: figures, lab and mathematics are there."""
     with visit(browser, (HTML / page).as_uri()) as seen:
@@ -66,7 +66,7 @@ def test_page_opened_from_a_folder(browser, built, page):
         )
         assert facts == {"plots": True, "labs": True, "mathematics": True}
         assert seen.page.locator("[data-lab-host] .lab").count() == seen.page.locator("[data-esgd-lab]").count()
-        assert seen.page.locator("article mjx-container").count() > 0
+        assert seen.page.locator("article mjx-container").count() > 0 or page not in (*CHAPTERS, LAB)
 
 
 def test_the_measures_can_fail(browser, address, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from book_tools import CHAPTERS, LAB
 
@@ -45,4 +47,37 @@ def test_labs_are_whole_on_paper(read, page, scheme):
                 assert min(red, green, blue) > 180, (lab["scene"], "paper is white")
             assert lab["colours"] > 20, (lab["scene"], "the landscape is blank")
             assert (lab["wide"], lab["blank"], lab["buttons"]) == ([], 0, 0), lab
+        assert seen.problems == []
+
+
+PLOTS = """() => [...document.querySelectorAll("[data-esgd-plotly]")].map((figure) => {
+  const { width, height } = figure.querySelector("svg.main-svg").getBoundingClientRect();
+  return { drawn: figure.dataset.drawn, wide: width, tall: height,
+    controls: [...figure.querySelectorAll(".esgd-controls")].filter((e) => e.checkVisibility()).length }; })"""
+
+FILLS = """() => { const plot = document.querySelector(".esgd-plot");
+  return Math.abs(plot.clientWidth - plot.querySelector("svg").clientWidth) < 3; }"""
+WITH_FIGURES = [page for page in CHAPTERS if re.match(r"book/(0\d|10)-", page)]
+
+
+@pytest.mark.parametrize("page", WITH_FIGURES)
+def test_figures_fit_on_paper(read, page):
+    """From a wide dark screen to a sheet: every figure is drawn, in the colours of paper, and not cut off."""
+    with read(page, width=1500, height=1000, scheme="dark") as seen:
+        assert seen.page.locator("[data-esgd-plotly]").count() > 0
+        seen.page.emulate_media(media="print", color_scheme="dark")
+        seen.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+        for _ in range(40):
+            plots = seen.page.evaluate(PLOTS)
+            if all(plot["drawn"] == "light" and plot["wide"] <= PAPER for plot in plots):
+                break
+            seen.page.wait_for_timeout(250)
+        for plot in plots:
+            assert plot["drawn"] == "light"
+            assert 200 < plot["wide"] <= PAPER
+            assert plot["tall"] > 150
+            assert plot["controls"] == 0
+        seen.page.emulate_media(media="screen")
+        seen.page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+        seen.page.wait_for_function(FILLS)
         assert seen.problems == []

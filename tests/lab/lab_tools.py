@@ -42,7 +42,7 @@ _RECORD = """() => {
 
 _DRAWN = """async (change) => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab;
   lab.update(change ?? {});
-  do await new Promise((done) => setTimeout(done, 320)); while (lab.owing());
+  for (let i = 0; i < 20 && (i === 0 || lab.owing()); i += 1) await new Promise((done) => setTimeout(done, 320));
   return [...window.drawn].filter(([canvas]) => canvas.checkVisibility()).map(([canvas, { words, lines }]) => ({
     view: canvas.closest('[data-view]').dataset.view, front: canvas.matches('[role=img]'),
     width: canvas.clientWidth, height: canvas.clientHeight, words, lines })); }"""

@@ -100,30 +100,8 @@ def test_comparison_sees_a_preset_that_has_changed_since() -> None:
     assert {what.split()[0] for what in bad} == {"escape"}
 
 
-@pytest.mark.parametrize("name", ["quadratic", "net", "noise"])
-def test_golden_files_are_what_the_library_makes_now(name: str) -> None:
-    stored = {json.dumps(run["state"]): run for run in golden()[name]}
-    chosen = [s for s in make_golden.states() if s["landscape"] == name and s["seed"] == 7]
-    for state in chosen or make_golden.noisy_states():
-        fresh, old = make_golden.trajectory(state), stored[json.dumps(state)]
-        assert fresh["diverged"] == old["diverged"]
-        for ours, theirs in zip(fresh["points"], old["points"], strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
-
-
-def test_golden_runs_of_the_scenes_are_what_the_library_makes_now() -> None:
-    for old in golden()["scenes"]:
-        if old["state"]["steps"] > 100:
-            continue  # the slow test makes the long ones too
-        fresh = make_golden.trajectory(old["state"])
-        assert fresh["diverged"] == old["diverged"]
-        for ours, theirs in zip(fresh["points"], old["points"], strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
-
-
 @needs_node
-@pytest.mark.slow
-def test_every_golden_file_is_current() -> None:
+def test_every_golden_file_is_what_the_library_makes_now() -> None:
     stored = golden()
     for name, content in make_golden.documents().items():
         for fresh, old in zip(content, stored[name], strict=True):
@@ -131,8 +109,12 @@ def test_every_golden_file_is_current() -> None:
                 assert content[fresh] == stored[name][fresh]
             elif "points" in fresh:
                 assert fresh["state"] == old["state"]
+                assert fresh.get("diverged") == old.get("diverged")
                 for ours, theirs in zip(fresh["points"], old["points"], strict=True):
                     assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
+                assert ("losses" in fresh) == ("losses" in old)
+                if "losses" in old:
+                    assert fresh["losses"] == pytest.approx(old["losses"], rel=1e-9, abs=1e-11)
             else:
                 assert fresh == old
 

@@ -38,7 +38,7 @@ const VIEWS = {
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
 const FURTHER = {
-  surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
+  loss: "Loss", rates: "Effective rates", surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
   many: "Many weights", convergence: "All rates",
 };
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
@@ -118,28 +118,39 @@ export function mount(el, options = {}) {
     };
     work();
   };
-  const outside = new Set(); // views that are scrolled out of the window: they are drawn when there is time
-  const owed = new Set(); // those of them that do not show the state yet
+  const owed = new Set(); // views out of sight that do not show the state yet: they are drawn when there is time
   let idle = 0;
+  let drawnAt = NaN; // the step of the last frame
   lab.owing = () => owed.size > 0;
-  const isOutside = ({ element }) => {
+  const isOutside = ({ element, canvases }) => {
+    if (!canvases || lab.printing) return false; // words are cheap, and paper has no window
     const { top, bottom } = element.getBoundingClientRect();
-    return bottom < -AROUND || top > globalThis.innerHeight + AROUND;
+    return bottom < -AROUND || top > document.documentElement.clientHeight + AROUND;
   };
   const drawViews = (shown) => {
-    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => view.draw()));
-    shown.forEach((view) => owed.delete(view));
+    withBoxes(shown.flatMap((view) => view.canvases ?? []), () => shown.forEach((view) => {
+      owed.delete(view);
+      view.draw();
+    }));
   };
   /** Draws what is out of sight, a view at a time while the page has nothing else to do; not while a run plays. */
   const payLater = () => {
-    if (idle || !owed.size || lab.playing) return;
-    idle = whenIdle(() => {
+    const waits = lab.playing && !matchMedia("(prefers-reduced-motion: reduce)").matches; // a slow play leaves time
+    if (idle || !owed.size || waits) return;
+    idle = whenIdle((deadline) => {
       idle = 0;
-      const [next] = owed;
-      if (!next || lab.playing || frame) return; // the frame under way sees to it
-      if (next.element.hidden || next.excused || !root.clientWidth) owed.delete(next);
-      else drawViews([next]);
-      payLater();
+      if (frame && !lab.playing) return; // the frame under way sees to it
+      if (!root.clientWidth) { // hidden: all is drawn when it is shown again
+        redrawWhole();
+        return;
+      }
+      const next = [...owed].slice(0, deadline?.didTimeout ? owed.size : 1);
+      next.forEach((view) => owed.delete(view)); // even if drawing it fails
+      try {
+        drawViews(next.filter((view) => !view.element.hidden && !view.excused));
+      } finally {
+        payLater();
+      }
     });
   };
   const watched = []; // elements whose size is drawn
@@ -168,6 +179,7 @@ export function mount(el, options = {}) {
     if (!root.clientWidth) { // hidden: it is drawn when its observer reports a size again
       if (!unseen) frame = requestAnimationFrame(draw); // the observer overlooks what is shown again within one frame
       unseen = true;
+      owed.clear();
       sizes.clear();
       return;
     }
@@ -177,15 +189,15 @@ export function mount(el, options = {}) {
     dressed = lab.runs;
     beat += 1;
     const due = (view, i) => !light || (!view.still && (view.swift || (beat + i) % 2 === 0)); // the paths at every frame, the rest at every other
-    const shown = alone ? [alone] : views.filter((view, i) => !view.element.hidden && !view.excused && due(view, i));
+    const wanted = alone ? [alone] : views.filter((view, i) => !view.element.hidden && !view.excused && (due(view, i) || owed.has(view)));
+    const later = alone ? [] : wanted.filter(isOutside);
     if (!alone && !light) {
       watched.forEach((element) => sizes.set(element, sizeOf(element)));
-      outside.clear();
-      if (!lab.printing) shown.filter(isOutside).forEach((view) => outside.add(view));
+      owed.clear();
     }
-    const [inSight, later] = [shown.filter((view) => !outside.has(view)), shown.filter((view) => outside.has(view))];
-    later.forEach((view) => owed.add(view));
-    drawViews(inSight);
+    if (!light || lab.at !== drawnAt) later.forEach((view) => owed.add(view));
+    drawnAt = lab.at;
+    drawViews(wanted.filter((view) => !later.includes(view)));
     payLater();
     if (alone) return;
     const seen = more.hidden ? shownControls : parts;
@@ -280,7 +292,7 @@ export function mount(el, options = {}) {
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),
-    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button]),
+    footer(lab, [...further.map(({ button }) => button), disclosure("More settings", more, redrawWhole), table.button], el.hasAttribute("data-esgd-lab")),
     make("div", { class: "further" }, ...further.map(({ element }) => element)), more, table.element, live,
   );
 
@@ -293,13 +305,10 @@ export function mount(el, options = {}) {
   });
   watched.forEach((element) => resize.observe(element));
   const scrolled = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const view = views.find(({ element }) => element === target);
-      if (isIntersecting) outside.delete(view);
-      else outside.add(view);
-      if (isIntersecting && owed.has(view)) drawViews([view]);
-    }
-  }, { rootMargin: `${AROUND}px 0px` });
+    const shown = entries.filter(({ isIntersecting }) => isIntersecting).map(({ target }) => views.find(({ element }) => element === target));
+    const late = shown.filter((view) => owed.has(view) && !view.excused && !view.element.hidden);
+    if (late.length && !frame) drawViews(late); // while it plays the next frame sees to them
+  }, { rootMargin: `${AROUND}px 0px`, scrollMargin: `${AROUND}px 0px` }); // the latter within a notebook's own scroll box
   views.forEach(({ element }) => scrolled.observe(element));
   const onPaper = (printing) => () => {
     lab.printing = printing;

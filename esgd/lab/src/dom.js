@@ -62,7 +62,7 @@ export function disclosure(label, body, opened = () => {}) {
   return button;
 }
 
-/** Calls back when the page has nothing more urgent to do, at the latest in 0.4 s. */
+/** Calls back when the page has nothing more urgent to do; on a busy one after 0.4 s, which the argument's `didTimeout` says. */
 export const whenIdle = (call) =>
   globalThis.requestIdleCallback ? requestIdleCallback(call, { timeout: 400 }) : setTimeout(call, 40);
 

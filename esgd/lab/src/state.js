@@ -32,7 +32,7 @@ export const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected"] },
+  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected", "loss", "rates"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
   face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },

@@ -96,17 +96,17 @@ async function copy(words, field, note) {
   }
 }
 
-export function footer(lab, disclosures) {
+/** The foot: what opens further views, and the ways to share; `onPage` says whether an address can restore the lab. */
+export function footer(lab, disclosures, onPage) {
   const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
   const note = make("span", { role: "status" });
-  const address = () => {
-    const here = globalThis.location ? location.href.split("#")[0] : "";
-    const place = lab.root.getRootNode().host?.closest("[data-esgd-lab]");
-    const alike = place ? [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)] : [];
-    return `${here}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
+  const address = (place) => {
+    const alike = [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)];
+    return `${location.href.split("#")[0]}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
   };
+  const link = make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(link.getRootNode().host.parentElement), field, note) });
   return make("div", { class: "foot" }, ...disclosures,
-    make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(), field, note) }),
+    onPage ? link : null, // a notebook's address does not reach its outputs
     make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(pythonLine(lab.scene, lab.preset.state, lab.S), field, note) }),
     field, note);
 }

@@ -113,13 +113,15 @@ export function pathView(lab, { transformed = false } = {}) {
   let held = null; // the coordinates while the start is dragged: the picture must not move under the finger
   const settled = kept();
 
+  const drawnIn = () => (where ??= coordinates(lab, transformed)); // a view out of sight may not have been drawn yet
   /** A start within the window of the weights. */
   const inWindow = (x) => x.map((v, i) => {
-    const [middle, half] = [where.window[i], where.window[2] * 0.97];
+    const { window } = drawnIn();
+    const [middle, half] = [window[i], window[2] * 0.97];
     return tidy(Math.max(middle - half, Math.min(middle + half, v)));
   });
   const frameScales = () => {
-    const [cx, cy, half] = where.frame;
+    const [cx, cy, half] = drawnIn().frame;
     const [width, height] = boxOf(front);
     return { sx: linearScale(cx - half, cx + half, 0, width), sy: linearScale(cy - half, cy + half, height, 0), width, height };
   };
@@ -133,7 +135,7 @@ export function pathView(lab, { transformed = false } = {}) {
     lab.update({ x0, y0 });
   };
   drags(handle, lab, moveTo, (event) => {
-    held = where;
+    held = drawnIn();
     handle.focus({ preventScroll: true });
     event.preventDefault();
   }, () => {
@@ -142,7 +144,7 @@ export function pathView(lab, { transformed = false } = {}) {
   });
   front.addEventListener("click", moveTo);
   handle.addEventListener("keydown", (event) => {
-    const step = (event.shiftKey ? 0.1 : 0.02) * where.frame[2];
+    const step = (event.shiftKey ? 0.1 : 0.02) * drawnIn().frame[2];
     const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
     if (!move) return;
     event.preventDefault();
