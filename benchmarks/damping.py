@@ -4,23 +4,33 @@
 
 The best trial of ESGD's search (rate 0.0359, damping 1e-4) trains the deep autoencoder for five epochs: as it was,
 then with a larger damping, with more products before the first step, and with a product four times as often, each
-from two nets through the same batches. The runs are ordinary ones, kept in ``ESGD_RUNS`` and gone on with after
-a kill. What is recorded goes to ``results/fig5/mnist-damping``.
+from two nets through the same batches. The runs are ordinary ones, kept in ``ESGD_RUNS`` and gone on with after a
+kill. What is recorded goes to ``results/fig5/mnist-damping``: the losses, and how many units of each sigmoid layer
+are saturated on all of 10,000 images at the end (``asleep.csv``).
 """
 
 from __future__ import annotations
 
 import argparse
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from esgd.config import RunConfig
+from esgd.measure import saturated_shares
 from esgd.provenance import now
 from esgd.resumable import train_in_folder
-from esgd.runs import RunFolder, read_csv
+from esgd.runs import RunFolder, read_csv, write_csv
 from esgd.search import SEARCH_SEED
+from esgd.snapshots import list_snapshots, load_snapshot
+from esgd.workload import workload
 
 RESULTS = Path(__file__).parent.parent / "results" / "fig5"
+EPOCHS = 5
+IMAGES = 10_000  # the first of the training set, on which the units are looked at
 SEEDS = (SEARCH_SEED, SEARCH_SEED + 1)
 CHANGES = (
     {"damping": 1e-4},
@@ -31,6 +41,16 @@ CHANGES = (
 )
 
 
+def asleep(folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
+    """For each sigmoid layer at the end of a run, how many units are saturated on all the images."""
+    shares = saturated_shares(load_snapshot(list_snapshots(folder)[EPOCHS]).net, images)
+    about = {"run": folder.name, "epoch": EPOCHS}
+    return [
+        about | {"layer": layer, "units": len(share), "asleep": int((share == 1).sum())}
+        for layer, share in shares.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
@@ -38,17 +58,21 @@ def main() -> None:
     options = parser.parse_args()
     folders = []
     for change, seed in product(CHANGES, SEEDS):
-        config = RunConfig("mnist", "esgd", lr=0.0359384, epochs=5, seed=seed, **change)
+        config = RunConfig("mnist", "esgd", lr=0.0359384, epochs=EPOCHS, seed=seed, **change)
         folders.append(RunFolder(config.name()))
-        train_in_folder(config, folders[-1], device=options.device)
+        train_in_folder(config, folders[-1], device=options.device, snapshot_every=EPOCHS)
     records = [row for folder in folders for row in read_csv(folder.records)]
+    images = workload("mnist").data(device="cpu", dtype=torch.float32).images[:IMAGES]
+    sleepers = {folder.name: asleep(folder, images) for folder in folders}
     for folder in folders:
-        print(f"{folder.name:60}{read_csv(folder.records)[-1]['loss']:8.2f}")
+        count = sum(row["asleep"] for row in sleepers[folder.name])
+        print(f"{folder.name:60}{read_csv(folder.records)[-1]['loss']:8.2f}{count:6d} units asleep")
     if options.no_record:
         return
     out = RunFolder("mnist-damping", RESULTS)
     out.path.mkdir(parents=True, exist_ok=True)
     out.write_records(records)
+    write_csv(out.path / "asleep.csv", chain(*sleepers.values()), ("run", "epoch", "layer", "units", "asleep"))
     out.write_manifest(
         {
             "command": "python benchmarks/damping.py",

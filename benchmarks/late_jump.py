@@ -26,6 +26,7 @@ from esgd import ESGD
 from esgd.config import RunConfig
 from esgd.data import Dataset
 from esgd.errors import DataError
+from esgd.measure import saturated_shares
 from esgd.provenance import now, pick_device, provenance
 from esgd.runs import RunBusyError, RunFolder, read_csv, write_csv
 from esgd.snapshots import Snapshot, list_snapshots, load_snapshot
@@ -41,7 +42,11 @@ CHANGES: tuple[dict[str, float], ...] = (
     {"damping": 1e-2},
     {"damping": 1e-4, "beta": 0.99},
 )
-UNIT_COLUMNS = ("run", "method", "epoch", "layer", "unit", "moved", "median_moved", "diagonal", "typical", "after")
+UNIT_COLUMNS = (
+    *("run", "method", "epoch", "layer", "unit", "moved", "median_moved", "diagonal", "typical", "after"),
+    *("awake", "asleep"),
+)
+IMAGES = 10_000  # the first of the training set, on which units are looked at
 ARM_COLUMNS = (
     *("run", "seed", "method", "epoch", "step", "loss", "squared_error", "damping", "beta"),
     *("layer", "unit", "moved", "median_moved", "diagonal", "typical"),
@@ -90,18 +95,26 @@ def busiest_units(
         }  # fmt: skip
 
 
-def units(folder: RunFolder) -> list[dict[str, Any]]:
-    """The busiest unit of each layer between every two neighbouring snapshots of a run."""
+def units(folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
+    """The busiest unit of each layer between every two neighbouring snapshots of a run.
+
+    For a sigmoid unit also the share of ``images`` on which it was not saturated at the earlier of the two, and how
+    many units of its layer were so on all of them.
+    """
     rows = []
     earlier: Snapshot | None = None
     for epoch, path in tqdm(list_snapshots(folder).items(), desc=folder.name):
         snapshot = load_snapshot(path)
         if earlier is not None and earlier.preconditioner is not None:
             then, present = (dict(moment.net.named_parameters()) for moment in (earlier, snapshot))
+            shares = saturated_shares(earlier.net, images)
             with torch.no_grad():
                 for row in busiest_units(then, present, earlier.preconditioner):
                     after = snapshot.preconditioner[f"{row['layer']}.weight"][row["unit"]].median().item()
                     about = {"run": folder.name, "method": snapshot.config.method, "epoch": epoch}
+                    if row["layer"] in shares:
+                        share = shares[row["layer"]]
+                        row |= {"awake": 1 - share[row["unit"]].item(), "asleep": int((share == 1).sum())}
                     rows.append(about | row | {"after": after})
         earlier = snapshot
     return rows
@@ -184,7 +197,7 @@ def main() -> None:
         print(f"not recorded yet, another process is at it: {', '.join(busy)}. Run the command again")
     elif not options.no_record:
         out = RunFolder("mnist-jump", RESULTS)
-        moved = [row for folder in folders for row in units(folder)]
+        moved = [row for folder in folders for row in units(folder, data.images[:IMAGES].cpu())]
         write_csv(out.path / "units.csv", moved, UNIT_COLUMNS)
         write_csv(out.path / "arms.csv", [row for arm in arms for row in read_csv(arm.records)], ARM_COLUMNS)
         long = [folder.manifest() | {"recorded_epochs": max(list_snapshots(folder))} for folder in folders]

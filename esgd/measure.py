@@ -7,7 +7,7 @@ gradients, and the run's own D. H is the Hessian of the mean loss over a fixed s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -27,7 +27,15 @@ from esgd.snapshots import Snapshot
 from esgd.spectrum import spectral_density
 from esgd.workload import workload
 
-__all__ = ["COLUMNS", "MeasureConfig", "MeasurementStopped", "measure_snapshot", "sample_indices", "saturation"]
+__all__ = [
+    "COLUMNS",
+    "MeasureConfig",
+    "MeasurementStopped",
+    "measure_snapshot",
+    "sample_indices",
+    "saturated_shares",
+    "saturation",
+]
 
 COLUMNS = ("run", "seed", "method", "epoch", "step", "quantity", "a", "b", "value", "stderr")
 # λ in the steps that are compared: what the searches in the paper's ranges chose, on CURVES and on MNIST
@@ -251,23 +259,36 @@ def _spectrum(operator: HessianOperator, config: MeasureConfig, add: Callable[..
     add("negative_energy", negative.value / energy.value, negative.stderr / energy.value)
 
 
-def _sigmoids(net: Autoencoder, images: Tensor) -> Iterator[Tensor]:
-    """The outputs of the hidden sigmoid layers, each of shape (examples, units)."""
-    x = images
-    for part in (net.encoder, net.decoder):
-        for layer in part:
+@torch.no_grad()
+def saturated_shares(net: Autoencoder, images: Tensor) -> dict[str, Tensor]:
+    """For each layer of hidden sigmoids, the share of the images on which each unit is saturated.
+
+    A sigmoid counts as saturated where its slope a(1 − a) is below 0.01, a twenty-fifth of the largest. The paper
+    (§8.3) speaks of saturated units without a definition.
+
+    Args:
+        net: the net.
+        images: shape ``(examples, pixels)``.
+
+    Returns:
+        One tensor of shape ``(units,)`` a layer, by the name of its linear part, as ``"encoder.0"``. The code layer
+        is linear, and the output has no sigmoid of its own.
+    """
+    found, x = {}, images
+    for part, layers in (("encoder", net.encoder), ("decoder", net.decoder)):
+        for i, layer in enumerate(layers):
             x = layer(x)
             if isinstance(layer, nn.Sigmoid):
-                yield x
+                found[f"{part}.{i - 1}"] = (x * (1 - x) < SATURATED).float().mean(0)
+    return found
 
 
-@torch.no_grad()
 def saturation(net: Autoencoder, images: Tensor) -> dict[str, float]:
-    """How many hidden sigmoids are saturated: slope a(1 − a) below 0.01, a twenty-fifth of the largest.
+    """How many hidden sigmoids are saturated, see :func:`saturated_shares`.
 
     Returns:
         ``saturated``: share of all (unit, example) pairs; ``saturated_units``: share of the units that are
         saturated on 95 % of the examples or more.
     """
-    flat = torch.cat([(a * (1 - a) < SATURATED).float().mean(0) for a in _sigmoids(net, images)])  # (units,)
+    flat = torch.cat(list(saturated_shares(net, images).values()))  # (units,)
     return {"saturated": flat.mean().item(), "saturated_units": (flat >= 0.95).float().mean().item()}

@@ -1,4 +1,4 @@
-"""The experiment that takes ESGD's late jump apart: it goes on with the run it names, and finds the unit that moved."""
+"""The experiment on ESGD's late jump: it goes on with the run that it names, and finds the unit that moved."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def late_jump():
 
 
 @pytest.mark.parametrize("update_every", [1, 2])
-def test_unchanged_continuation_repeats_the_run_up_to_rounding(tiny, tmp_path, late_jump, monkeypatch, update_every):
+def test_unchanged_continuation_repeats_the_run(tiny, tmp_path, late_jump, monkeypatch, update_every):
     monkeypatch.setattr(late_jump, "EPOCHS", 2)
     folder = RunFolder("run", tmp_path)
     settings = config(epochs=4, dtype="float64", update_every=update_every)

@@ -17,9 +17,11 @@ from esgd.measure import (
     MeasureConfig,
     MeasurementStopped,
     measure_snapshot,
+    saturated_shares,
     saturation,
 )
 from esgd.measure_run import export_measures, measure_run
+from esgd.nets import Autoencoder
 from esgd.operator import HessianOperator
 from esgd.probes import draw
 from esgd.resumable import train_in_folder
@@ -194,3 +196,17 @@ def test_errors_say_what_to_do(run, tiny, tmp_path):
         MeasureConfig(probes=3)
     with pytest.raises(ConfigError, match="nothing is measured"):
         export_measures([run], SMALL, tmp_path / "results")
+
+
+def test_saturated_shares_are_told_by_unit_and_layer():
+    net = Autoencoder((784, 6, 3), seed=0)
+    with torch.no_grad():
+        net.encoder[0].bias[2] = 100.0  # always on
+        net.decoder[0].bias[4] = -100.0
+    images = torch.rand(50, 784)
+    shares = saturated_shares(net, images)
+    assert set(shares) == {"encoder.0", "decoder.0"}  # the code is linear, and the output's logits are no units
+    assert (shares["encoder.0"] == 1).nonzero().tolist() == [[2]]
+    assert (shares["decoder.0"] == 1).nonzero().tolist() == [[4]]
+    a = torch.sigmoid(net.encoder[0](images))
+    torch.testing.assert_close(shares["encoder.0"], (a * (1 - a) < 0.01).double().mean(0).float())
