@@ -140,7 +140,7 @@ OTHER_THEME = """async () => { const { dataset } = document.documentElement;
 def test_figures_are_switched_by_keyboard_and_keep_what_was_chosen(read, number):
     """Menus and sliders of the figures are the browser's own: named, reached by Tab, moved by arrow keys."""
     (path,) = [page for page in CHAPTERS if page.startswith(f"book/{number}-")]
-    with read(path, reduced_motion="reduce") as seen:
+    with read(path, width=390, height=844, reduced_motion="reduce") as seen:
         page = seen.page
         controls = page.locator(CONTROLS)
         assert controls.count() == WITH_CONTROLS[number]
@@ -150,6 +150,9 @@ def test_figures_are_switched_by_keyboard_and_keep_what_was_chosen(read, number)
             assert len(control.evaluate("(c) => c.labels[0].firstChild.textContent").strip()) > 3
             figure = control.evaluate(
                 "(c) => [...document.querySelectorAll('[data-esgd-plotly]')].indexOf(c.closest('figure'))"
+            )
+            assert control.evaluate(
+                "(c) => c.getBoundingClientRect().right <= c.closest('figure').getBoundingClientRect().right"
             )
             before = page.evaluate(SHOWN, figure)
             control.evaluate("(c) => { const f = c.closest('figure'); f.tabIndex = -1; f.focus(); }")
