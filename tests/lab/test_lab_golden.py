@@ -48,6 +48,7 @@ def test_node_equals_the_library() -> None:
     check(json.loads(done.stdout))
 
 
+@pytest.mark.browser
 def test_chromium_equals_the_library(browser) -> None:
     page = browser.new_page()
     page.goto("about:blank")

@@ -6,6 +6,8 @@ import pytest
 
 from esgd.lab import MODULE, SCENES
 
+pytestmark = pytest.mark.browser  # one of them runs in Node where that is installed
+
 LAB = "document.querySelector('[data-esgd-lab]').esgdLab.lab"
 IN_SHADOW = "document.querySelector('[data-lab-host]').shadowRoot"
 
@@ -236,3 +238,17 @@ def test_a_state_that_the_kernel_repeats_is_taken_again(browser) -> None:
     seen = page.evaluate(KERNEL, MODULE.read_text(encoding="utf-8"))
     page.close()
     assert seen == [1, ["60", "1000"]]
+
+
+def test_only_a_page_offers_an_address(open_lab) -> None:
+    """In a notebook nothing reads the address again: there the line of Python is the way to share."""
+    reader = open_lab("welcome")
+    buttons = "(host) => [...host.shadowRoot.querySelectorAll('[data-share]')].map((b) => b.dataset.share)"
+    assert reader.page.locator("[data-lab-host]").evaluate(buttons) == ["link", "python"]
+    notebook = reader.page.evaluate_handle(
+        """async () => { const module = await globalThis.__esgdLab; const place = document.createElement('div');
+          document.querySelector('main').append(place); module.mount(place, { scene: 'descent' });
+          return place.querySelector('[data-lab-host]'); }"""
+    )
+    assert notebook.evaluate(buttons) == ["python"]
+    assert reader.problems == []

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from landscapes import rotated
 
+from esgd.lab import SCENES
+
 CASES = [("sgd", 0.3), ("newton", 0.4), ("saddle_free", 0.7)]
 
 
@@ -275,3 +277,19 @@ def test_map_of_rates_and_momenta_is_offered_on_bowls_and_sets_both(open_lab) ->
     saddle = open_lab("escape", state={"show": ["convergence"]})
     assert not saddle.page.locator("[data-esgd-lab] [data-view=convergence]").is_visible()
     assert not saddle.page.get_by_role("button", name="All rates").is_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_scene_can_show_path_loss_and_rates(open_lab, scene: str) -> None:
+    reader = open_lab(scene)
+    for name in ("Loss", "Effective rates"):
+        button = reader.page.get_by_role("button", name=name, exact=True)
+        if button.count():
+            button.click()
+    reader.settle()
+    views = reader.page.locator("[data-esgd-lab] figure[data-view]:visible")
+    shown = views.evaluate_all("(all) => all.map((e) => e.dataset.view)")
+    assert {"path", "loss", "rates"} <= set(shown)
+    assert len(shown) == len(set(shown))
+    assert reader.problems == []
