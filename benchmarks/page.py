@@ -51,11 +51,15 @@ new MutationObserver((list, me) => {{ if (document.querySelector('[data-lab-host
 FRAMES = """async (surface) => {
   const { lab } = document.querySelector('[data-esgd-lab]').esgdLab; const times = [];
   if (!surface) { lab.update({ at: 0 }); lab.play(); }
+  const { shadowRoot } = document.querySelector('[data-lab-host]');
+  const canvas = surface && shadowRoot.querySelector('[data-view=surface] canvas');
+  const before = surface && canvas.toDataURL();
   const end = performance.now() + 900;
   while (performance.now() < end && (surface || lab.playing)) {
     if (surface) lab.update({ turn: Math.round(performance.now() / 20) % 360 });
     times.push(await new Promise(requestAnimationFrame)); }
   lab.pause();
+  if (surface && canvas.toDataURL() === before) throw new Error('the surface was not drawn');
   return { frames: times.length - 1, clock: (times[times.length - 1] - times[0]) / (times.length - 1) }; }"""
 OPEN = """async () => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab;
   lab.update({ show: ['surface'] }); await new Promise((done) => setTimeout(done, 400));
