@@ -42,8 +42,10 @@ class ESGD(DiagonalOptimizer):
             may differ between groups.
         lr: learning rate, a number or a Tensor. The step is lr · g / D, a length of parameter space in units in
             which a Newton step along an axis has lr = 1; the paper searches [0.01, 0.1].
-        damping: λ, in units of curvature. It bounds the step by lr · |g| / λ where there is no curvature; with 0 an
-            entry without any curvature stands still.
+        damping: λ, in units of curvature. It bounds the step by lr · |g| / λ where there is no curvature, and is
+            the only brake on a weight whose curvature no product has met yet: behind a saturated unit that wakes
+            up, the 1e-4 of the paper's search was too small (the book's chapter 9). With 0 an entry without any
+            curvature stands still.
         damping_mode: ``"outside"``: √(D/k) + λ, as in Algorithm 1; ``"inside"``: √(D/k + λ). The two agree at zero
             curvature if the inner λ is the square of the outer.
         update_every: steps from one product to the next (the paper: 20), or ``"auto"``: from 20 on, refreshes grow
