@@ -5,7 +5,7 @@
 
 First, of each layer and of every ten epochs of the two long runs: the unit whose incoming weights moved most,
 with its diagonal before and after (``units.csv``). Then the run goes on from its snapshot of epoch 260, ten
-epochs, one change at a time and three draws of batches and probes each: a larger damping, and a mean that forgets
+epochs, one change at a time and two draws of batches and probes each: a larger damping, and a mean that forgets
 (``arms.csv``). The accumulator is made again from the snapshot's √(D/k), so the first arm repeats the record up
 to rounding, not to the bit. A finished arm is kept in ``ESGD_RUNS``; several processes share them.
 """
@@ -27,6 +27,7 @@ from esgd.config import RunConfig
 from esgd.data import Dataset
 from esgd.errors import DataError
 from esgd.measure import saturated_shares
+from esgd.nets import Autoencoder
 from esgd.provenance import now, pick_device, provenance
 from esgd.runs import RunBusyError, RunFolder, read_csv, write_csv
 from esgd.snapshots import Snapshot, list_snapshots, load_snapshot
@@ -35,7 +36,7 @@ from esgd.workload import workload
 
 RESULTS = Path(__file__).parent.parent / "results" / "fig5"
 START, EPOCHS = 260, 10
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 CHANGES: tuple[dict[str, float], ...] = (
     {"damping": 1e-4},
     {"damping": 1e-3},
@@ -44,8 +45,9 @@ CHANGES: tuple[dict[str, float], ...] = (
 )
 UNIT_COLUMNS = (
     *("run", "method", "epoch", "layer", "unit", "moved", "median_moved", "diagonal", "typical", "after"),
-    *("awake", "asleep"),
+    *("next_moved", "out_moved", "out_next", "out_share", "out_diagonal", "awake", "asleep", "constant"),
 )
+CONSTANT = 0.01  # range of a sigmoid over the images below which it says the same of all
 IMAGES = 10_000  # the first of the training set, on which units are looked at
 ARM_COLUMNS = (
     *("run", "seed", "method", "epoch", "step", "loss", "squared_error", "damping", "beta"),
@@ -79,7 +81,7 @@ def busiest_units(
         diagonal: the preconditioner's undamped diagonal at the earlier moment, by parameter name.
 
     Yields:
-        The layer, the unit, the norm of its move and the median over the layer's units, the median of its diagonal
+        The layer, the unit, the norm of its move, that of the next unit and the layer's median, the median of its diagonal
         entries and the median of those medians over the layer.
     """
     for name in before:
@@ -90,16 +92,44 @@ def busiest_units(
         unit = int(moves.argmax())
         yield {
             "layer": name.removesuffix(".weight"), "unit": unit, "moved": moves[unit].item(),
-            "median_moved": moves.median().item(), "diagonal": entries[unit].item(),
-            "typical": entries.median().item(),
+            "next_moved": moves.topk(2).values[1].item(), "median_moved": moves.median().item(),
+            "diagonal": entries[unit].item(), "typical": entries.median().item(),
         }  # fmt: skip
+
+
+def activity(net: Autoencoder, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each layer of hidden sigmoids: the share of images on which each unit is saturated, and its range."""
+    shares = saturated_shares(net, images)
+    found, x = {}, images
+    with torch.no_grad():
+        for part, layers in (("encoder", net.encoder), ("decoder", net.decoder)):
+            for i, layer in enumerate(layers):
+                x = layer(x)
+                if isinstance(layer, torch.nn.Sigmoid):
+                    name = f"{part}.{i - 1}"
+                    found[name] = shares[name], x.amax(dim=0) - x.amin(dim=0)
+    return found
+
+
+def of_unit(row: dict[str, Any], earlier: Snapshot, later: Snapshot) -> dict[str, Any]:
+    """How the weights that leave a hidden unit moved, next to all weights of the layer that they enter."""
+    names = [name for name in earlier.preconditioner if name.endswith(".weight")]
+    name = names[names.index(f"{row['layer']}.weight") + 1]
+    then, present = (dict(moment.net.named_parameters())[name].detach() for moment in (earlier, later))
+    moves = (present - then).norm(dim=0)
+    return {
+        "out_moved": moves[row["unit"]].item(), "out_next": moves.topk(2).values[1].item(),
+        "out_share": (moves[row["unit"]].square() / moves.square().sum()).item(),
+        "out_diagonal": earlier.preconditioner[name][:, row["unit"]].median().item(),
+    }  # fmt: skip
 
 
 def units(folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
     """The busiest unit of each layer between every two neighbouring snapshots of a run.
 
-    For a sigmoid unit also the share of ``images`` on which it was not saturated at the earlier of the two, and how
-    many units of its layer were so on all of them.
+    For a hidden sigmoid also what became of the weights that leave it, the share of ``images`` on which it was not
+    saturated at the earlier of the two, and how many units of its layer were saturated on all of them, and how many
+    of these gave one and the same value.
     """
     rows = []
     earlier: Snapshot | None = None
@@ -107,14 +137,18 @@ def units(folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
         snapshot = load_snapshot(path)
         if earlier is not None and earlier.preconditioner is not None:
             then, present = (dict(moment.net.named_parameters()) for moment in (earlier, snapshot))
-            shares = saturated_shares(earlier.net, images)
+            active = activity(earlier.net, images)
             with torch.no_grad():
                 for row in busiest_units(then, present, earlier.preconditioner):
                     after = snapshot.preconditioner[f"{row['layer']}.weight"][row["unit"]].median().item()
+                    if row["layer"] in active:
+                        share, spread = active[row["layer"]]
+                        row |= of_unit(row, earlier, snapshot)
+                        row |= {
+                            "awake": 1 - share[row["unit"]].item(), "asleep": int((share == 1).sum()),
+                            "constant": int(((share == 1) & (spread < CONSTANT)).sum()),
+                        }  # fmt: skip
                     about = {"run": folder.name, "method": snapshot.config.method, "epoch": epoch}
-                    if row["layer"] in shares:
-                        share = shares[row["layer"]]
-                        row |= {"awake": 1 - share[row["unit"]].item(), "asleep": int((share == 1).sum())}
                     rows.append(about | row | {"after": after})
         earlier = snapshot
     return rows

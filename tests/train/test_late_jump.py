@@ -67,6 +67,25 @@ def test_busiest_unit_is_the_row_that_moved_most(late_jump):
     assert (row["layer"], row["unit"], row["moved"], row["median_moved"]) == ("a", 3, 12.0, 1.0)
     assert row["diagonal"] == pytest.approx(0.2)  # torch's median is the lower of the two in the middle
     assert row["typical"] == 2.0
+    assert row["next_moved"] == 1.0
+
+
+def test_what_leaves_a_unit_is_a_column_of_the_next_layer(tiny, tmp_path, late_jump):
+    folder = RunFolder("run", tmp_path)
+    train_in_folder(config(epochs=2), folder, snapshot_every=1, device="cpu", progress=False)
+    earlier, later = (load_snapshot(list_snapshots(folder)[epoch]) for epoch in (1, 2))
+    with torch.no_grad():
+        later.net.load_state_dict(earlier.net.state_dict())
+        later.net.decoder[0].weight[2] += 3.0
+        later.net.decoder[2].weight[:, 2] += 4.0
+        later.net.decoder[2].weight[:, 1] += 0.5
+    row = {"layer": "decoder.0", "unit": 2}
+    found = late_jump.of_unit(row, earlier, later)
+    rows = later.net.decoder[2].weight.shape[0]
+    assert found["out_moved"] == pytest.approx(4 * rows**0.5)
+    assert found["out_next"] == pytest.approx(0.5 * rows**0.5)
+    assert found["out_share"] == pytest.approx(16 / 16.25)
+    assert found["out_diagonal"] == earlier.preconditioner["decoder.2.weight"][:, 2].median().item()
 
 
 def test_missing_snapshots_are_named_with_the_command_that_makes_them(tmp_path, late_jump, monkeypatch):
