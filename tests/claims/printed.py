@@ -44,6 +44,7 @@ EQUILIBRATION = CLAIMS + "test_equilibration.py::"
 RMSPROP = CLAIMS + "test_rmsprop.py::"
 MEASURES = CLAIMS + "test_measures.py::"
 PROSE = CLAIMS + "test_prose.py::"
+SLEEPING = CLAIMS + "test_sleeping_units.py::"
 LAWS = "tests/optim/test_optimizer_laws.py::"
 
 PRINTED = (
@@ -299,7 +300,7 @@ OVERSTATED = (
     ),
     Printed(
         "F5", RECORDED + "test_who_reaches_sgds_best_loss_how_many_times_sooner",
-        "RMSProp's is sooner still, 3.8 and 3.8, Jacobi's 2.1 and 2.0.", "About three times sooner.", LEDGER,
+        "RMSProp's is sooner still, 3.8 and 3.8, Jacobi's 1.9 and 1.7.", "About three times sooner.", LEDGER,
     ),
     Printed(
         "F5", RECORDED + "test_who_reaches_sgds_best_loss_how_many_times_sooner",
@@ -317,11 +318,11 @@ OVERSTATED = (
     ),
     Printed(
         "F5", RECORDED + "test_figure_5_on_mnist_so_far",
-        "epochs: {CURVES: 150, MNIST: 100}", "epochs: {CURVES: 150, MNIST: 150}", LEDGER,
+        "epochs: {CURVES: 300, MNIST: 100}", "epochs: {CURVES: 300, MNIST: 150}", LEDGER,
     ),
     Printed(
         "SYN", RECORDED + "test_rmsprops_lead_over_esgd_shrinks_on_each_seed_and_not_alike",
-        "It shrinks on each, by a factor of 6.3, 3.9 and 1.3: how much is a matter of the seed.",
+        "It shrinks on each, to a seventh, to a half and to less than nothing: how much is a matter of the seed.",
         "It shrinks to a seventh.", LEDGER,
     ),
     Printed(
@@ -336,6 +337,14 @@ OVERSTATED = (
     Printed(
         "NEG", MEASURED + "test_negative_curvature_so_far",
         '> -3:\n                open_cases', '> 0:\n                open_cases',
+    ),
+    Printed(
+        "SLP", SLEEPING + "test_the_late_jump_is_one_unit",
+        "still 2.2e-04 at 270, and 6.2 at 280", "and 6.2 ten epochs later", LEDGER,
+    ),
+    Printed(
+        "SLP", SLEEPING + "test_larger_dampings_keep_single_units_nearer",
+        "no arm jumps, so that they do not say what prevents a jump", "no jump at 1e-2", LEDGER,
     ),
     Printed(
         "SAT", MEASURED + "test_saturated_sigmoids_so_far",

@@ -75,7 +75,8 @@ def test_figure_5_on_generated_curves_so_far():
     assert {len(v) for v in losses.values()} == {3}
     for method in PRECONDITIONED:
         assert max(losses[method]) < min(losses["sgd"])
-    assert max(losses["esgd"] + losses["rmsprop"]) < min(losses["jacobi"])
+    assert max(losses["rmsprop"]) < min(losses["jacobi"])
+    assert min(losses["esgd"]) < min(losses["jacobi"]) < max(losses["esgd"])  # not separated
     assert min(losses["esgd"]) < min(losses["rmsprop"]) < max(losses["rmsprop"]) < max(losses["esgd"])
 
 
@@ -137,8 +138,8 @@ def test_who_reaches_sgds_best_loss_how_many_times_sooner():
 @pytest.mark.claim("F5")
 def test_esgds_factor_depends_on_where_one_stops():
     curves = records("curves")
-    factors = {end: sooner(until(curves, end), "esgd") for end in (20, 50, 100, 150)}
-    assert max(factors.values()) > 1.8 * min(factors.values())
+    factors = {end: sooner(until(curves, end), "esgd") for end in (20, 50, 100, 150, 300)}
+    assert max(factors.values()) > 1.5 * min(factors.values())
     said = ", ".join(f"{f:.1f} at {end}" + " epochs" * (end == 20) for end, f in factors.items())
     assert f"ESGD's factor depends on where one stops: {said}." in row("F5").correct
 
@@ -166,15 +167,21 @@ def test_whose_best_rate_is_at_the_wall_of_the_papers_range():
 @pytest.mark.claim("SYN")
 def test_rmsprops_lead_over_esgd_shrinks_on_each_seed_and_not_alike():
     losses = {(r["method"], r["seed"], r["epoch"]): r["loss"] for r in records("curves")}
-    factors, said = [], row("SYN").correct
+    kept, said = [], row("SYN").correct
     for seed in (0, 1, 2):
         early, late = (losses["esgd", seed, e] - losses["rmsprop", seed, e] for e in (10, 100))
-        assert 0 < late < early
-        assert f"from {early:.2f} to {late:.2f} on seed {seed}" in said
-        factors.append(early / late)
-    assert max(factors) > 4 * min(factors)
-    shown = [f"{f:.1f}" for f in factors]
-    assert f"It shrinks on each, by a factor of {shown[0]}, {shown[1]} and {shown[2]}: how much is a matter" in said
+        assert late < early / 2 < early
+        assert f"from {early:.2f} to {late:.2f} on seed {seed}".replace("-", "−") in said
+        kept.append(late / early)
+    assert (
+        f"to a {fraction(kept[0])}, to a {fraction(kept[1])} and to less than nothing: how much is a matter" in said
+    )
+    assert kept[2] < 0
+
+
+def fraction(share: float) -> str:
+    """A share as one over a whole number, in words."""
+    return {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh"}[round(1 / share)]
 
 
 def ends(losses: Sequence[float], digits: int = 1) -> str:

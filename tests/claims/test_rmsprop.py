@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from matrices import rotate, symmetric, vectors
 
+from esgd import ESGD
 from esgd.errors import ConfigError
 from esgd.theory import (
     equilibration_diagonal,
@@ -216,3 +220,54 @@ def test_bad_input_is_refused():
         two_cycles(np.eye(17), 0.1)
     with pytest.raises(ConfigError, match="max_sweeps"):
         trace_minimal_majorant(covariance(0, 4), rtol=1e-15, max_sweeps=20)
+
+
+GRADIENTS = st.lists(st.one_of(st.just(0.0), st.floats(1e-6, 1e6), st.floats(-1e6, -1e-6)), min_size=1, max_size=30)
+
+
+def steps(optimizer: torch.optim.Optimizer, w: torch.Tensor, gradients: list[float]) -> list[float]:
+    """How far one weight moves at each step, given its gradients."""
+    found = []
+    for gradient in gradients:
+        before = w.item()
+        w.grad = torch.full_like(w, gradient)
+        optimizer.step()
+        found.append(abs(w.item() - before))
+    return found
+
+
+@pytest.mark.claim("BND")
+@given(ALPHA, GRADIENTS, st.sampled_from([0.0, 1e-6, 1e-2]))
+def test_no_step_of_rmsprop_passes_its_bound(alpha, gradients, damping):
+    assume(damping > 0 or gradients[0] != 0)  # 0/0
+    w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    moved = steps(torch.optim.RMSprop([w], lr=0.1, alpha=alpha, eps=damping), w, gradients)
+    assert max(moved) <= 0.1 / math.sqrt(1 - alpha) * (1 + 1e-9)
+    if damping == 0:  # from v = 0 the first step reaches it
+        assert moved[0] == pytest.approx(0.1 / math.sqrt(1 - alpha))
+
+
+@pytest.mark.claim("BND")
+@given(st.floats(-3, 9), st.sampled_from([1e-4, 1e-2, 1.0]))
+def test_a_step_of_esgd_grows_with_the_gradient_where_no_curvature_was_met(power, damping):
+    """A weight that slept through every product and wakes up between two: ε|g|/λ, the bound itself."""
+    w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = ESGD([w], lr=0.1, damping=damping, update_every=20, warmup_probes=3)
+    for _ in range(5):
+        optimizer.zero_grad()
+        optimizer.probe(0 * w.square().sum()).backward()
+        optimizer.step()
+    assert w.item() == 0
+    gradient = 10**power
+    assert steps(optimizer, w, [gradient]) == [pytest.approx(0.1 * gradient / damping)]
+
+
+@pytest.mark.claim("BND")
+@given(st.floats(0.01, 100), st.floats(0.01, 100), st.sampled_from([1e-4, 1e-2]))
+def test_a_step_of_esgd_is_at_most_the_gradient_over_the_damping(curvature, gradient, damping):
+    w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = ESGD([w], lr=0.1, damping=damping)
+    optimizer.probe((gradient * w + curvature / 2 * w.square()).sum()).backward()
+    optimizer.step()
+    assert abs(w.item()) == pytest.approx(0.1 * gradient / (curvature + damping))
+    assert abs(w.item()) <= 0.1 * gradient / damping

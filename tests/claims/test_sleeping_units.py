@@ -1,0 +1,107 @@
+"""Units that sleep, and the one that was flung when the loss jumped: the ledger's row against the tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_row import row
+
+from esgd.runs import read_csv
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+JUMP = RESULTS / "fig5" / "mnist-jump"
+UNITS, ARMS = (read_csv(JUMP / f"{name}.csv") for name in ("units", "arms"))
+LOSSES = {(r["run"], r["epoch"]): r["loss"] for r in read_csv(RESULTS / "fig5" / "mnist" / "records.csv")}
+
+
+def factor(found: dict[str, Any]) -> float:
+    """How many times as far as its layer's median a unit moved."""
+    return found["moved"] / found["median_moved"]
+
+
+def hidden(method: str, epoch: int) -> list[dict[str, Any]]:
+    """The rows of the hidden sigmoid layers that begin at an epoch."""
+    return [r for r in UNITS if (r["method"], r["epoch"] - 10) == (method, epoch) and r["asleep"] is not None]
+
+
+@pytest.mark.claim("SLP")
+def test_esgds_net_sleeps_and_rmsprops_does_not():
+    epochs = (10, 260, 290)
+    esgd, rmsprop = ([sum(int(r["asleep"]) for r in hidden(m, e)) for e in epochs] for m in ("esgd", "rmsprop"))
+    assert min(esgd) > 20 * max(rmsprop)
+    assert esgd[2] > 2 * esgd[1]
+    constant = sum(int(r["constant"]) for e in epochs for r in hidden("esgd", e))
+    assert constant >= 0.99 * sum(esgd)
+    said = row("SLP").correct
+    assert (
+        f"After 10 epochs {esgd[0]} of its 3,500 hidden sigmoids are saturated on all of 10,000 images, {esgd[1]} "
+        f"after 260, {esgd[2]} after 290, all but {sum(esgd) - constant} of them at one value; of RMSProp's "
+        f"{rmsprop[0]}, {rmsprop[1]} and {rmsprop[2]}." in said
+    )
+
+
+@pytest.mark.claim("SLP")
+def test_the_late_jump_is_one_unit():
+    """It and no other of its layer, on both of its sides; and D learns of it twenty epochs late."""
+    found = max((r for r in UNITS if r["method"] == "esgd"), key=factor)
+    ends = [e for run, e in LOSSES if run == found["run"] and e > 50]
+    jump = max(ends, key=lambda e: LOSSES[found["run"], e] - LOSSES[found["run"], e - 5])
+    assert (found["epoch"], found["awake"]) == (jump, 0)
+    assert found["next_moved"] < 0.01 * found["moved"]
+    assert found["out_share"] > 0.999
+    assert found["out_diagonal"] < 1e-6
+    after = next(
+        r for r in UNITS if r["method"] == "esgd" and (r["epoch"], r["layer"]) == (jump + 10, found["layer"])
+    )
+    assert after["unit"] == found["unit"]
+    said = row("SLP").correct
+    assert (
+        f"moved {factor(found):,.0f} times as far as its layer's median unit in the ten epochs up to {jump}" in said
+    )
+    assert (
+        f"its D was {found['diagonal']:.1e} at {jump - 10}, where {found['typical']:.2f} is typical, still "
+        f"{after['diagonal']:.1e} at {jump}, and {after['after']:.1f} at {jump + 10}" in said
+    )
+    farthest = max(factor(r) for r in UNITS if r["method"] == "rmsprop")
+    assert f"the farthest move of a unit of RMSProp in any ten epochs is {farthest:.1f} times" in said
+
+
+@pytest.mark.claim("SLP")
+def test_a_flung_sleeper_alone_is_no_jump():
+    flung = [r for r in UNITS if r["method"] == "esgd" and r["layer"] == "decoder.0" and factor(r) > 300]
+    before = [r for r in flung if r["epoch"] < 270]
+    assert max(r["awake"] for r in before) < 1e-3
+    higher = [LOSSES[r["run"], r["epoch"]] - LOSSES[r["run"], r["epoch"] - 10] for r in before]
+    assert max(higher) < 0.1
+    words = {4: "Four"}[len(before)]
+    low, high = min(map(factor, before)), max(map(factor, before))
+    assert (
+        f"{words} sleepers of that layer had been flung before, by {low:.0f} to {high:.0f} times"
+        in row("SLP").correct
+    )
+
+
+@pytest.mark.claim("SLP")
+def test_larger_dampings_keep_single_units_nearer():
+    """From the snapshot of epoch 260 on; no arm jumps, the unchanged one neither."""
+    reach, losses = defaultdict(dict), defaultdict(list)
+    for r in ARMS:
+        arm = r["damping"], r["beta"]
+        reach[arm][r["seed"]] = max(r["moved"], reach[arm].get(r["seed"], 0))
+        if r["epoch"] == 270:
+            losses[arm].append(r["loss"])
+    small, middle, large = (list(reach[damping, None].values()) for damping in (1e-4, 1e-3, 1e-2))
+    assert len(small) == len(middle) == len(large) == 2
+    assert min(small) > 3 * max(middle + large)
+    assert max(max(found) for found in losses.values()) < 60
+    shown = [f"{a:.1f} and {b:.1f}" for a, b in (small, middle, large)]
+    said = row("SLP").correct
+    assert f"by {shown[0]} in an epoch at 1e-4, by {shown[1]} at 1e-3 and by {shown[2]} at 1e-2" in said
+    assert "no arm jumps, so that they do not say what prevents a jump" in said
+    record = next(r["run"] for r in UNITS if r["method"] == "esgd")
+    same = {r["epoch"]: r["loss"] for r in ARMS if (r["damping"], r["beta"], r["seed"]) == (1e-4, None, 0)}
+    assert same[265] == pytest.approx(LOSSES[record, 265], rel=1e-5)  # the same run, up to rounding
+    assert LOSSES[record, 270] - same[270] > 30
