@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from ledger_row import row
+from scipy.stats import spearmanr
 
-from esgd.runs import read_csv
+from esgd.runs import RunFolder, read_csv
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 JUMP = RESULTS / "fig5" / "mnist-jump"
@@ -105,3 +106,28 @@ def test_larger_dampings_keep_single_units_nearer():
     same = {r["epoch"]: r["loss"] for r in ARMS if (r["damping"], r["beta"], r["seed"]) == (1e-4, None, 0)}
     assert same[265] == pytest.approx(LOSSES[record, 265], rel=1e-5)  # the same run, up to rounding
     assert LOSSES[record, 270] - same[270] > 30
+
+
+@pytest.mark.claim("SLP")
+def test_after_five_epochs_the_loss_goes_with_the_number_asleep():
+    folder = RESULTS / "fig5" / "mnist-damping"
+    asleep: dict[str, int] = defaultdict(int)
+    for r in read_csv(folder / "asleep.csv"):
+        asleep[r["run"]] += int(r["asleep"])
+    settings = {run["run"]: run["config"] for run in RunFolder(folder.name, folder.parent).manifest()["runs"]}
+    losses = {r["run"]: r["loss"] for r in read_csv(folder / "records.csv") if r["epoch"] == 5}
+    assert asleep.keys() == losses.keys() == settings.keys()
+    arms: dict[tuple, list[int]] = defaultdict(list)
+    for run, c in settings.items():
+        arms[c["damping"], c["warmup_probes"], c["update_every"]].append(asleep[run])
+    order = spearmanr([asleep[run] for run in losses], list(losses.values())).statistic
+    assert order > 0.8
+    small, middle, large, often = (
+        " and ".join(map(str, arms[arm])) for arm in ((1e-4, 10, 20), (1e-3, 10, 20), (1e-2, 10, 20), (1e-4, 10, 5))
+    )
+    said = row("SLP").correct
+    assert (
+        f"a rank correlation of {order:.2f}: at 1e-4 it is {small} of them, at 1e-3 {middle}, at 1e-2 {large}"
+        in said
+    )
+    assert f"products four times as often at 1e-4 {often}." in said
