@@ -172,7 +172,6 @@ def until_changed(state: Any, before: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError(f"the kernel still says {before}")
 
 
-@pytest.mark.slow
 def test_the_whole_chapter_runs_and_its_slider_works(browser: Any, address: str) -> None:
     notebook = OpenNotebook(browser, address, "chapter.ipynb")
     notebook.page.set_default_timeout(15 * 60_000)  # it trains three nets
