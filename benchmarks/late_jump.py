@@ -81,8 +81,8 @@ def busiest_units(
         diagonal: the preconditioner's undamped diagonal at the earlier moment, by parameter name.
 
     Yields:
-        The layer, the unit, the norm of its move, that of the next unit and the layer's median, the median of its diagonal
-        entries and the median of those medians over the layer.
+        The layer, the unit, the norm of its move, that of the next unit and the layer's median, the median of its
+        diagonal entries and the median of those medians over the layer.
     """
     for name in before:
         if before[name].dim() != 2:
