@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from esgd.config import RunConfig
-from esgd.measure import saturated_shares
+from esgd.errors import DataError
+from esgd.measure import saturated_share, sigmoid_activations
 from esgd.provenance import now
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv, write_csv
@@ -42,12 +43,21 @@ CHANGES = (
 
 
 def asleep(folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
-    """For each sigmoid layer at the end of a run, how many units are saturated on all the images."""
-    shares = saturated_shares(load_snapshot(list_snapshots(folder)[EPOCHS]).net, images)
+    """For each sigmoid layer at the end of a run, how many units are saturated on all the images.
+
+    Raises:
+        DataError: the run kept no snapshot of its end.
+    """
+    snapshots = list_snapshots(folder)
+    if EPOCHS not in snapshots:  # of a time when none was kept
+        raise DataError(
+            f"the run in {folder.path} kept no snapshot of its epoch {EPOCHS}: move it away and run again"
+        )
+    activations = sigmoid_activations(load_snapshot(snapshots[EPOCHS]).net, images)
     about = {"run": folder.name, "epoch": EPOCHS}
     return [
-        about | {"layer": layer, "units": len(share), "asleep": int((share == 1).sum())}
-        for layer, share in shares.items()
+        about | {"layer": layer, "units": a.shape[1], "asleep": int((saturated_share(a) == 1).sum())}
+        for layer, a in activations.items()
     ]
 
 

@@ -26,8 +26,7 @@ from esgd import ESGD
 from esgd.config import RunConfig
 from esgd.data import Dataset
 from esgd.errors import DataError
-from esgd.measure import saturated_shares
-from esgd.nets import Autoencoder
+from esgd.measure import saturated_share, sigmoid_activations
 from esgd.provenance import now, pick_device, provenance
 from esgd.runs import RunBusyError, RunFolder, read_csv, write_csv
 from esgd.snapshots import Snapshot, list_snapshots, load_snapshot
@@ -51,7 +50,7 @@ CONSTANT = 0.01  # range of a sigmoid over the images below which it says the sa
 IMAGES = 10_000  # the first of the training set, on which units are looked at
 ARM_COLUMNS = (
     *("run", "seed", "method", "epoch", "step", "loss", "squared_error", "damping", "beta"),
-    *("layer", "unit", "moved", "median_moved", "diagonal", "typical"),
+    *("layer", "unit", "moved", "next_moved", "median_moved", "diagonal", "typical"),
 )
 
 
@@ -97,20 +96,6 @@ def busiest_units(
         }  # fmt: skip
 
 
-def activity(net: Autoencoder, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each layer of hidden sigmoids: the share of images on which each unit is saturated, and its range."""
-    shares = saturated_shares(net, images)
-    found, x = {}, images
-    with torch.no_grad():
-        for part, layers in (("encoder", net.encoder), ("decoder", net.decoder)):
-            for i, layer in enumerate(layers):
-                x = layer(x)
-                if isinstance(layer, torch.nn.Sigmoid):
-                    name = f"{part}.{i - 1}"
-                    found[name] = shares[name], x.amax(dim=0) - x.amin(dim=0)
-    return found
-
-
 def of_unit(row: dict[str, Any], earlier: Snapshot, later: Snapshot) -> dict[str, Any]:
     """How the weights that leave a hidden unit moved, next to all weights of the layer that they enter."""
     names = [name for name in earlier.preconditioner if name.endswith(".weight")]
@@ -137,12 +122,13 @@ def units(folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
         snapshot = load_snapshot(path)
         if earlier is not None and earlier.preconditioner is not None:
             then, present = (dict(moment.net.named_parameters()) for moment in (earlier, snapshot))
-            active = activity(earlier.net, images)
+            active = sigmoid_activations(earlier.net, images)
             with torch.no_grad():
                 for row in busiest_units(then, present, earlier.preconditioner):
                     after = snapshot.preconditioner[f"{row['layer']}.weight"][row["unit"]].median().item()
                     if row["layer"] in active:
-                        share, spread = active[row["layer"]]
+                        a = active[row["layer"]]
+                        share, spread = saturated_share(a), a.amax(dim=0) - a.amin(dim=0)
                         row |= of_unit(row, earlier, snapshot)
                         row |= {
                             "awake": 1 - share[row["unit"]].item(), "asleep": int((share == 1).sum()),
@@ -211,7 +197,7 @@ def main() -> None:
             with arm.locked():
                 if not arm.manifest():
                     started = now()
-                    arm.write_records(train_arm(training, change))
+                    write_csv(arm.records, train_arm(training, change), ARM_COLUMNS)
                     arm.write_manifest(
                         {
                             "run": arm.name, "command": "python benchmarks/late_jump.py",

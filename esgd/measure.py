@@ -33,8 +33,9 @@ __all__ = [
     "MeasurementStopped",
     "measure_snapshot",
     "sample_indices",
-    "saturated_shares",
+    "saturated_share",
     "saturation",
+    "sigmoid_activations",
 ]
 
 COLUMNS = ("run", "seed", "method", "epoch", "step", "quantity", "a", "b", "value", "stderr")
@@ -260,35 +261,47 @@ def _spectrum(operator: HessianOperator, config: MeasureConfig, add: Callable[..
 
 
 @torch.no_grad()
-def saturated_shares(net: Autoencoder, images: Tensor) -> dict[str, Tensor]:
-    """For each layer of hidden sigmoids, the share of the images on which each unit is saturated.
-
-    A sigmoid counts as saturated where its slope a(1 − a) is below 0.01, a twenty-fifth of the largest. The paper
-    (§8.3) speaks of saturated units without a definition.
+def sigmoid_activations(net: Autoencoder, images: Tensor) -> dict[str, Tensor]:
+    """The outputs of the hidden sigmoids, by the name of each layer's linear part, as ``"encoder.0"``.
 
     Args:
         net: the net.
         images: shape ``(examples, pixels)``.
 
     Returns:
-        One tensor of shape ``(units,)`` a layer, by the name of its linear part, as ``"encoder.0"``. The code layer
-        is linear, and the output has no sigmoid of its own.
+        One tensor of shape ``(examples, units)`` a layer. The code layer is linear, and the output has no sigmoid
+        of its own.
     """
     found, x = {}, images
     for part, layers in (("encoder", net.encoder), ("decoder", net.decoder)):
         for i, layer in enumerate(layers):
             x = layer(x)
             if isinstance(layer, nn.Sigmoid):
-                found[f"{part}.{i - 1}"] = (x * (1 - x) < SATURATED).float().mean(0)
+                found[f"{part}.{i - 1}"] = x
     return found
 
 
+def saturated_share(activations: Tensor) -> Tensor:
+    """The share of the examples on which each unit of a sigmoid layer is saturated.
+
+    It counts as saturated where its slope a(1 − a) is below 0.01, a twenty-fifth of the largest. The paper (§8.3)
+    speaks of saturated units without a definition.
+
+    Args:
+        activations: the layer's outputs a, shape ``(examples, units)``.
+
+    Returns:
+        Shape ``(units,)``.
+    """
+    return (activations * (1 - activations) < SATURATED).float().mean(0)
+
+
 def saturation(net: Autoencoder, images: Tensor) -> dict[str, float]:
-    """How many hidden sigmoids are saturated, see :func:`saturated_shares`.
+    """How many hidden sigmoids are saturated, see :func:`saturated_share`.
 
     Returns:
         ``saturated``: share of all (unit, example) pairs; ``saturated_units``: share of the units that are
         saturated on 95 % of the examples or more.
     """
-    flat = torch.cat(list(saturated_shares(net, images).values()))  # (units,)
+    flat = torch.cat([saturated_share(a) for a in sigmoid_activations(net, images).values()])  # (units,)
     return {"saturated": flat.mean().item(), "saturated_units": (flat >= 0.95).float().mean().item()}

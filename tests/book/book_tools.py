@@ -6,6 +6,7 @@ import functools
 import gzip
 import http.server
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ def toc_files() -> list[str]:
 PAGES = [f"{name}.html" for name in toc_files()]
 LAB = "book/lab.html"  # the page of the lab: all nine scenes, no notebook
 CHAPTERS = [page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists()]
+OPENED = [page for page in CHAPTERS if re.match(r"book/(0\d|10)-", page)]  # each opens with a lab, and has figures
 
 
 @dataclass

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from importlib.resources import files
 
 import pytest
-from book_tools import CHAPTERS, LAB, PAGES
+from book_tools import CHAPTERS, LAB, OPENED, PAGES
 
 pytestmark = pytest.mark.browser
 
@@ -101,10 +100,7 @@ STATE = "() => { const { x0, y0 } = document.querySelector('[data-esgd-lab]').es
 FOCUSED = "() => document.activeElement?.shadowRoot?.activeElement?.className ?? ''"
 
 
-WITH_LAB = [page for page in CHAPTERS if re.match(r"book/(0\d|10)-", page)]
-
-
-@pytest.mark.parametrize("page", [*WITH_LAB, LAB])
+@pytest.mark.parametrize("page", [*OPENED, LAB])
 def test_keyboard_moves_the_start_of_a_lab_and_stays_on_the_page(read, page):
     """From the content on, Tab comes to the lab; arrow keys move its start, and are not the book's page keys."""
     with read(page, reduced_motion="reduce") as seen:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from book_tools import CHAPTERS, LAB
+from book_tools import CHAPTERS, LAB, OPENED
 
 pytestmark = pytest.mark.browser
 
@@ -57,10 +55,9 @@ PLOTS = """() => [...document.querySelectorAll("[data-esgd-plotly]")].map((figur
 
 FILLS = """() => { const plot = document.querySelector(".esgd-plot");
   return Math.abs(plot.clientWidth - plot.querySelector("svg").clientWidth) < 3; }"""
-WITH_FIGURES = [page for page in CHAPTERS if re.match(r"book/(0\d|10)-", page)]
 
 
-@pytest.mark.parametrize("page", WITH_FIGURES)
+@pytest.mark.parametrize("page", OPENED)
 def test_figures_fit_on_paper(read, page):
     """From a wide dark screen to a sheet: every figure is drawn, in the colours of paper, and not cut off."""
     with read(page, width=1500, height=1000, scheme="dark") as seen:

@@ -1,8 +1,5 @@
 """The ledger's rows put back as printed: for each that the paper has wrong an edit, and the test that refuses it.
 
-And our own: what the ledger once said of recorded runs, from one seed, one snapshot or within the noise
-(:data:`OVERSTATED`).
-
 An edit replaces what is true, in the library, in a chapter's equation or in the test that states it, by what the
 paper prints. :mod:`test_printed` makes each in a copy of the repository and runs the named test, which must fail.
 """
@@ -44,7 +41,6 @@ EQUILIBRATION = CLAIMS + "test_equilibration.py::"
 RMSPROP = CLAIMS + "test_rmsprop.py::"
 MEASURES = CLAIMS + "test_measures.py::"
 PROSE = CLAIMS + "test_prose.py::"
-SLEEPING = CLAIMS + "test_sleeping_units.py::"
 LAWS = "tests/optim/test_optimizer_laws.py::"
 
 PRINTED = (
@@ -276,97 +272,5 @@ PRINTED = (
     Printed(
         "E6c", MEASURES + "test_dominance_is_not_conditioning",
         "for t in grid) == pytest.approx(1999)", "for t in grid) < 1999 / 2",
-    ),
-)  # fmt: skip
-
-RECORDED = CLAIMS + "test_recorded_runs.py::"
-MEASURED = CLAIMS + "test_measured_runs.py::"
-LEDGER = "book/claims.yml"
-
-OVERSTATED = (
-    Printed(
-        "DMP",
-        RECORDED + "test_ten_runs_at_one_rate_do_not_separate_a_hundredth_from_a_thousandth",
-        "λ = 1e-4 ends at 108.8 and 113.7, 1e-3 at 96.4 and 96.6, 1e-2 at 97.3 and 93.6:",
-        "No run is recorded yet:", LEDGER,
-    ),
-    Printed(
-        "F4", MEASURED + "test_figure_4_on_generated_curves_so_far",
-        "its own average is at most 0.053 ± 0.006 from D_E", "its own average stays within 0.06 of D_E", LEDGER,
-    ),
-    Printed(
-        "F4", MEASURED + "test_whether_jacobi_or_rmsprop_is_nearer_depends_on_the_run_and_on_the_snapshot",
-        "0.08 and 0.28 on Jacobi's run,", "on Jacobi's own run it ends nearer than √v,", LEDGER,
-    ),
-    Printed(
-        "F5", RECORDED + "test_who_reaches_sgds_best_loss_how_many_times_sooner",
-        "RMSProp's is sooner still, 3.8 and 3.8, Jacobi's 1.9 and 1.7.", "About three times sooner.", LEDGER,
-    ),
-    Printed(
-        "F5", RECORDED + "test_who_reaches_sgds_best_loss_how_many_times_sooner",
-        "There its median run does not reach SGD's best loss at all;", "There it is about three times sooner;",
-        LEDGER,
-    ),
-    Printed(
-        "F5", RECORDED + "test_esgds_factor_depends_on_where_one_stops",
-        "ESGD's factor depends on where one stops:", "ESGD's factor is about three:", LEDGER,
-    ),
-    Printed(
-        "F5", RECORDED + "test_whose_best_rate_is_at_the_wall_of_the_papers_range",
-        "RMSProp's on CURVES (place 0.996) and on MNIST (0.997), and Jacobi's on CURVES (0.965).",
-        "RMSProp's on CURVES.", LEDGER,
-    ),
-    Printed(
-        "F5", RECORDED + "test_figure_5_on_mnist_so_far",
-        "epochs: {CURVES: 300, MNIST: 100}", "epochs: {CURVES: 300, MNIST: 150}", LEDGER,
-    ),
-    Printed(
-        "SYN", RECORDED + "test_rmsprops_lead_over_esgd_shrinks_on_each_seed_and_not_alike",
-        "It shrinks on each, to a seventh, to a half and to less than nothing: how much is a matter of the seed.",
-        "It shrinks to a seventh.", LEDGER,
-    ),
-    Printed(
-        "SYN",
-        MEASURED + "test_on_the_one_measured_run_rmsprop_nearly_loses_its_lead_without_leaving_equilibration",
-        "at most 0.053 ± 0.006 at any snapshot", "within 0.06 at every snapshot", LEDGER,
-    ),
-    Printed(
-        "NEG", MEASURED + "test_negative_curvature_so_far",
-        "run but one: SGD's at epoch 20 reads 0.018 ± 0.003, not separated from a fiftieth.", "run.", LEDGER,
-    ),
-    Printed(
-        "NEG", MEASURED + "test_negative_curvature_so_far",
-        '> -3:\n                open_cases', '> 0:\n                open_cases',
-    ),
-    Printed(
-        "SLP", SLEEPING + "test_the_late_jump_is_one_unit",
-        "still 2.2e-04 at 270, and 6.2 at 280", "and 6.2 ten epochs later", LEDGER,
-    ),
-    Printed(
-        "SLP", SLEEPING + "test_larger_dampings_keep_single_units_nearer",
-        "no arm jumps, so that they do not say what prevents a jump", "no jump at 1e-2", LEDGER,
-    ),
-    Printed(
-        "SAT", MEASURED + "test_saturated_sigmoids_so_far",
-        "that is so for ESGD (0.348 at loss 93.0) and for Jacobi (0.356 at 91.1), whose loss is even higher there, "
-        "and not for RMSProp (0.089 at 86.7)",
-        "this is not so for RMSProp", LEDGER,
-    ),
-    Printed(
-        "F6", MEASURED + "test_above_fifteen_per_cent_is_separated_for_two_methods_and_not_for_rmsprop",
-        "1.4 standard errors above: not separated from 15 %", "above 15 % like the others", LEDGER,
-    ),
-    Printed(
-        "F6", MEASURED + "test_above_fifteen_per_cent_is_separated_for_two_methods_and_not_for_rmsprop",
-        '("rmsprop", False)', '("rmsprop", True)',
-    ),
-    Printed(
-        "F6", MEASURED + "test_what_is_said_of_sgd_rests_on_the_sample",
-        "this rests on the sample of 2,000 examples, the check on all of them left SGD out.", "", LEDGER,
-    ),
-    Printed(
-        "F6o", MEASURED + "test_dominance_where_sgd_is_equally_low_so_far",
-        "More than twice SGD's is separated for ESGD and Jacobi, for RMSProp it is not.",
-        "Each is more than twice SGD's.", LEDGER,
     ),
 )  # fmt: skip

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import ledger
 import pytest
-from printed import LEDGER, OVERSTATED, PRINTED, Printed
+from overstated import LEDGER, OVERSTATED
+from printed import PRINTED, Printed
 
 ROOT = Path(__file__).resolve().parents[2]
 # a counterexample is enough, hypothesis need not look for a smaller one

@@ -17,8 +17,9 @@ from esgd.measure import (
     MeasureConfig,
     MeasurementStopped,
     measure_snapshot,
-    saturated_shares,
+    saturated_share,
     saturation,
+    sigmoid_activations,
 )
 from esgd.measure_run import export_measures, measure_run
 from esgd.nets import Autoencoder
@@ -204,7 +205,7 @@ def test_saturated_shares_are_told_by_unit_and_layer():
         net.encoder[0].bias[2] = 100.0  # always on
         net.decoder[0].bias[4] = -100.0
     images = torch.rand(50, 784)
-    shares = saturated_shares(net, images)
+    shares = {layer: saturated_share(a) for layer, a in sigmoid_activations(net, images).items()}
     assert set(shares) == {"encoder.0", "decoder.0"}  # the code is linear, and the output's logits are no units
     assert (shares["encoder.0"] == 1).nonzero().tolist() == [[2]]
     assert (shares["decoder.0"] == 1).nonzero().tolist() == [[4]]
