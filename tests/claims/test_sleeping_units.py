@@ -37,11 +37,15 @@ def test_esgds_net_sleeps_and_rmsprops_does_not():
     constant = sum(int(r["constant"]) for e in epochs for r in hidden("esgd", e))
     assert constant >= 0.99 * sum(esgd)
     said = row("SLP").correct
-    assert (
-        f"After 10 epochs {esgd[0]} of its 3,500 hidden sigmoids are saturated on all of 10,000 images, {esgd[1]} "
-        f"after 260, {esgd[2]} after 290, all but {sum(esgd) - constant} of them at one value; of RMSProp's "
-        f"{rmsprop[0]}, {rmsprop[1]} and {rmsprop[2]}." in said
+    sizes = {r["layer"]: int(r["units"]) for r in read_csv(RESULTS / "fig5" / "mnist-damping" / "asleep.csv")}
+    units = sum(sizes.values())
+    said_of_esgd = (
+        f"After 10 epochs {esgd[0]} of its {units:,} hidden sigmoids are saturated on all of 10,000 images"
     )
+    assert (
+        f"{said_of_esgd}, {esgd[1]} after 260, {esgd[2]} after 290, all but {sum(esgd) - constant} of them" in said
+    )
+    assert f"of them at one value; of RMSProp's {rmsprop[0]}, {rmsprop[1]} and {rmsprop[2]}." in said
 
 
 @pytest.mark.claim("SLP")
