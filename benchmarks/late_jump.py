@@ -219,7 +219,8 @@ def main() -> None:
         out = RunFolder("mnist-jump", RESULTS)
         moved = [row for folder in folders for row in units(folder, data.images[:IMAGES].cpu())]
         write_csv(out.path / "units.csv", moved, UNIT_COLUMNS)
-        write_csv(out.path / "arms.csv", [row for arm in arms for row in read_csv(arm.records)], ARM_COLUMNS)
+        rows = [{key: row.get(key) for key in ARM_COLUMNS} for arm in arms for row in read_csv(arm.records)]
+        write_csv(out.path / "arms.csv", rows, ARM_COLUMNS)
         long = [folder.manifest() | {"recorded_epochs": max(list_snapshots(folder))} for folder in folders]
         out.write_manifest(
             {
