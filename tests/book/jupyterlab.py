@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,9 +97,12 @@ class OpenNotebook:
         self.page.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(f"{address}lab/tree/{name}")
+        # in a workspace of its own: the default one opens the notebooks of earlier windows again, beside this one
+        self.page.goto(f"{address}lab/workspaces/{uuid.uuid4().hex}/tree/{name}")
         self.cells = self.page.locator(".jp-CodeCell")
         self.idle()  # earlier the menu would ask which kernel is meant
+        panels = self.page.locator(".jp-NotebookPanel").count()
+        assert panels == 1, f"the window shows {panels} notebooks, {name} is to be alone"
 
     def idle(self) -> None:
         """Waits until the kernel has nothing to do."""
