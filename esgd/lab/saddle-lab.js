@@ -214,6 +214,20 @@ function minimumBelow(form, eigenvalues) {
   };
 }
 
+/** Σ rᵢ(θ)² of terms that give [r, ∂₁r, ∂₂r, ∂₁₁r, ∂₁₂r, ∂₂₂r] at a point. */
+const squares = (...terms) => {
+  const at = (x, part) => terms.reduce((sum, term) => sum + part(term(x)), 0);
+  return {
+    f: (x) => at(x, ([r]) => r * r),
+    grad: (x) => [at(x, ([r, p]) => 2 * r * p), at(x, ([r, , q]) => 2 * r * q)],
+    hess: (x) => ({
+      a: at(x, ([r, p, , pp]) => 2 * (p * p + r * pp)),
+      b: at(x, ([r, p, q, , pq]) => 2 * (p * q + r * pq)),
+      c: at(x, ([r, , q, , , qq]) => 2 * (q * q + r * qq)),
+    }),
+  };
+};
+
 const LANDSCAPES = {
   bowl: {
     label: "Bowl",
@@ -301,6 +315,56 @@ const LANDSCAPES = {
       lipschitz: 1, // the Hessian is diag(−cos x, −cos y): its spectral norm changes at most as fast as θ
     }),
   },
+  camel: {
+    label: "Three-hump camel",
+    formula: "2θ₁² − 1.05θ₁⁴ + θ₁⁶/6 + θ₁θ₂ + θ₂²",
+    window: [0, 0, 2.6],
+    power: 2,
+    make: () => { // on the line θ₂ = −θ₁/2 it is critical where θ₁² = 0 or 2.1 ∓ √0.91
+      const [near, far] = [-1, 1].map((sign) => Math.sqrt(2.1 + sign * Math.sqrt(0.91)));
+      return {
+        f: ([x, y]) => 2 * x * x - 1.05 * x ** 4 + x ** 6 / 6 + x * y + y * y,
+        grad: ([x, y]) => [4 * x - 4.2 * x ** 3 + x ** 5 + y, x + 2 * y],
+        hess: ([x]) => ({ a: 4 - 12.6 * x * x + 5 * x ** 4, b: 1, c: 2 }),
+        floor: 0,
+        minima: [[0, 0], [far, -far / 2], [-far, far / 2]],
+        critical: [near, -near / 2],
+        saddle: [near, -near / 2],
+        lift: 1,
+      };
+    },
+  },
+  himmelblau: {
+    label: "Himmelblau",
+    formula: "(θ₁² + θ₂ − 11)² + (θ₁ + θ₂² − 7)²",
+    window: [0, 0, 4.9],
+    power: 3,
+    make: () => ({
+      ...squares(([x, y]) => [x * x + y - 11, 2 * x, 1, 2, 0, 0], ([x, y]) => [x + y * y - 7, 1, 2 * y, 0, 0, 2]),
+      floor: 0,
+      minima: [[3, 2], [-2.805118086952745, 3.131312518250573], [-3.779310253377747, -3.283185991286170], [3.584428340330492, -1.848126526964404]],
+      critical: [0.08667750455539634, 2.884254701174776],
+      saddle: [0.08667750455539634, 2.884254701174776],
+      lift: 30,
+    }),
+  },
+  beale: {
+    label: "Beale",
+    formula: "Σₖ (cₖ − θ₁ + θ₁θ₂ᵏ)², c = 1.5, 2.25, 2.625",
+    window: [0.7, 0, 3.6],
+    power: 6,
+    make: () => ({
+      ...squares(...[1.5, 2.25, 2.625].map((c, i) => ([x, y]) => {
+        const k = i + 1;
+        return [c - x + x * y ** k, y ** k - 1, k * x * y ** (k - 1), 0, k * y ** (k - 1), k > 1 ? k * (k - 1) * x * y ** (k - 2) : 0];
+      })),
+      floor: 0,
+      minima: [[3, 0.5]],
+      critical: [0, 1],
+      saddle: [0, 1],
+      lift: 5,
+    }),
+  },
 };
 
 /**
@@ -324,7 +388,7 @@ function landscapeOf(S) {
 }
 
 /** How far below its saddle the loss must fall before we call a run escaped. */
-const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1 };
+const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1, camel: 0.3, himmelblau: 30, beale: 8 };
 
 // rng.js
 // Seeded random numbers, the same in esgd/lab/rng.py bit for bit: every draw is a function of
@@ -382,17 +446,19 @@ function drawNoise(seed, index) {
 }
 
 // methods.js
-// Nine methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
-// (θ ← θ − d, where d = P g, except for momentum and Adam, whose d is made of past gradients too).
+// Eleven methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
+// (θ ← θ − d, where d = P g, except for momentum, Nesterov and Adam, whose d is made of past gradients too).
 
 
 const METHODS = {
   sgd: { label: "Gradient descent", short: "GD" },
   momentum: { label: "Momentum", short: "Momentum" },
+  nesterov: { label: "Nesterov momentum", short: "Nesterov" },
   newton: { label: "Newton", short: "Newton" },
   saddle_free: { label: "Saddle-free Newton", short: "Saddle-free" },
   jacobi: { label: "Jacobi", short: "Jacobi" },
   equilibration: { label: "Equilibration", short: "Equilibration" },
+  adagrad: { label: "AdaGrad", short: "AdaGrad" },
   rmsprop: { label: "RMSProp", short: "RMSProp" },
   adam: { label: "Adam", short: "Adam" },
   esgd: { label: "ESGD", short: "ESGD" },
@@ -437,6 +503,12 @@ const RULES = {
     return { d: m.buffer.map((b) => lr * b), P: scaled(IDENTITY, lr / (1 - S.momentum)) };
   },
 
+  // torch's form: θ is the point at which the gradient was taken, ahead of Nesterov's own iterate by lr·β·buffer
+  nesterov: (S, lr, g, H, m) => {
+    m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g.slice();
+    return { d: m.buffer.map((b, i) => lr * (g[i] + S.momentum * b)), P: scaled(IDENTITY, lr / (1 - S.momentum)) };
+  },
+
   newton: (S, lr, g, H) => {
     const P = scaled(inverse(H), lr);
     return { d: matvec(P, g), P };
@@ -458,6 +530,12 @@ const RULES = {
   },
 
   equilibration: (S, lr, g, H) => ({ ...preconditioned(rowNorms(H), S, lr, g), D: rowNorms(H) }),
+
+  adagrad: (S, lr, g, H, m) => {
+    m.v = m.v.map((v, i) => v + g[i] * g[i]);
+    const D = m.v.map(Math.sqrt);
+    return { ...preconditioned(D, S, lr, g), D };
+  },
 
   rmsprop: (S, lr, g, H, m) => {
     m.v = m.v.map((v, i) => S.decay * v + (1 - S.decay) * g[i] * g[i]);
@@ -516,185 +594,24 @@ function trajectory(method, S, steps = S.steps, lr = S[`lr_${method}`]) {
   return { method, points, losses, records, diverged: null };
 }
 
-// state.js
-// The state of a lab is one flat object: every key is a setting with a range, so that it can be a slider, a
-// keyword of SaddleLab(...) in Python and a part of a shared address. esgd/lab/schema.py mirrors SETTINGS.
-
-
-const rate = (label) => ({ label, min: 1e-4, max: 10, scale: "log", digits: 3 });
-
-const SETTINGS = {
-  landscape: { label: "Landscape", options: Object.keys(LANDSCAPES) },
-  methods: { label: "Methods", list: Object.keys(METHODS) },
-  x0: { label: "Start, first weight", min: -5, max: 5, digits: 3 },
-  y0: { label: "Start, second weight", min: -5, max: 5, digits: 3 },
-  kappa: { label: "Condition number κ", min: 1, max: 1000, scale: "log", digits: 3 },
-  eig1: { label: "Eigenvalue λ₁", min: -4, max: 4, step: 0.05, digits: 2 },
-  eig2: { label: "Eigenvalue λ₂", min: -4, max: 4, step: 0.05, digits: 2 },
-  angle: { label: "Rotation φ", min: 0, max: 90, step: 1, digits: 1, unit: "°" },
-  steps: { label: "Steps", min: 5, max: 400, step: 1, scale: "log", integer: true },
-  seed: { label: "Seed", min: 0, max: 999, step: 1, integer: true },
-  momentum: { label: "Momentum β", min: 0, max: 0.99, step: 0.01, digits: 2 },
-  damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
-  decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
-  beta1: { label: "Adam β₁", min: 0, max: 0.99, step: 0.01, digits: 2 },
-  beta2: { label: "Adam β₂", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
-  noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
-  noise_shape: { label: "Covariance of the noise ∝", options: ["I", "H", "H2", "tilted"] },
-  interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
-  warmup: { label: "Probes in the first refresh", min: 1, max: 20, step: 1, integer: true },
-  probe: { label: "Probes", options: ["rademacher", "gaussian"] },
-  curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
-  precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
-  zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
-  turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
-  tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected", "loss", "rates"] },
-  many: { label: "Many weights", options: ["polynomial", "chain"] },
-  face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
-  boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
-  lr_sgd: rate("Rate of gradient descent"),
-  lr_momentum: rate("Rate of momentum"),
-  lr_newton: rate("Rate of Newton"),
-  lr_saddle_free: rate("Rate of saddle-free Newton"),
-  lr_jacobi: rate("Rate of Jacobi"),
-  lr_equilibration: rate("Rate of equilibration"),
-  lr_rmsprop: rate("Rate of RMSProp"),
-  lr_adam: rate("Rate of Adam"),
-  lr_esgd: rate("Rate of ESGD"),
-  at: { label: "Step shown", min: 0, max: 400, step: 1, integer: true },
-};
-
-const OPTION_LABELS = {
-  rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
-  jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
-  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)", polynomial: "fit of a polynomial", chain: "chain of neighbours",
-};
-
-const DEFAULTS = {
-  landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
-  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
-  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
-  turn: 25, tilt: 38, show: [], many: "polynomial", face: "displacement",
-  lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
-  lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
-};
-
-/** Whether a setting or a further view says anything in this state: the others are hidden. */
-function relevant(key, S) {
-  const runs = (...names) => names.some((name) => S.methods.includes(name));
-  const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
-  if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
-  if (["modes", "many", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
-  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum");
-  if (key === "kappa") return S.landscape === "bowl";
-  if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
-  if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
-  if (key === "momentum") return runs("momentum");
-  if (key === "decay") return runs("rmsprop");
-  if (key === "beta1" || key === "beta2") return runs("adam");
-  if (key === "curvature") return runs("jacobi");
-  if (key === "interval" || key === "warmup" || key === "probe") return probed;
-  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd");
-  if (key === "noise_shape") return S.noise > 0;
-  if (key === "boost") return S.precond === "absolute" && S.eig1 * S.eig2 < 0;
-  return true;
-}
-
-/** One value made legal, or undefined when it is beyond repair. */
-function legal(key, value) {
-  const setting = SETTINGS[key];
-  if (!setting) return undefined;
-  if (setting.options) return setting.options.includes(value) ? value : undefined;
-  if (setting.list) {
-    const names = Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean);
-    return setting.list.filter((name) => names.includes(name));
-  }
-  if (value === null || value === "" || typeof value === "boolean") return undefined;
-  const number = Number(value);
-  if (!Number.isFinite(number)) return undefined;
-  const clamped = Math.min(setting.max, Math.max(setting.min, number));
-  return setting.integer ? Math.round(clamped) : clamped;
-}
-
-/** The face that a state without one shows most likely: addresses from before faces were remembered tell none. */
-const likelyFace = (S) => (S.noise > 0 ? "noise" : S.lr_rmsprop >= 0.15 ? "oscillation" : "displacement");
-
-/** A whole state: the defaults, the scene's preset, then what was asked for, each made legal. */
-function makeState(preset = {}, wanted = {}) {
-  const state = { ...DEFAULTS };
-  for (const source of [preset, wanted]) {
-    for (const [key, raw] of Object.entries(source)) {
-      const value = legal(key, raw);
-      if (value !== undefined) state[key] = value;
-    }
-  }
-  if (state.at === undefined) state.at = state.steps;
-  if (preset.face && legal("face", wanted.face) === undefined) state.face = likelyFace(state);
-  state.at = Math.min(state.at, state.steps);
-  return state;
-}
-
-const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value));
-
-/** A number as a hand sets it: short enough that an address holds it as it is. */
-const tidy = (value) => Number(value.toPrecision(6));
-
-/** The settings in which a state differs from its scene's preset; `at` and `face` where the others would not give them. */
-function difference(preset, state) {
-  const { at, face, ...rest } = state;
-  const follows = makeState(preset, rest);
-  const base = { ...makeState(preset), at: follows.at, face: follows.face };
-  return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
-}
-
-/**
- * What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`; the second lab of a scene on
- * its page is `lab=descent.2`.
- */
-function encodeState(scene, preset, state, nth = 1) {
-  const parts = [`lab=${scene}${nth > 1 ? `.${nth}` : ""}`];
-  for (const [key, value] of Object.entries(difference(preset, state))) {
-    parts.push(`${key}=${encodeURIComponent(plain(value))}`);
-  }
-  return parts.join("&");
-}
-
-/** The scene, which of its labs, and the settings of an address's hash; null when it is not ours. */
-function decodeState(hash) {
-  const pairs = String(hash).replace(/^#/, "").split("&").map((part) => part.split("="));
-  if (pairs[0][0] !== "lab" || pairs[0].length !== 2) return null;
-  const wanted = {};
-  for (const [key, value] of pairs.slice(1)) {
-    try {
-      if (key in SETTINGS && value !== undefined) wanted[key] = decodeURIComponent(value);
-    } catch {
-      // a damaged escape: that setting keeps its preset
-    }
-  }
-  const [scene, nth] = pairs[0][1].split(".");
-  return { scene, nth: Number(nth) || 1, state: wanted };
-}
-
-/** The same figure as a line of Python. */
-function pythonLine(scene, preset, state) {
-  const keywords = Object.entries(difference(preset, state)).map(([key, value]) => {
-    return `${key}=${JSON.stringify(value)}`;
-  });
-  return `SaddleLab(${[JSON.stringify(scene), ...keywords].join(", ")})`;
-}
-
 // theory.js
 // What theory says about the runs: best rates, escape times, the region of Theorem 2', the stationary law of SGD.
 
 
-/** Spectral radius of one mode of momentum, x ← x − lr·m, m ← βm + hx (β = 0: gradient descent). */
-function modeRadius(lr, h, beta) {
-  const trace = 1 + beta - lr * h;
-  const disc = trace * trace - 4 * beta;
-  if (disc < 0) return Math.sqrt(beta);
+/** The larger size of the two roots of z² − trace·z + det. */
+function largestRoot(trace, det) {
+  const disc = trace * trace - 4 * det;
+  if (disc < 0) return Math.sqrt(det);
   return (Math.abs(trace) + Math.sqrt(disc)) / 2;
 }
+
+/** Trace and determinant of one mode of momentum, m ← βm + hx, x ← x − lr·m (β = 0: gradient descent) … */
+const heavyBall = (lr, h, beta) => [1 + beta - lr * h, beta];
+/** … and of Nesterov's, x ← x − lr·(hx + βm). */
+const nesterov = (lr, h, beta) => [(1 + beta) * (1 - lr * h), beta * (1 - lr * h)];
+
+/** Spectral radius of one mode of momentum, or of Nesterov's. */
+const modeRadius = (lr, h, beta, form = heavyBall) => largestRoot(...form(lr, h, beta));
 
 /** Golden-section search for the least value of fn on [lo, hi] in the logarithm. */
 function goldenSection(fn, lo, hi) {
@@ -709,13 +626,12 @@ function goldenSection(fn, lo, hi) {
 }
 
 /** The rate that is best in theory for curvatures h1 ≥ h2: fastest contraction, or cleanest escape. */
-function bestRateFor(h1, h2, beta = 0) {
+function bestRateFor(h1, h2, beta = 0, form = heavyBall) {
   if (!(h1 > 0) || !Number.isFinite(h1 + h2)) return null;
   if (beta === 0) return h2 > 0 ? 2 / (h1 + h2) : 1 / h1;
-  if (h2 > 0) {
-    return goldenSection((lr) => Math.max(modeRadius(lr, h1, beta), modeRadius(lr, h2, beta)), 1e-6 / h1, 4 / h1);
-  }
-  return goldenSection((lr) => modeRadius(lr, h1, beta) / modeRadius(lr, h2, beta), 1e-6 / h1, 4 / h1);
+  const of = (h) => (lr) => modeRadius(lr, h, beta, form);
+  const [steep, other] = [of(h1), of(h2)];
+  return goldenSection(h2 > 0 ? (lr) => Math.max(steep(lr), other(lr)) : (lr) => steep(lr) / other(lr), 1e-6 / h1, 4 / h1);
 }
 
 function preconditionedCurvatures(H, diag, damping) {
@@ -750,7 +666,7 @@ function* searchRate(method, S, land) {
 function* seekBestRate(method, S, run = null) {
   const land = landscapeOf(S);
   const how = land.floor === null ? "cleanest escape" : "fastest convergence";
-  if (land.quadratic && method !== "rmsprop" && method !== "adam") {
+  if (land.quadratic && !["adagrad", "rmsprop", "adam"].includes(method)) {
     const H = land.quadratic;
     const { values } = eigen(H);
     let curvatures = values;
@@ -760,7 +676,7 @@ function* seekBestRate(method, S, run = null) {
     const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H), esgd: rowNorms(H) }[method];
     const estimated = run?.records[run.records.length - 1]?.D;
     if (D) curvatures = preconditionedCurvatures(H, method === "equilibration" ? D : (estimated ?? D), S.damping);
-    const value = bestRateFor(curvatures[0], curvatures[1], method === "momentum" ? S.momentum : 0);
+    const value = method === "nesterov" ? bestRateFor(...curvatures, S.momentum, nesterov) : bestRateFor(...curvatures, method === "momentum" ? S.momentum : 0);
     return value === null ? null : { value, how };
   }
   const value = yield* searchRate(method, S, land);
@@ -775,12 +691,17 @@ function bestRate(method, S, run = null) {
   return step.value;
 }
 
-/** The momentum that is best on a convex quadratic: ((√κ − 1)/(√κ + 1))². */
-function bestMomentum(S) {
+/** The momentum that is best on a convex quadratic, the heavy ball's or Nesterov's, with its formula; null elsewhere. */
+function bestMomentum(S, form = heavyBall) {
   const land = landscapeOf(S);
   if (!land.quadratic || !land.convex) return null;
-  const [h1, h2] = eigen(land.quadratic).values.map(Math.sqrt);
-  return ((h1 - h2) / (h1 + h2)) ** 2;
+  const [h1, h2] = eigen(land.quadratic).values;
+  if (form === heavyBall) {
+    const [a, b] = [h1, h2].map(Math.sqrt);
+    return { value: ((a - b) / (a + b)) ** 2, how: "((√κ − 1)/(√κ + 1))²" };
+  }
+  const root = Math.sqrt((3 * h1) / h2 + 1); // Lessard, Recht and Packard (2016), Proposition 1
+  return { value: (root - 2) / (root + 2), how: "(√(3κ + 1) − 2)/(√(3κ + 1) + 2)" };
 }
 
 /** First step at which the loss has fallen below the saddle by the landscape's drop, or null. */
@@ -905,6 +826,454 @@ function formatNumber(value, digits = 3) {
 
 /** An angle for a reader: to a tenth of a degree. */
 const inDegrees = (degrees) => (Number.isFinite(degrees) ? `${formatNumber(Math.round(degrees * 10) / 10 + 0, 4)}°` : "–");
+
+// modes.js
+// A quadratic mode by mode: the error in the Hessian's eigenbasis, the factor by which a step shrinks each part,
+// and the regime of momentum.
+
+
+/** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
+function modesOf(H) {
+  const { values, angle } = eigen(H);
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
+}
+
+function modeName(h, other) {
+  if (h < 0) return "downhill mode";
+  if (other < 0) return "uphill mode";
+  return h >= other ? "steep mode" : "flat mode";
+}
+
+/** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
+const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0] + axis[1] * p[1]);
+
+/**
+ * The factor on |qᵀ(θ − θ*)| in one step along curvature h, where theory knows one: for methods whose rates are a
+ * function of H alone. For momentum and Nesterov it is the spectral radius, which a run reaches after a while. Null for the others.
+ */
+function modeFactor(method, S, h) {
+  const lr = S[`lr_${method}`];
+  if (method === "sgd") return Math.abs(1 - lr * h);
+  if (method === "momentum") return modeRadius(lr, h, S.momentum);
+  if (method === "nesterov") return modeRadius(lr, h, S.momentum, nesterov);
+  if (method === "newton") return Math.abs(1 - lr);
+  if (method === "saddle_free") return Math.abs(1 - (lr * h) / (Math.abs(h) + S.damping));
+  return null;
+}
+
+/** Whether a diagonal D mixes the modes of H: it does unless D is a multiple of I or H is diagonal. */
+function mixes(method, H) {
+  const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H) }[method];
+  const size = Math.abs(H.a) + Math.abs(H.c) + Math.abs(H.b);
+  if (Math.abs(H.b) < 1e-9 * size) return false;
+  return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "nesterov", "newton", "saddle_free"].includes(method);
+}
+
+/** Each mode's share of Σ ½|h| z² at a step: what is left to do, and in which direction. */
+function shares(run, modes, t) {
+  const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
+  const whole = parts[0] + parts[1];
+  return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
+}
+
+/** Every step of a run along one mode as [distance, last step]; the start has made no step yet. */
+function phasePoints(run, mode) {
+  const z = amplitudes(run, mode);
+  return z.map((v, t) => [v, t ? v - z[t - 1] : 0]);
+}
+
+const DOUBLE = 4e-4; // a discriminant this small: roots within 0.02 of each other are as good as one double root
+
+/**
+ * The regime of momentum along curvature h, from the roots of z² − trace·z + det: real and apart (over-damped), double
+ * (critical), a complex pair (under-damped), or one beyond 1. Where h < 0 there always is one beyond 1, as the
+ * polynomial is lr·h < 0 at z = 1. Where the trace is negative and the roots are real, so is the larger of them: the
+ * error changes sign at every step.
+ */
+function regimeOf(lr, h, beta, form = heavyBall) {
+  const [trace, det] = form(lr, h, beta);
+  const disc = trace * trace - 4 * det;
+  const radius = largestRoot(trace, det);
+  const flips = trace < 0 && disc > -DOUBLE;
+  const kind = () => {
+    if (Math.abs(lr * h) < 1e-12) return "flat"; // the roots are 1 and β
+    if (h < 0) return "leaving";
+    if (Math.abs(radius - 1) < 1e-9) return "edge";
+    if (radius > 1) return "diverging";
+    if (Math.abs(disc) <= DOUBLE) return "critical";
+    return disc > 0 ? "over" : "under";
+  };
+  return { kind: kind(), disc, radius, flips };
+}
+
+const REGIMES = {
+  over: "over-damped", critical: "critically damped", under: "under-damped", diverging: "diverging",
+  leaving: "always leaves", edge: "neither shrinks nor grows", flat: "no curvature pulls it",
+};
+
+function regimeWords({ kind, radius, flips }) {
+  const still = kind === "edge" || kind === "flat";
+  return `${REGIMES[kind]}${flips ? ", sign flips" : ""}${still ? "" : `, ×${formatNumber(radius, 3)} a step`}`;
+}
+
+// many.js
+// Quadratics of many weights, on which the lab's methods run with the same settings: a polynomial fitted to data, and
+// a chain of neighbours that must agree. Both start from zero weights, or from where the reader's hand has put them,
+// and have no noise.
+
+
+const POINTS = 12;
+const DEGREE = 5;
+const LENGTH = 16;
+const place = (i) => -1 + (2 * i) / (POINTS - 1);
+/** The data of the fit: a wave, with a fixed wobble in place of measurement error; or what the reader has moved. */
+const dataOf = (moved) =>
+  Array.from({ length: POINTS }, (_, i) => moved[i] ?? Math.sin(2.6 * place(i)) + 0.35 * Math.cos(5 * i));
+const square = (n, entry) => Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => entry(i, j)));
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+const dotted = (a, b) => a.reduce((total, v, i) => total + v * b[i], 0);
+const times = (H, v) => H.map((row) => dotted(row, v));
+
+const polynomial = (weights, x) => weights.reduceRight((value, w) => value * x + w, 0);
+
+/** Eigenvalues of a symmetric matrix, the largest first, and its unit eigenvectors, by Jacobi's rotations. */
+function eigenbasis(matrix) {
+  const n = matrix.length;
+  const A = matrix.map((row) => row.slice());
+  const Q = square(n, (i, j) => Number(i === j));
+  const rotate = (M, p, q, c, s) => M.forEach((row) => ([row[p], row[q]] = [c * row[p] - s * row[q], s * row[p] + c * row[q]]));
+  for (let sweep = 0; sweep < 40; sweep += 1) {
+    for (let p = 0; p < n - 1; p += 1) {
+      for (let q = p + 1; q < n; q += 1) {
+        if (Math.abs(A[p][q]) < 1e-300) continue;
+        const theta = (A[q][q] - A[p][p]) / (2 * A[p][q]);
+        const t = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.hypot(theta, 1));
+        const c = 1 / Math.hypot(t, 1);
+        rotate(A, p, q, c, t * c); // columns, then rows
+        for (let j = 0; j < n; j += 1) [A[p][j], A[q][j]] = [c * A[p][j] - t * c * A[q][j], t * c * A[p][j] + c * A[q][j]];
+        rotate(Q, p, q, c, t * c);
+      }
+    }
+  }
+  const order = A.map((row, i) => i).sort((i, j) => A[j][j] - A[i][i]);
+  return { values: order.map((i) => A[i][i]), vectors: order.map((i) => Q.map((row) => row[i])) };
+}
+
+const MAKERS = {
+  polynomial: (moved) => {
+    const data = dataOf(moved);
+    const feature = (i, k) => place(i) ** k;
+    const every = Array.from({ length: POINTS }, (_, i) => i);
+    return {
+      H: square(DEGREE + 1, (j, k) => sum(every.map((i) => feature(i, j) * feature(i, k))) / POINTS),
+      b: Array.from({ length: DEGREE + 1 }, (_, k) => sum(every.map((i) => feature(i, k) * data[i])) / POINTS),
+      data: every.map((i) => [place(i), data[i]]),
+    };
+  },
+  // ½(w₁ − 1)² + Σ ½(wᵢ − wᵢ₊₁)²: the first has been told, every other one listens to its neighbours
+  chain: () => ({
+    H: square(LENGTH, (i, j) => (i === j ? (i === LENGTH - 1 ? 1 : 2) : Math.abs(i - j) === 1 ? -1 : 0)),
+    b: Array.from({ length: LENGTH }, (_, i) => Number(i === 0)),
+    data: [],
+  }),
+};
+
+const bases = {}; // H, and with it the eigenbasis, is the same wherever the data are
+
+/** The problem of a state scaled to a steepest curvature: {name, H, goal, values, vectors, data, start}. */
+function manyProblem(S, steepest) {
+  const name = S.many;
+  const { H, b, data } = MAKERS[name](S.data);
+  const { values, vectors } = (bases[name] ??= eigenbasis(H));
+  const scale = steepest / values[0];
+  const goal = H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
+  const start = goal.map((_, i) => S.weights[i] ?? 0);
+  return { name, data, goal, start, vectors, H: H.map((row) => row.map((v) => v * scale)), values: values.map((v) => v * scale) };
+}
+
+/** How much of each mode is in the weights w. */
+const amountsOf = ({ vectors }, w) => vectors.map((q) => dotted(q, w));
+
+/** The weights with so much more of one mode. */
+const withMode = ({ vectors }, w, k, more) => w.map((v, i) => v + more * vectors[k][i]);
+
+/** The curve that weights, or an eigenvector, draw: the polynomial over [−1, 1], or the values along the chain. */
+const curveOf = ({ name }, w, cells = 80) =>
+  name === "chain"
+    ? w.map((v, i) => [i + 1, v])
+    : Array.from({ length: cells + 1 }, (_, i) => [-1 + (2 * i) / cells, polynomial(w, -1 + (2 * i) / cells)]);
+
+const rowNorm = (row) => Math.sqrt(dotted(row, row));
+
+/** What a refresh does to the mean that a probed method keeps, as in the runs of two weights. */
+function probed(S, t, m, H, fold) {
+  if (t % S.interval !== 0) return;
+  const wanted = m.k === 0 ? S.warmup : 1;
+  for (let j = 0; j < wanted; j += 1) {
+    const v = drawProbe(S.probe, S.seed, m.k, H.length);
+    const Hv = times(H, v);
+    m.sum = m.sum.map((s, i) => s + fold(v[i], Hv[i]));
+    m.k += 1;
+  }
+}
+
+/** The direction of each method: g is the gradient, e the error w − w*, m its memory. */
+const DIRECTIONS = {
+  sgd: (S, p, g) => g,
+  momentum: (S, p, g, e, m) => (m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g),
+  nesterov: (S, p, g, e, m) => {
+    m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g;
+    return g.map((v, i) => v + S.momentum * m.buffer[i]);
+  },
+  newton: (S, p, g, e) => e, // H⁻¹g
+  saddle_free: (S, p, g) => {
+    const z = p.vectors.map((q, k) => dotted(q, g) / (Math.abs(p.values[k]) + S.damping));
+    return g.map((_, i) => sum(p.vectors.map((q, k) => q[i] * z[k])));
+  },
+  jacobi: (S, p, g, e, m, t) => {
+    if (S.curvature === "exact") return g.map((v, i) => v / (Math.abs(p.H[i][i]) + S.damping));
+    probed(S, t, m, p.H, (v, Hv) => v * Hv);
+    return g.map((v, i) => v / (Math.abs(m.sum[i] / m.k) + S.damping));
+  },
+  equilibration: (S, p, g) => g.map((v, i) => v / (rowNorm(p.H[i]) + S.damping)),
+  adagrad: (S, p, g, e, m) => {
+    m.v = m.v.map((v, i) => v + g[i] * g[i]);
+    return g.map((v, i) => v / (Math.sqrt(m.v[i]) + S.damping));
+  },
+  rmsprop: (S, p, g, e, m) => {
+    m.v = m.v.map((v, i) => S.decay * v + (1 - S.decay) * g[i] * g[i]);
+    return g.map((v, i) => v / (Math.sqrt(m.v[i]) + S.damping));
+  },
+  adam: (S, p, g, e, m, t) => {
+    m.mean = m.mean.map((mean, i) => mean + (1 - S.beta1) * (g[i] - mean));
+    m.v = m.v.map((v, i) => S.beta2 * v + (1 - S.beta2) * g[i] * g[i]);
+    const [seen, seen2] = [1 - S.beta1 ** (t + 1), 1 - S.beta2 ** (t + 1)];
+    return m.mean.map((mean, i) => mean / seen / (Math.sqrt(m.v[i] / seen2) + S.damping));
+  },
+  esgd: (S, p, g, e, m, t) => {
+    probed(S, t, m, p.H, (v, Hv) => Hv * Hv);
+    return g.map((v, i) => v / (Math.sqrt(m.sum[i] / m.k) + S.damping));
+  },
+};
+
+/** The weights after every step of a method on a problem; cut off where they leave 10⁶. */
+function manyRun(method, S, problem) {
+  const zero = () => problem.goal.map(() => 0);
+  const memory = { k: 0, sum: zero(), v: zero(), mean: zero(), buffer: null };
+  const lr = S[`lr_${method}`];
+  const points = [problem.start];
+  for (let t = 0; t < S.steps; t += 1) {
+    const w = points[t];
+    const e = w.map((v, i) => v - problem.goal[i]);
+    const d = DIRECTIONS[method](S, problem, times(problem.H, e), e, memory, t);
+    const next = w.map((v, i) => v - lr * d[i]);
+    if (!(Math.sqrt(dotted(next, next)) < 1e6)) break;
+    points.push(next);
+  }
+  return points;
+}
+
+/** For each mode, how much of its error at the start is left in the weights w; null where it had none. */
+function leftOver({ vectors, goal, start }, w) {
+  const error = (q, at) => dotted(q, at) - dotted(q, goal);
+  const size = Math.sqrt(dotted(goal, goal) + dotted(start, start));
+  return vectors.map((q) => (Math.abs(error(q, start)) > 1e-9 * size ? Math.abs(error(q, w) / error(q, start)) : null));
+}
+
+const computed = new WeakMap();
+
+/** The problem in a lab's state and the run of each of its methods, computed once for all views that show them. */
+function manyOf(lab) {
+  const { S, land } = lab;
+  const steepest = modesOf(land.quadratic)[0].h;
+  const key = JSON.stringify({ ...S, at: 0, turn: 0, tilt: 0, zoom: 1, show: [], steepest });
+  if (computed.get(lab)?.key !== key) {
+    const problem = manyProblem(S, steepest);
+    computed.set(lab, { key, problem, runs: Object.fromEntries(S.methods.map((m) => [m, manyRun(m, S, problem)])) });
+  }
+  return computed.get(lab);
+}
+
+/** The weights of a run at a step, or at its last. */
+const weightsAt = (run, step) => run[Math.min(step, run.length - 1)];
+
+const noMany = ({ land }) =>
+  land.quadratic && modesOf(land.quadratic)[0].h > 0 ? null : "These need a landscape that curves upward somewhere: choose the bowl or the quadratic.";
+
+// state.js
+// The state of a lab is one flat object: every key is a setting with a range, so that it can be a slider, a
+// keyword of SaddleLab(...) in Python and a part of a shared address. esgd/lab/schema.py mirrors SETTINGS.
+
+
+const rate = (label) => ({ label, min: 1e-4, max: 10, scale: "log", digits: 3 });
+
+const SETTINGS = {
+  landscape: { label: "Landscape", options: Object.keys(LANDSCAPES) },
+  methods: { label: "Methods", list: Object.keys(METHODS) },
+  x0: { label: "Start, first weight", min: -5, max: 5, digits: 3 },
+  y0: { label: "Start, second weight", min: -5, max: 5, digits: 3 },
+  kappa: { label: "Condition number κ", min: 1, max: 1000, scale: "log", digits: 3 },
+  eig1: { label: "Eigenvalue λ₁", min: -4, max: 4, step: 0.05, digits: 2 },
+  eig2: { label: "Eigenvalue λ₂", min: -4, max: 4, step: 0.05, digits: 2 },
+  angle: { label: "Rotation φ", min: 0, max: 90, step: 1, digits: 1, unit: "°" },
+  steps: { label: "Steps", min: 5, max: 400, step: 1, scale: "log", integer: true },
+  seed: { label: "Seed", min: 0, max: 999, step: 1, integer: true },
+  momentum: { label: "Momentum β", min: 0, max: 0.99, step: 0.01, digits: 2 },
+  damping: { label: "Damping λ", min: 1e-8, max: 1, scale: "log", digits: 2 },
+  decay: { label: "RMSProp decay α", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
+  beta1: { label: "Adam β₁", min: 0, max: 0.99, step: 0.01, digits: 2 },
+  beta2: { label: "Adam β₂", min: 0.5, max: 0.999, step: 0.001, digits: 3 },
+  noise: { label: "Gradient noise σ", min: 0, max: 1, step: 0.01, digits: 2 },
+  noise_shape: { label: "Covariance of the noise ∝", options: ["I", "H", "H2", "tilted"] },
+  interval: { label: "Steps between probes", min: 1, max: 50, step: 1, integer: true },
+  warmup: { label: "Probes in the first refresh", min: 1, max: 20, step: 1, integer: true },
+  probe: { label: "Probes", options: ["rademacher", "gaussian"] },
+  curvature: { label: "Jacobi’s diagonal", options: ["exact", "probes"] },
+  precond: { label: "Preconditioner", options: ["jacobi", "equilibration", "absolute"] },
+  zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
+  turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
+  tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
+  show: { label: "Further views", list: ["surface", "modes", "many", "eigen", "spread", "convergence", "velocity", "expected", "loss", "rates"] },
+  many: { label: "Many weights", options: ["polynomial", "chain"] },
+  data: { label: "Heights of the data", numbers: POINTS, min: -2, max: 2, digits: 3 },
+  weights: { label: "Weights at the start", numbers: LENGTH, min: -5, max: 5, digits: 3 },
+  face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
+  boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
+  lr_sgd: rate("Rate of gradient descent"),
+  lr_momentum: rate("Rate of momentum"),
+  lr_nesterov: rate("Rate of Nesterov momentum"),
+  lr_newton: rate("Rate of Newton"),
+  lr_saddle_free: rate("Rate of saddle-free Newton"),
+  lr_jacobi: rate("Rate of Jacobi"),
+  lr_equilibration: rate("Rate of equilibration"),
+  lr_adagrad: rate("Rate of AdaGrad"),
+  lr_rmsprop: rate("Rate of RMSProp"),
+  lr_adam: rate("Rate of Adam"),
+  lr_esgd: rate("Rate of ESGD"),
+  at: { label: "Step shown", min: 0, max: 400, step: 1, integer: true },
+};
+
+const OPTION_LABELS = {
+  rademacher: "signs ±1", gaussian: "Gaussian", exact: "exact", probes: "from probes",
+  jacobi: "Jacobi", equilibration: "equilibration", absolute: "|H|",
+  I: "I", H: "|H|", H2: "H²", tilted: "diag(1, 4)", polynomial: "fit of a polynomial", chain: "chain of neighbours",
+};
+
+const DEFAULTS = {
+  landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
+  steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
+  warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
+  turn: 25, tilt: 38, show: [], many: "polynomial", data: [], weights: [], face: "displacement",
+  lr_sgd: 0.1, lr_momentum: 0.1, lr_nesterov: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
+  lr_adagrad: 0.3, lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
+};
+
+/** Whether a setting or a further view says anything in this state: the others are hidden. */
+function relevant(key, S) {
+  const runs = (...names) => names.some((name) => S.methods.includes(name));
+  const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
+  if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
+  if (["modes", "many", "eigen", "spread", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum");
+  if (key === "kappa") return S.landscape === "bowl";
+  if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
+  if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (key === "momentum") return runs("momentum", "nesterov");
+  if (key === "decay") return runs("rmsprop");
+  if (key === "beta1" || key === "beta2") return runs("adam");
+  if (key === "curvature") return runs("jacobi");
+  if (key === "interval" || key === "warmup" || key === "probe") return probed;
+  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "adagrad", "rmsprop", "adam", "esgd");
+  if (key === "noise_shape") return S.noise > 0;
+  if (key === "boost") return S.precond === "absolute" && S.eig1 * S.eig2 < 0;
+  return true;
+}
+
+/** One value made legal, or undefined when it is beyond repair. */
+function legal(key, value) {
+  const setting = SETTINGS[key];
+  if (!setting) return undefined;
+  if (setting.options) return setting.options.includes(value) ? value : undefined;
+  const items = () => (Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean));
+  if (setting.list) return setting.list.filter((name) => items().includes(name));
+  if (setting.numbers) {
+    const numbers = items().slice(0, setting.numbers).map((v) => (v === null || typeof v === "boolean" ? NaN : Number(v)));
+    return numbers.every(Number.isFinite) ? numbers.map((v) => Math.min(setting.max, Math.max(setting.min, v))) : undefined;
+  }
+  if (value === null || value === "" || typeof value === "boolean") return undefined;
+  const number = Number(value);
+  if (!Number.isFinite(number)) return undefined;
+  const clamped = Math.min(setting.max, Math.max(setting.min, number));
+  return setting.integer ? Math.round(clamped) : clamped;
+}
+
+/** The face that a state without one shows most likely: addresses from before faces were remembered tell none. */
+const likelyFace = (S) => (S.noise > 0 ? "noise" : S.lr_rmsprop >= 0.15 ? "oscillation" : "displacement");
+
+/** A whole state: the defaults, the scene's preset, then what was asked for, each made legal. */
+function makeState(preset = {}, wanted = {}) {
+  const state = { ...DEFAULTS };
+  for (const source of [preset, wanted]) {
+    for (const [key, raw] of Object.entries(source)) {
+      const value = legal(key, raw);
+      if (value !== undefined) state[key] = value;
+    }
+  }
+  if (state.at === undefined) state.at = state.steps;
+  if (preset.face && legal("face", wanted.face) === undefined) state.face = likelyFace(state);
+  state.at = Math.min(state.at, state.steps);
+  return state;
+}
+
+const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value));
+
+/** A number as a hand sets it: short enough that an address holds it as it is. */
+const tidy = (value) => Number(value.toPrecision(6));
+
+/** The settings in which a state differs from its scene's preset; `at` and `face` where the others would not give them. */
+function difference(preset, state) {
+  const { at, face, ...rest } = state;
+  const follows = makeState(preset, rest);
+  const base = { ...makeState(preset), at: follows.at, face: follows.face };
+  return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
+}
+
+/**
+ * What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`; the second lab of a scene on
+ * its page is `lab=descent.2`.
+ */
+function encodeState(scene, preset, state, nth = 1) {
+  const parts = [`lab=${scene}${nth > 1 ? `.${nth}` : ""}`];
+  for (const [key, value] of Object.entries(difference(preset, state))) {
+    parts.push(`${key}=${encodeURIComponent(plain(value))}`);
+  }
+  return parts.join("&");
+}
+
+/** The scene, which of its labs, and the settings of an address's hash; null when it is not ours. */
+function decodeState(hash) {
+  const pairs = String(hash).replace(/^#/, "").split("&").map((part) => part.split("="));
+  if (pairs[0][0] !== "lab" || pairs[0].length !== 2) return null;
+  const wanted = {};
+  for (const [key, value] of pairs.slice(1)) {
+    try {
+      if (key in SETTINGS && value !== undefined) wanted[key] = decodeURIComponent(value);
+    } catch {
+      // a damaged escape: that setting keeps its preset
+    }
+  }
+  const [scene, nth] = pairs[0][1].split(".");
+  return { scene, nth: Number(nth) || 1, state: wanted };
+}
+
+/** The same figure as a line of Python. */
+function pythonLine(scene, preset, state) {
+  const keywords = Object.entries(difference(preset, state)).map(([key, value]) => {
+    return `${key}=${JSON.stringify(value)}`;
+  });
+  return `SaddleLab(${[JSON.stringify(scene), ...keywords].join(", ")})`;
+}
 
 // slider.js
 // A slider: a range input over a linear or logarithmic setting, with a clickable mark at its optimum.
@@ -1061,11 +1430,11 @@ function dial(lab) {
 // The controls under the figure: sliders, choices, the rotation dial, the method rows.
 
 
-/** A choice of a few as a row of buttons. */
-function segments(lab, key) {
+/** A choice of a few as a row of buttons; `along` is what changes with it. */
+function segments(lab, key, along = {}) {
   const setting = SETTINGS[key];
   const buttons = setting.options.map((option) =>
-    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option }) }));
+    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option, ...along }) }));
   const group = make("div", { class: "segments", role: "group", "aria-label": setting.label, "data-key": key }, ...buttons);
   return {
     element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), group),
@@ -1073,6 +1442,9 @@ function segments(lab, key) {
     mark: () => {},
   };
 }
+
+/** The choice between the problems of many weights; each has weights of its own. */
+const problemChoice = (lab) => segments(lab, "many", { weights: [] });
 
 /** One control for a setting, by its kind. */
 function control(lab, key) {
@@ -1228,14 +1600,17 @@ const rates = (...values) =>
   Object.fromEntries(Object.keys(METHODS).map((method, i) => [`lr_${method}`, values[i]]));
 
 // every landscape names the same settings, so that none of another landscape stays behind; the rates are those of
-// descent, momentum, Newton, saddle-free Newton, Jacobi, equilibration, RMSProp, Adam and ESGD
+// descent, momentum, Nesterov, Newton, saddle-free Newton, Jacobi, equilibration, AdaGrad, RMSProp, Adam and ESGD
 const FRESH = {
-  bowl: { x0: -1.9, y0: 0.8, steps: 60, ...rates(1, 0.2, 0.5, 0.5, 0.5, 0.5, 0.05, 0.1, 0.5) },
-  quadratic: { x0: 1.6, y0: 0.3, steps: 60, ...rates(0.2, 0.05, 0.25, 0.25, 0.25, 0.25, 0.05, 0.1, 0.25) },
-  monkey: { x0: -0.5, y0: 1.9, steps: 60, ...rates(0.1, 0.03, 0.5, 0.5, 0.25, 0.25, 0.05, 0.1, 0.25) },
-  net: { x0: 1.45, y0: -1.3, steps: 60, ...rates(0.1, 0.03, 0.25, 0.25, 0.1, 0.25, 0.05, 0.1, 0.25) },
-  rosenbrock: { x0: -1.2, y0: 1, steps: 200, ...rates(0.001, 0.001, 0.25, 0.25, 0.25, 0.25, 0.03, 0.1, 0.25) },
-  eggbox: { x0: 0.75, y0: 2.2, steps: 60, ...rates(0.3, 0.05, 0.25, 0.25, 0.25, 0.25, 0.05, 0.1, 0.25) },
+  bowl: { x0: -1.9, y0: 0.8, steps: 60, ...rates(1, 0.2, 0.2, 0.5, 0.5, 0.5, 0.5, 0.3, 0.05, 0.1, 0.5) },
+  quadratic: { x0: 1.6, y0: 0.3, steps: 60, ...rates(0.2, 0.05, 0.05, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
+  monkey: { x0: -0.5, y0: 1.9, steps: 60, ...rates(0.1, 0.03, 0.03, 0.5, 0.5, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
+  net: { x0: 1.45, y0: -1.3, steps: 60, ...rates(0.1, 0.03, 0.03, 0.25, 0.25, 0.1, 0.25, 0.3, 0.05, 0.1, 0.25) },
+  rosenbrock: { x0: -1.2, y0: 1, steps: 200, ...rates(0.001, 0.001, 0.001, 0.25, 0.25, 0.25, 0.25, 0.3, 0.03, 0.1, 0.25) },
+  eggbox: { x0: 0.75, y0: 2.2, steps: 60, ...rates(0.3, 0.05, 0.05, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
+  camel: { x0: 1.75, y0: 0.9, steps: 60, ...rates(0.05, 0.02, 0.02, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
+  himmelblau: { x0: -0.6, y0: 2.4, steps: 60, ...rates(0.005, 0.002, 0.002, 0.25, 0.25, 0.25, 0.25, 0.5, 0.1, 0.2, 0.25) },
+  beale: { x0: 1, y0: 1.7, steps: 200, ...rates(0.005, 0.002, 0.002, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
 };
 
 /** The change that comes with a landscape: fresh settings, or the scene's own where the landscape is. */
@@ -1707,6 +2082,11 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
   transition: inset .12s; }
 .handle:hover::after, .handle:active::after { inset: 11px; }
 .handle:active { cursor: grabbing; }
+.bead { position: absolute; width: 44px; height: 44px; border: 0; padding: 0; background: none; cursor: ns-resize; touch-action: none; }
+.bead i { position: absolute; inset: 16px; border-radius: 50%; border: 2px solid var(--ink); background: var(--ground); }
+.bead:hover i, .bead:active i { inset: 15px; }
+.bead:focus-visible { outline: none; }
+.bead:focus-visible i { inset: 14px; outline: 3px solid var(--focus); outline-offset: 1px; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
 :is(button, input, select, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
@@ -1910,14 +2290,19 @@ function stepTable(lab) {
 const PALETTE = {
   sgd: ["#0072B2", "#4FA8DD"],
   momentum: ["#6A51A3", "#A694DC"],
+  nesterov: ["#2B3F99", "#8496F2"],
   newton: ["#6B6B6B", "#A8A8A8"],
   saddle_free: ["#B8578F", "#E08FBE"],
   jacobi: ["#D55E00", "#FF8A3D"],
   equilibration: ["#3E9C8B", "#7FD6C4"],
+  adagrad: ["#6E7A14", "#B9C65C"],
   rmsprop: ["#B88600", "#F0C23B"],
   adam: ["#8C564B", "#C99084"],
   esgd: ["#007A57", "#1FC796"],
 };
+
+/** Red, green and blue of a colour like #0072B2. */
+const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
 const GROUNDS = {
   light: {
@@ -2486,102 +2871,12 @@ function barsView(lab) {
   return view;
 }
 
-// modes.js
-// A quadratic mode by mode: the error in the Hessian's eigenbasis, the factor by which a step shrinks each part,
-// and the regime of momentum.
-
-
-/** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
-function modesOf(H) {
-  const { values, angle } = eigen(H);
-  const [c, s] = [Math.cos(angle), Math.sin(angle)];
-  return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
-}
-
-function modeName(h, other) {
-  if (h < 0) return "downhill mode";
-  if (other < 0) return "uphill mode";
-  return h >= other ? "steep mode" : "flat mode";
-}
-
-/** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
-const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0] + axis[1] * p[1]);
-
-/**
- * The factor on |qᵀ(θ − θ*)| in one step along curvature h, where theory knows one: for methods whose rates are a
- * function of H alone. For momentum it is the spectral radius, which a run reaches after a while. Null for the others.
- */
-function modeFactor(method, S, h) {
-  const lr = S[`lr_${method}`];
-  if (method === "sgd") return Math.abs(1 - lr * h);
-  if (method === "momentum") return modeRadius(lr, h, S.momentum);
-  if (method === "newton") return Math.abs(1 - lr);
-  if (method === "saddle_free") return Math.abs(1 - (lr * h) / (Math.abs(h) + S.damping));
-  return null;
-}
-
-/** Whether a diagonal D mixes the modes of H: it does unless D is a multiple of I or H is diagonal. */
-function mixes(method, H) {
-  const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H) }[method];
-  const size = Math.abs(H.a) + Math.abs(H.c) + Math.abs(H.b);
-  if (Math.abs(H.b) < 1e-9 * size) return false;
-  return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "newton", "saddle_free"].includes(method);
-}
-
-/** Each mode's share of Σ ½|h| z² at a step: what is left to do, and in which direction. */
-function shares(run, modes, t) {
-  const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
-  const whole = parts[0] + parts[1];
-  return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
-}
-
-/** Every step of a run along one mode as [distance, last step]; the start has made no step yet. */
-function phasePoints(run, mode) {
-  const z = amplitudes(run, mode);
-  return z.map((v, t) => [v, t ? v - z[t - 1] : 0]);
-}
-
-const DOUBLE = 4e-4; // a discriminant this small: roots within 0.02 of each other are as good as one double root
-
-/**
- * The regime of momentum along curvature h, from the roots of z² − (1 + β − lr·h) z + β: real and apart
- * (over-damped), double (critical), a complex pair (under-damped), or one beyond 1. Where h < 0 there always is one
- * beyond 1, as the polynomial is lr·h < 0 at z = 1. Real roots share a sign; where it is negative, the error
- * changes sign at every step.
- */
-function regimeOf(lr, h, beta) {
-  const trace = 1 + beta - lr * h;
-  const disc = trace * trace - 4 * beta;
-  const radius = modeRadius(lr, h, beta);
-  const flips = trace < 0 && disc > -DOUBLE;
-  const kind = () => {
-    if (Math.abs(lr * h) < 1e-12) return "flat"; // the roots are 1 and β
-    if (h < 0) return "leaving";
-    if (Math.abs(radius - 1) < 1e-9) return "edge";
-    if (radius > 1) return "diverging";
-    if (Math.abs(disc) <= DOUBLE) return "critical";
-    return disc > 0 ? "over" : "under";
-  };
-  return { kind: kind(), disc, radius, flips };
-}
-
-const REGIMES = {
-  over: "over-damped", critical: "critically damped", under: "under-damped", diverging: "diverging",
-  leaving: "always leaves", edge: "neither shrinks nor grows", flat: "no curvature pulls it",
-};
-
-function regimeWords({ kind, radius, flips }) {
-  const still = kind === "edge" || kind === "flat";
-  return `${REGIMES[kind]}${flips ? ", sign flips" : ""}${still ? "" : `, ×${formatNumber(radius, 3)} a step`}`;
-}
-
 // view-convergence.js
 // Every rate and every momentum at once on a convex quadratic: by which factor a step shrinks the slowest mode.
 
 
 const [COLUMNS, ROWS] = [96, 60];
 const TOP = 0.99; // the largest momentum
-const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
 /** The factor of the slowest mode. */
 const slowest = (modes, lr, beta) => Math.max(...modes.map(({ h }) => modeRadius(lr, h, beta)));
@@ -2625,7 +2920,7 @@ function convergenceView(lab) {
     const area = surface(view.canvas);
     const { ctx } = area;
     const modes = modesOf(land.quadratic);
-    const beta = bestMomentum(S);
+    const beta = bestMomentum(S).value;
     const rate = bestRateFor(modes[0].h, modes[1].h, beta);
     const fastest = Math.max(1e-3, slowest(modes, rate, beta));
     const x = [0.02 / modes[0].h, 10 / modes[0].h];
@@ -2665,6 +2960,173 @@ function convergenceView(lab) {
     view.describe(
       `Factor of the slowest mode a step, over the learning rate and the momentum. Best: momentum ${formatNumber(beta, 3)} with rate ${formatNumber(rate, 3)}, ` +
         `a factor of ${formatNumber(fastest, 3)}. Now: ${words.join(", ") || "neither method runs"}. The sliders of rate and momentum move the same point.`,
+    );
+  };
+  return view;
+}
+
+// beads.js
+// Beads on a plot that move up and down: by mouse, by finger, or by keys. The row of them is one stop of Tab; left and
+// right go from bead to bead, up and down move the one that has the focus.
+
+
+const BEAD_REACH = 44; // pixels to press; where beads stand closer, the nearest one is taken
+
+/**
+ * Beads over the plot of a view. `set(i, value)` hears of a move. `place(beads, scale)` puts them where they are now: each
+ * {x, y, value, least, most, step, label, invert}, in pixels of the canvas, `invert` from a height to a value.
+ */
+function beadRow(lab, view, { label, set }) {
+  const row = make("div", { class: "beads", role: "group", "aria-label": label });
+  view.plot.append(row);
+  let items = [];
+  let current = 0;
+  const moveTo = (i, v) => {
+    const item = items[i];
+    item.value = tidy(Math.max(item.least, Math.min(item.most, v))); // the next key may come before the next frame
+    set(i, item.value);
+  };
+  const buttons = () => [...row.children];
+  const choose = (i) => {
+    current = i;
+    buttons().forEach((b, j) => b.setAttribute("tabindex", j === current ? "0" : "-1"));
+  };
+  const nearest = (event) => {
+    const box = view.canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const far = items.map((item) => Math.hypot(item.x - x, item.y - y));
+    return far.indexOf(Math.min(...far));
+  };
+  const build = () => {
+    row.replaceChildren(...items.map(() => make("button", { type: "button", class: "bead", role: "slider", "aria-orientation": "vertical" }, make("i"))));
+    buttons().forEach((button, i) => {
+      let held = i;
+      const move = (event) => moveTo(held, items[held].invert(event.clientY - view.canvas.getBoundingClientRect().top));
+      drags(button, lab, move, (event) => {
+        held = nearest(event);
+        choose(held);
+        buttons()[held].focus({ preventScroll: true });
+        event.preventDefault();
+      });
+      button.addEventListener("focus", () => choose(i));
+      button.addEventListener("keydown", (event) => {
+        const { value, step, least, most } = items[i];
+        const big = event.shiftKey ? 5 : 1;
+        const to = { ArrowUp: value + big * step, ArrowDown: value - big * step, PageUp: value + 10 * step, PageDown: value - 10 * step, Home: least, End: most }[event.key];
+        const next = { ArrowLeft: i - 1, ArrowRight: i + 1 }[event.key];
+        if (to === undefined && next === undefined) return;
+        event.preventDefault();
+        if (to !== undefined) moveTo(i, to);
+        else buttons()[Math.max(0, Math.min(items.length - 1, next))].focus();
+      });
+    });
+    choose(Math.min(current, Math.max(0, items.length - 1)));
+  };
+  return {
+    place: (beads, [width, height]) => {
+      const anew = items.length !== beads.length;
+      items = beads;
+      if (anew) build();
+      buttons().forEach((button, i) => {
+        const { x, y, value, least, most, label, spoken } = items[i];
+        button.style.left = `calc(${(100 * x) / width}% - ${BEAD_REACH / 2}px)`;
+        button.style.top = `calc(${(100 * y) / height}% - ${BEAD_REACH / 2}px)`;
+        const said = { "aria-label": label, "aria-valuemin": least, "aria-valuemax": most, "aria-valuenow": value, "aria-valuetext": spoken };
+        Object.entries(said).forEach(([name, words]) => button.getAttribute(name) !== String(words) && button.setAttribute(name, words));
+      });
+    },
+  };
+}
+
+// view-eigen.js
+// The eigenvectors of a problem of many weights, each drawn as the curve that it is; what is asked of each of them, and
+// what each method has of it so far. Its bead is how much of it the start has.
+
+
+const CAPTION_ROOM = 17; // room for the curvature above each curve
+const AMOUNT = 4; // of a mode at the start
+
+/** Rows and columns of the small panels. */
+function tiles(n, width, height) {
+  const columns = n === 6 ? (width < 560 ? 2 : 3) : width < 560 ? 4 : 8;
+  const rows = Math.ceil(n / columns);
+  const [wide, tall] = [width / columns, height / rows];
+  return Array.from({ length: n }, (_, k) => ({
+    left: (k % columns) * wide + 4, right: (k % columns + 1) * wide - 4,
+    top: Math.floor(k / columns) * tall + CAPTION_ROOM, bottom: (Math.floor(k / columns) + 1) * tall - 5,
+  }));
+}
+
+/** One mode; returns where its bead belongs. */
+function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now }) {
+  const { theme } = lab;
+  const places = curve.map(([x]) => x);
+  const edge = Math.ceil(curve.length / 10); // no bead hangs over the edge
+  const highest = (some) => some.reduce((best, point) => (Math.abs(point[1]) > Math.abs(best[1]) ? point : best));
+  const [place, height] = highest(curve.slice(edge, -edge));
+  const tall = Math.max(Math.abs(wanted), Math.abs(begun), 0.05) * Math.abs(highest(curve)[1]) * 1.3;
+  const sx = linearScale(places[0], places[places.length - 1], box.left, box.right);
+  const sy = linearScale(-tall, tall, box.bottom, box.top);
+  const trace = (amount) => line(ctx, curve.map(([x, y]) => [sx(x), sy(Math.max(-9 * tall, Math.min(9 * tall, amount * y)))]));
+  text(ctx, theme, `h = ${formatNumber(value, 2)}`, box.left, box.top - 5, { size: 11.5, most: box.right - box.left });
+  ctx.fillStyle = theme.panel;
+  ctx.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+  ctx.lineWidth = 1;
+  ctx.strokeStyle = theme.hairline;
+  line(ctx, [[box.left, sy(0)], [box.right, sy(0)]]);
+  clipped(ctx, box, () => {
+    ctx.strokeStyle = theme.muted;
+    ctx.lineWidth = 1.3;
+    ctx.setLineDash([3, 4]);
+    trace(wanted);
+    ctx.setLineDash([]);
+    for (const { method, amount } of now) {
+      ctx.strokeStyle = theme.hue[method];
+      ctx.lineWidth = 2;
+      trace(amount);
+    }
+  });
+  return { x: sx(place), y: sy(begun * height), invert: (y) => sy.invert(y) / height, step: Math.max(0.02, Number((Math.abs(wanted) / 20).toPrecision(1))) };
+}
+
+function eigenView(lab) {
+  const view = panel({ title: "Eigenvectors", shape: "modes eigen" });
+  const choice = problemChoice(lab);
+  view.element.append(choice.element);
+  const row = beadRow(lab, view, {
+    label: "Amount of each eigenvector at the start",
+    set: (k, amount) => {
+      const { problem } = manyOf(lab);
+      const more = amount - amountsOf(problem, problem.start)[k];
+      lab.update({ weights: withMode(problem, problem.start, k, more).map((v) => Number(v.toFixed(5))) });
+    },
+  });
+  view.lacks = () => noMany(lab);
+  view.draw = () => {
+    const { S, at } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    choice.draw();
+    const { problem, runs } = manyOf(lab);
+    const { values, vectors, goal, start } = problem;
+    const step = Math.round(at);
+    const [wanted, begun] = [amountsOf(problem, goal), amountsOf(problem, start)];
+    const now = S.methods.map((method) => ({ method, amounts: amountsOf(problem, weightsAt(runs[method], step)) }));
+    const spots = tiles(vectors.length, width, height).map((box, k) => drawEigenvector(lab, ctx, box, {
+      curve: curveOf(problem, vectors[k], 60), value: values[k], wanted: wanted[k], begun: begun[k],
+      now: now.map(({ method, amounts }) => ({ method, amount: amounts[k] })),
+    }));
+    row.place(spots.map((spot, k) => ({
+      ...spot, value: Number(begun[k].toPrecision(3)), least: -AMOUNT, most: AMOUNT, spoken: formatNumber(begun[k], 3),
+      label: `Eigenvector ${k + 1} of ${vectors.length}, curvature ${formatNumber(values[k], 2)}, amount at the start`,
+    })), [width, height]);
+    view.note("dashed: what the best weights have of it; the bead: what the start has");
+    const left = S.methods.map((m) => {
+      const shares = leftOver(problem, weightsAt(runs[m], step));
+      return `${METHODS[m].label} has got rid of half the error in ${shares.filter((v) => v !== null && v < 0.5).length}`;
+    });
+    view.describe(
+      `The ${vectors.length} eigenvectors as curves, the steepest first, curvatures ${values.map((v) => formatNumber(v, 2)).join(", ")}, each ` +
+        `times what the best weights and each method have of it at step ${step}. ${left.join("; ") || "No method runs"}.`,
     );
   };
   return view;
@@ -3064,150 +3526,12 @@ function ratesView(lab) {
   return view;
 }
 
-// many.js
-// Quadratics of many weights, on which the lab's methods run with the same settings: a polynomial fitted to data, and
-// a chain of neighbours that must agree. Both start from zero weights and have no noise.
-
-
-const POINTS = 12;
-const DEGREE = 5;
-const LENGTH = 16;
-const place = (i) => -1 + (2 * i) / (POINTS - 1);
-/** The data of the fit: a wave, with a fixed wobble in place of measurement error. */
-const datum = (i) => Math.sin(2.6 * place(i)) + 0.35 * Math.cos(5 * i);
-const square = (n, entry) => Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => entry(i, j)));
-const sum = (values) => values.reduce((a, b) => a + b, 0);
-const dotted = (a, b) => a.reduce((total, v, i) => total + v * b[i], 0);
-const times = (H, v) => H.map((row) => dotted(row, v));
-
-const polynomial = (weights, x) => weights.reduceRight((value, w) => value * x + w, 0);
-
-/** Eigenvalues of a symmetric matrix, the largest first, and its unit eigenvectors, by Jacobi's rotations. */
-function eigenbasis(matrix) {
-  const n = matrix.length;
-  const A = matrix.map((row) => row.slice());
-  const Q = square(n, (i, j) => Number(i === j));
-  const rotate = (M, p, q, c, s) => M.forEach((row) => ([row[p], row[q]] = [c * row[p] - s * row[q], s * row[p] + c * row[q]]));
-  for (let sweep = 0; sweep < 40; sweep += 1) {
-    for (let p = 0; p < n - 1; p += 1) {
-      for (let q = p + 1; q < n; q += 1) {
-        if (Math.abs(A[p][q]) < 1e-300) continue;
-        const theta = (A[q][q] - A[p][p]) / (2 * A[p][q]);
-        const t = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.hypot(theta, 1));
-        const c = 1 / Math.hypot(t, 1);
-        rotate(A, p, q, c, t * c); // columns, then rows
-        for (let j = 0; j < n; j += 1) [A[p][j], A[q][j]] = [c * A[p][j] - t * c * A[q][j], t * c * A[p][j] + c * A[q][j]];
-        rotate(Q, p, q, c, t * c);
-      }
-    }
-  }
-  const order = A.map((row, i) => i).sort((i, j) => A[j][j] - A[i][i]);
-  return { values: order.map((i) => A[i][i]), vectors: order.map((i) => Q.map((row) => row[i])) };
-}
-
-const MAKERS = {
-  polynomial: () => {
-    const feature = (i, k) => place(i) ** k;
-    const every = Array.from({ length: POINTS }, (_, i) => i);
-    return {
-      H: square(DEGREE + 1, (j, k) => sum(every.map((i) => feature(i, j) * feature(i, k))) / POINTS),
-      b: Array.from({ length: DEGREE + 1 }, (_, k) => sum(every.map((i) => feature(i, k) * datum(i))) / POINTS),
-      data: every.map((i) => [place(i), datum(i)]),
-    };
-  },
-  // ½(w₁ − 1)² + Σ ½(wᵢ − wᵢ₊₁)²: the first has been told, every other one listens to its neighbours
-  chain: () => ({
-    H: square(LENGTH, (i, j) => (i === j ? (i === LENGTH - 1 ? 1 : 2) : Math.abs(i - j) === 1 ? -1 : 0)),
-    b: Array.from({ length: LENGTH }, (_, i) => Number(i === 0)),
-    data: [],
-  }),
-};
-
-const made = {};
-
-/** A problem scaled to a steepest curvature: {H, goal, values, vectors, data}. */
-function manyProblem(name, steepest) {
-  made[name] ??= (() => {
-    const { H, b, data } = MAKERS[name]();
-    return { H, b, data, ...eigenbasis(H) };
-  })();
-  const { H, b, data, values, vectors } = made[name];
-  const scale = steepest / values[0];
-  const goal = H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
-  return { name, data, goal, vectors, H: H.map((row) => row.map((v) => v * scale)), values: values.map((v) => v * scale) };
-}
-
-const rowNorm = (row) => Math.sqrt(dotted(row, row));
-
-/** What a refresh does to the mean that a probed method keeps, as in the runs of two weights. */
-function probed(S, t, m, H, fold) {
-  if (t % S.interval !== 0) return;
-  const wanted = m.k === 0 ? S.warmup : 1;
-  for (let j = 0; j < wanted; j += 1) {
-    const v = drawProbe(S.probe, S.seed, m.k, H.length);
-    const Hv = times(H, v);
-    m.sum = m.sum.map((s, i) => s + fold(v[i], Hv[i]));
-    m.k += 1;
-  }
-}
-
-/** The direction of each method: g is the gradient, e the error w − w*, m its memory. */
-const DIRECTIONS = {
-  sgd: (S, p, g) => g,
-  momentum: (S, p, g, e, m) => (m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g),
-  newton: (S, p, g, e) => e, // H⁻¹g
-  saddle_free: (S, p, g) => {
-    const z = p.vectors.map((q, k) => dotted(q, g) / (Math.abs(p.values[k]) + S.damping));
-    return g.map((_, i) => sum(p.vectors.map((q, k) => q[i] * z[k])));
-  },
-  jacobi: (S, p, g, e, m, t) => {
-    if (S.curvature === "exact") return g.map((v, i) => v / (Math.abs(p.H[i][i]) + S.damping));
-    probed(S, t, m, p.H, (v, Hv) => v * Hv);
-    return g.map((v, i) => v / (Math.abs(m.sum[i] / m.k) + S.damping));
-  },
-  equilibration: (S, p, g) => g.map((v, i) => v / (rowNorm(p.H[i]) + S.damping)),
-  rmsprop: (S, p, g, e, m) => {
-    m.v = m.v.map((v, i) => S.decay * v + (1 - S.decay) * g[i] * g[i]);
-    return g.map((v, i) => v / (Math.sqrt(m.v[i]) + S.damping));
-  },
-  adam: (S, p, g, e, m, t) => {
-    m.mean = m.mean.map((mean, i) => mean + (1 - S.beta1) * (g[i] - mean));
-    m.v = m.v.map((v, i) => S.beta2 * v + (1 - S.beta2) * g[i] * g[i]);
-    const [seen, seen2] = [1 - S.beta1 ** (t + 1), 1 - S.beta2 ** (t + 1)];
-    return m.mean.map((mean, i) => mean / seen / (Math.sqrt(m.v[i] / seen2) + S.damping));
-  },
-  esgd: (S, p, g, e, m, t) => {
-    probed(S, t, m, p.H, (v, Hv) => Hv * Hv);
-    return g.map((v, i) => v / (Math.sqrt(m.sum[i] / m.k) + S.damping));
-  },
-};
-
-/** The weights after every step of a method on a problem, from zero; cut off where they leave 10⁶. */
-function manyRun(method, S, problem) {
-  const zero = () => problem.goal.map(() => 0);
-  const memory = { k: 0, sum: zero(), v: zero(), mean: zero(), buffer: null };
-  const lr = S[`lr_${method}`];
-  const points = [zero()];
-  for (let t = 0; t < S.steps; t += 1) {
-    const w = points[t];
-    const e = w.map((v, i) => v - problem.goal[i]);
-    const d = DIRECTIONS[method](S, problem, times(problem.H, e), e, memory, t);
-    const next = w.map((v, i) => v - lr * d[i]);
-    if (!(Math.sqrt(dotted(next, next)) < 1e6)) break;
-    points.push(next);
-  }
-  return points;
-}
-
-/** For each mode, how much of its error at the start is left in the weights w. */
-const leftOver = (problem, w) =>
-  problem.vectors.map((q) => Math.abs(1 - dotted(q, w) / dotted(q, problem.goal)));
-
 // view-many.js
 // The methods with the same settings on a quadratic of many weights: what is left of each mode, and the weights at work.
 
 
 const LOWEST = 1e-4;
+const HEIGHTS = { fit: 1.8, chain: [-0.3, 1.5] };
 
 /** Share of each mode's first error that is left, over its curvature. */
 function drawModes(lab, area, problem, runs, step) {
@@ -3225,8 +3549,9 @@ function drawModes(lab, area, problem, runs, step) {
   const [ends, dots] = [[], []];
   clipped(ctx, { ...frame.box, top: frame.box.top - 4, bottom: frame.box.bottom + 4, right: frame.box.right + 5 }, () => {
     for (const method of S.methods) {
-      const left = leftOver(problem, runs[method][Math.min(step, runs[method].length - 1)]);
-      const pixels = left.map((v, k) => [frame.sx(values[k]), frame.sy(Math.max(LOWEST, Math.min(20, v)))]);
+      const pixels = leftOver(problem, weightsAt(runs[method], step)).flatMap((v, k) =>
+        v === null ? [] : [[frame.sx(values[k]), frame.sy(Math.max(LOWEST, Math.min(20, v)))]]);
+      if (!pixels.length) continue;
       ctx.strokeStyle = theme.hue[method];
       ctx.lineWidth = 1.6;
       ctx.globalAlpha = 0.6;
@@ -3242,17 +3567,15 @@ function drawModes(lab, area, problem, runs, step) {
   drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
-/** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement. */
+/** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement; returns the axes. */
 function drawWeights(lab, area, problem, runs, step) {
   const { S, theme } = lab;
   const { ctx } = area;
   const fit = problem.name === "polynomial";
   const n = problem.goal.length;
-  const grid = fit ? Array.from({ length: 81 }, (_, i) => -1 + i / 40) : Array.from({ length: n }, (_, i) => i + 1);
-  const curve = (w) => grid.map((x, i) => [x, fit ? polynomial(w, x) : w[i]]);
-  const range = fit ? { x: [-1, 1], y: [-1.8, 1.8], xTicks: [-1, -0.5, 0, 0.5, 1], yTicks: [-1, 0, 1] } : { x: [1, n], y: [-0.2, 1.4], xTicks: [1, 4, 8, 12, 16], yTicks: [0, 0.5, 1] };
+  const range = fit ? { x: [-1, 1], y: [-HEIGHTS.fit, HEIGHTS.fit], xTicks: [-1, -0.5, 0, 0.5, 1], yTicks: [-1, 0, 1] } : { x: [1, n], y: HEIGHTS.chain, xTicks: [1, 4, 8, 12, 16], yTicks: [0, 0.5, 1] };
   const frame = axes(area, theme, { ...range, yLabel: " ", xLabel: fit ? "x" : "place in the chain" });
-  const pixels = (w) => curve(w).map(([x, y]) => [frame.sx(x), frame.sy(Math.max(-99, Math.min(99, y)))]);
+  const pixels = (w) => curveOf(problem, w).map(([x, y]) => [frame.sx(x), frame.sy(Math.max(-99, Math.min(99, y)))]);
   text(ctx, theme, fit ? "the fitted polynomial" : "what each one believes", frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
   clipped(ctx, { ...frame.box, left: frame.box.left - 4, right: frame.box.right + 4 }, () => {
     ctx.strokeStyle = theme.muted;
@@ -3260,50 +3583,58 @@ function drawWeights(lab, area, problem, runs, step) {
     ctx.setLineDash([3, 4]);
     line(ctx, pixels(problem.goal));
     ctx.setLineDash([]);
-    problem.data.forEach(([x, y]) => dot(ctx, frame.sx(x), frame.sy(y), 3, theme.faint));
     for (const method of S.methods) {
       ctx.strokeStyle = theme.hue[method];
       ctx.lineWidth = 2;
-      line(ctx, pixels(runs[method][Math.min(step, runs[method].length - 1)]));
+      line(ctx, pixels(weightsAt(runs[method], step)));
     }
   });
+  return frame;
 }
 
 function manyView(lab) {
   const view = panel({ title: "On many weights", shape: "modes" });
-  const choice = segments(lab, "many");
+  const choice = problemChoice(lab);
   view.element.append(choice.element);
-  let cache = { key: "" };
-  view.lacks = () => {
-    if (lab.land.quadratic && modesOf(lab.land.quadratic)[0].h > 0) return null;
-    return "These need a landscape that curves upward somewhere: choose the bowl or the quadratic.";
-  };
+  const row = beadRow(lab, view, {
+    label: "Beads to move up and down",
+    set: (i, value) => {
+      const fit = lab.S.many === "polynomial";
+      const values = fit ? dataOf(lab.S.data) : manyOf(lab).problem.start.slice();
+      values[i] = value;
+      lab.update({ [fit ? "data" : "weights"]: values.map((v) => Number(v.toPrecision(4))) });
+    },
+  });
+  view.lacks = () => noMany(lab);
   view.draw = () => {
-    const { S, theme, land, at } = lab;
+    const { S, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     choice.draw();
-    const steepest = modesOf(land.quadratic)[0].h;
-    const key = JSON.stringify({ ...S, at: 0, turn: 0, tilt: 0, steepest });
-    if (cache.key !== key) {
-      const problem = manyProblem(S.many, steepest);
-      cache = { key, problem, runs: Object.fromEntries(S.methods.map((m) => [m, manyRun(m, S, problem)])) };
-    }
-    const { problem, runs } = cache;
+    const { problem, runs } = manyOf(lab);
     const step = Math.round(at);
     const stacked = width < 560;
     const size = stacked ? { width, height: height / 2 - 6 } : { width: width / 2 - 12, height };
+    const [left, top] = stacked ? [0, height / 2 + 6] : [width / 2 + 12, 0];
     drawModes(lab, { ctx, ...size }, problem, runs, step);
     ctx.save();
-    ctx.translate(stacked ? 0 : width / 2 + 12, stacked ? height / 2 + 6 : 0);
-    drawWeights(lab, { ctx, ...size }, problem, runs, step);
+    ctx.translate(left, top);
+    const { sx, sy, box } = drawWeights(lab, { ctx, ...size }, problem, runs, step);
     ctx.restore();
+    const fit = S.many === "polynomial";
+    const held = fit ? problem.data : curveOf(problem, problem.start);
+    const [least, most] = fit ? [-HEIGHTS.fit, HEIGHTS.fit] : HEIGHTS.chain;
+    row.place(held.map(([x, value], i) => ({
+      x: left + sx(x), y: top + Math.max(box.top, Math.min(box.bottom, sy(value))), value: Number(value.toPrecision(4)), least, most, step: 0.05,
+      label: fit ? `Data point ${i + 1} of ${held.length}, x = ${formatNumber(x, 2)}` : `Place ${i + 1} of ${held.length}, belief at the start`,
+      spoken: formatNumber(value, 3), invert: (y) => sy.invert(y - top),
+    })), [width, height]);
     const { values, goal } = problem;
-    view.note(`${goal.length} weights, κ = ${formatNumber(values[0] / values[values.length - 1], 2)}, no noise`);
+    view.note(`${goal.length} weights, κ = ${formatNumber(values[0] / values[values.length - 1], 2)}, no noise; move the ${fit ? "data" : "beads: where each begins"}`);
     const words = S.methods.map((m) => {
-      const left = leftOver(problem, runs[m][Math.min(step, runs[m].length - 1)]);
+      const left = leftOver(problem, weightsAt(runs[m], step));
       return `${METHODS[m].label} has ${formatNumber(left[0], 2)} of the steepest left and ${formatNumber(left[left.length - 1], 2)} of the flattest`;
     });
-    view.describe(`${goal.length} weights, ${S.many === "polynomial" ? "a polynomial fitted to twelve points" : "a chain of neighbours"}, at step ${step}: ${words.join("; ") || "no method"}.`);
+    view.describe(`${goal.length} weights, ${fit ? "a polynomial fitted to twelve points" : "a chain of neighbours"}, at step ${step}: ${words.join("; ") || "no method"}.`);
   };
   return view;
 }
@@ -4003,7 +4334,8 @@ function drawPlane(lab, area, mode, other, settled) {
   const paths = S.methods.map((method) => ({ method, points: phasePoints(runs[method], mode) }));
   const [x, y] = reachOf(paths, land.window[2]);
   const name = `${modeName(mode.h, other.h)}, h = ${formatNumber(mode.h, 2)}`;
-  const regime = S.methods.includes("momentum") && regimeWords(regimeOf(S.lr_momentum, mode.h, S.momentum));
+  const inWords = (method, form) => S.methods.includes(method) && [method, regimeWords(regimeOf(S[`lr_${method}`], mode.h, S.momentum, form))];
+  const regimes = new Map([inWords("momentum", heavyBall), inWords("nesterov", nesterov)].filter(Boolean));
   ctx.save();
   ctx.translate(0, ABOVE);
   const inner = { ctx, width, height: height - ABOVE };
@@ -4027,7 +4359,7 @@ function drawPlane(lab, area, mode, other, settled) {
       names.push({ x: tip[0], y: tip[1], heading, name: METHODS[method].short, hue: theme.hue[method] });
       dots.push(...beads(pixels, 9, 200));
       const [z, v] = points[shown];
-      const damping = method === "momentum" ? `, ${regime}` : "";
+      const damping = regimes.has(method) ? `, ${regimes.get(method)}` : "";
       words.push(`${METHODS[method].short} at ${formatNumber(z, 2)}, last step ${formatNumber(v, 2)}${damping}`);
     }
   });
@@ -4037,7 +4369,8 @@ function drawPlane(lab, area, mode, other, settled) {
   ctx.restore();
   const title = { colour: theme.ink, weight: 600, size: 12 };
   text(ctx, theme, name, box.left, 12, title);
-  if (regime) text(ctx, theme, `Momentum: ${regime}`, box.left, 28, { size: 12, most: width - box.left });
+  const [first] = regimes; // there is room for one
+  if (first) text(ctx, theme, `${METHODS[first[0]].short}: ${first[1]}`, box.left, 28, { size: 12, most: width - box.left });
   return `${name}: ${words.join("; ") || "no method"}`;
 }
 
@@ -4063,6 +4396,124 @@ function velocityView(lab) {
       `Last step over distance from the critical point, along each eigenvector, at step ${Math.round(lab.at)}. ` +
         `${words.join(". ")}.`,
     );
+  };
+  return view;
+}
+
+// view-spread.js
+// A run on many weights as a picture: steps to the right, places upward. On the chain it shows how far the news has
+// come, in the fit how far the curve still is from the best one.
+
+
+const SHOWN = 6; // methods
+const POWER = 0.6; // of the distance from the best fit: small ones are to be seen too
+
+/** What the picture shows of the weights: beliefs of the chain, or the distance from the best fit over the first one. */
+function rowsOf(problem, run) {
+  if (problem.name === "chain") return run.map((w) => w);
+  const best = curveOf(problem, problem.goal, 40).map(([, y]) => y);
+  const far = run.map((w) => curveOf(problem, w, 40).map(([, y], i) => Math.abs(y - best[i])));
+  const first = Math.max(...far[0], 1e-9);
+  return far.map((row) => row.map((v) => v / first));
+}
+
+/** How far along the chain everybody believes more than half, with fractions in between; 0 for nobody. */
+function newsReach(beliefs) {
+  const stop = beliefs.findIndex((v) => !(v >= 0.5));
+  if (stop < 0) return beliefs.length;
+  if (stop === 0) return 0;
+  return stop + (beliefs[stop - 1] - 0.5) / (beliefs[stop - 1] - beliefs[stop]);
+}
+
+/** Nought in the page’s tone, one in the hue. */
+function paint(rows, hue, theme, power) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [rows.length, rows[0].length];
+  const image = new ImageData(canvas.width, canvas.height);
+  const [colour, ink] = [channels(hue), channels(theme.ink)];
+  rows.forEach((row, t) => row.forEach((v, i) => {
+    const share = Math.max(0, Math.min(1, v)) ** power;
+    const over = Math.max(0, Math.min(0.6, v - 1)); // beyond one: darker, on a dark page lighter, than the hue
+    const at = 4 * ((canvas.height - 1 - i) * canvas.width + t);
+    for (let c = 0; c < 3; c += 1) {
+      const full = colour[c] + (ink[c] - colour[c]) * over;
+      image.data[at + c] = theme.level[c] + (full - theme.level[c]) * share;
+    }
+    image.data[at + 3] = 255;
+  }));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+function spreadView(lab) {
+  const view = panel({ title: "Over time", shape: "modes" });
+  const choice = problemChoice(lab);
+  view.element.append(choice.element);
+  let frames = [];
+  let cache = { key: null };
+  view.lacks = () => noMany(lab) ?? (lab.S.methods.length ? null : "No method runs: add one.");
+  scrub(view.canvas, lab, (x, y) => {
+    const hit = frames.find(({ box }) => x >= box.left - 9 && x <= box.right + 9 && y >= box.top - 9 && y <= box.bottom + 9);
+    if (!hit) return;
+    lab.pause();
+    lab.update({ at: Math.round(Math.max(0, Math.min(lab.S.steps, hit.sx.invert(x)))) });
+  });
+  view.draw = () => {
+    const { S, theme, at } = lab;
+    const { ctx, width, height } = surface(view.canvas);
+    choice.draw();
+    const { key, problem, runs } = manyOf(lab);
+    const chain = problem.name === "chain";
+    const shown = S.methods.slice(0, SHOWN);
+    if (cache.key !== key || cache.dark !== theme.dark) {
+      const pictures = shown.map((method) => {
+        const rows = rowsOf(problem, runs[method]);
+        return { method, rows, image: paint(rows, theme.hue[method], theme, chain ? 1 : POWER), reach: chain ? rows.map(newsReach) : null };
+      });
+      cache = { key, dark: theme.dark, pictures };
+    }
+    const columns = width < 560 ? (shown.length > 3 ? 2 : 1) : Math.min(shown.length, 3);
+    const rows = Math.ceil(shown.length / columns);
+    const [wide, tall] = [width / columns, height / rows];
+    const step = Math.round(at);
+    frames = cache.pictures.map(({ method, image, reach, rows: values }, k) => {
+      const [x, y] = [(k % columns) * wide, Math.floor(k / columns) * tall];
+      const box = { left: x + 22, right: x + wide - 8, top: y + 19, bottom: y + tall - 20 };
+      const sx = linearScale(0, S.steps, box.left, box.right);
+      const count = values[0].length;
+      const sy = linearScale(0.5, count + 0.5, box.bottom, box.top);
+      text(ctx, theme, METHODS[method].label, box.left, y + 12, { colour: theme.ink, weight: 600, size: 12, most: box.right - box.left });
+      ctx.fillStyle = theme.panel;
+      ctx.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+      ctx.imageSmoothingEnabled = !chain;
+      const cell = (box.right - box.left) / (S.steps + 1);
+      ctx.drawImage(image, box.left, box.top, cell * values.length, box.bottom - box.top);
+      clipped(ctx, box, () => {
+        ctx.strokeStyle = theme.ink;
+        ctx.lineWidth = 1.4;
+        if (reach) line(ctx, reach.map((far, t) => [sx(t), far ? sy(far) : box.bottom]));
+        ctx.globalAlpha = 0.7;
+        ctx.lineWidth = 1;
+        line(ctx, [[sx(at), box.top], [sx(at), box.bottom]]);
+        ctx.globalAlpha = 1;
+      });
+      if (values.length <= S.steps) text(ctx, theme, `gone at step ${values.length}`, (box.left + box.right) / 2, (box.top + box.bottom) / 2, { align: "center", base: "middle", colour: theme.bad, weight: 600, size: 12 });
+      [[1, chain ? "1" : "−1"], [count, chain ? String(count) : "1"]].forEach(([place, words]) =>
+        text(ctx, theme, words, box.left - 5, sy(place), { align: "right", base: "middle", size: 11 }));
+      text(ctx, theme, "0", box.left, box.bottom + 14, { size: 11 });
+      text(ctx, theme, `step ${S.steps}`, box.right, box.bottom + 14, { align: "right", size: 11 });
+      return { box, sx };
+    });
+    const hidden = S.methods.length - shown.length;
+    const rest = hidden > 0 ? `; the first ${SHOWN} of ${S.methods.length} methods` : "";
+    view.note((chain ? "upward: place in the chain; line: where belief is one half" : "upward: x; strong: far from the best fit") + rest);
+    const words = cache.pictures.map(({ method, reach, rows: values }) => {
+      const now = Math.min(step, values.length - 1);
+      if (now < step) return `${METHODS[method].label}: beyond all bounds at step ${values.length}`;
+      if (chain) return `${METHODS[method].label}: more than half believed ${reach[now] < 1 ? "by nobody" : `up to place ${Math.floor(reach[now])} of ${values[0].length}`}`;
+      return `${METHODS[method].label}: ${formatNumber(Math.max(...values[now]), 2)} of the first largest distance from the best fit`;
+    });
+    view.describe(`${chain ? "The beliefs along the chain" : "The distance from the best fit"} over the steps, as a picture for each method, at step ${step}. ${words.join("; ")}.`);
   };
   return view;
 }
@@ -4631,24 +5082,30 @@ function dialView(lab) {
   return view;
 }
 
-// app.js
-// The lab itself: one state, runs computed from it, views that draw them. Every change computes the whole run
-// anew, so that what is seen is always the picture of the state, and the state can be shared.
+// views.js
+// Every view of the lab by its name.
 
 
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, convergence: convergenceView,
+  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, eigen: eigenView, spread: spreadView, convergence: convergenceView,
   surface: surfaceView, velocity: velocityView, expected: expectedView,
 };
 
 /** The views that any scene opens on request, by the names of the setting `show`. */
 const FURTHER = {
   loss: "Loss", rates: "Effective rates", surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
-  many: "Many weights", convergence: "All rates",
+  many: "Many weights", eigen: "Eigenvectors", spread: "Over time", convergence: "All rates",
 };
+
+// app.js
+// The lab itself: one state, runs computed from it, views that draw them. Every change computes the whole run
+// anew, so that what is seen is always the picture of the state, and the state can be shared.
+
+
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
+const ELSEWHERE = ["at", "show", "many", "data", "weights"]; // the runs of two weights do not depend on them
 const AROUND = 160; // pixels above and below the window in which a view counts as seen
 
 const EVERY_CONTROL = [
@@ -4695,9 +5152,11 @@ function mount(el, options = {}) {
   };
   const mark = () => {
     lab.seeking = false;
-    const beta = bestMomentum(lab.S);
+    const { methods } = lab.S; // one slider serves both forms of momentum: where both run, it marks the heavy ball's
+    const form = methods.includes("momentum") ? heavyBall : methods.includes("nesterov") ? nesterov : null;
+    const beta = form && bestMomentum(lab.S, form);
     rows.mark();
-    parts.forEach((part) => part.mark?.(part.key === "momentum" && beta !== null && lab.S.methods.includes("momentum") ? { value: beta, how: "((√κ − 1)/(√κ + 1))²" } : null));
+    parts.forEach((part) => part.mark?.(part.key === "momentum" ? beta : null));
   };
   /** Seeks the best settings for a few milliseconds at a time, so that the page can draw in between. */
   const markBest = () => {
@@ -4840,7 +5299,7 @@ function mount(el, options = {}) {
     const before = lab.S;
     const changed = Object.keys(change);
     const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
-    const sameRuns = onlyCamera || ["at", "show", "many"].includes(changed.join());
+    const sameRuns = onlyCamera || (changed.length > 0 && changed.every((key) => ELSEWHERE.includes(key)));
     const atEnd = before.at >= before.steps;
     const next = { ...before, ...change };
     if ((change.precond ?? before.precond) !== before.precond && !change.methods) {
@@ -4988,10 +5447,11 @@ function render({ model, el }) {
 export { mount, SCENES };
 
 export const core = {
-  amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
+  amountsOf, amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
   descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
-  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, hasStopped, isHidden, laidOut, landscapeOf, LANDSCAPES,
-  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, noiseFloor, noiseVerdict, nudged,
+  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, hasStopped, heavyBall, isHidden, laidOut, landscapeOf, LANDSCAPES,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nesterov, newsReach, noiseFloor,
+  noiseVerdict, nudged,
   outcome, PALETTE, phasePoints, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, regimeOf,
   regimeWords, SETTINGS, shares, stationary, stepRows, stream, takeover, trajectory, whyNoEscape,
 };

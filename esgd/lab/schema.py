@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from esgd.errors import ConfigError
 
-__all__ = ["LANDSCAPES", "METHODS", "OPTIONS", "RANGES", "SCENES", "VIEWS", "checked_scene", "checked_state"]
+__all__ = [
+    "LANDSCAPES", "METHODS", "NUMBERS", "OPTIONS", "RANGES", "SCENES", "VIEWS", "checked_scene", "checked_state",
+]  # fmt: skip
 
 SCENES: dict[str, str] = {
     "welcome": "A saddle to hold: the paths of three methods around the saddle of a two-weight network.",
@@ -22,9 +25,16 @@ SCENES: dict[str, str] = {
     "rmsprop-faces": "RMSProp's second moment as displacement, as noise and as oscillation.",
 }
 
-METHODS = ("sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd")
-VIEWS = ("surface", "modes", "many", "convergence", "velocity", "expected", "loss", "rates")
-LANDSCAPES = ("bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox")
+METHODS = (
+    "sgd", "momentum", "nesterov", "newton", "saddle_free", "jacobi", "equilibration", "adagrad", "rmsprop", "adam",
+    "esgd",
+)  # fmt: skip
+VIEWS = (
+    "surface", "modes", "many", "eigen", "spread", "convergence", "velocity", "expected", "loss", "rates",
+)  # fmt: skip
+LANDSCAPES = (
+    "bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox", "camel", "himmelblau", "beale",
+)  # fmt: skip
 
 LISTS = {"methods": ("method", METHODS), "show": ("view", VIEWS)}
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -36,6 +46,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "curvature": ("exact", "probes"),
     "precond": ("jacobi", "equilibration", "absolute"),
 }
+
+# lists of numbers: how many at most, and their range; what the list does not reach keeps its default
+NUMBERS: dict[str, tuple[int, float, float]] = {"data": (12, -2, 2), "weights": (16, -5, 5)}
 
 RANGES: dict[str, tuple[float, float]] = {
     "x0": (-5, 5),
@@ -76,6 +89,14 @@ def checked_scene(scene: str) -> str:
     return scene
 
 
+def _number(value: Any) -> float:
+    """The value as a float; NaN for what is not a number, which no range contains."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def _checked(key: str, value: Any) -> Any:
     if key in LISTS:
         kind, known = LISTS[key]
@@ -88,12 +109,16 @@ def _checked(key: str, value: Any) -> Any:
         if value not in OPTIONS[key]:
             raise ConfigError(f"{key} must be one of {', '.join(OPTIONS[key])}, not {value!r}")
         return value
+    if key in NUMBERS:
+        most, low, high = NUMBERS[key]
+        listed = isinstance(value, Iterable) and not isinstance(value, str)
+        numbers = [_number(v) for v in value] if listed else []
+        if not listed or len(numbers) > most or not all(low <= v <= high for v in numbers):
+            raise ConfigError(f"{key} must be at most {most} numbers from {low:g} to {high:g}, not {value!r}")
+        return numbers
     low, high = RANGES[key]
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if isinstance(value, bool) or not low <= number <= high:
+    number = _number(value)
+    if not low <= number <= high:
         raise ConfigError(f"{key} must be a number from {low:g} to {high:g}, not {value!r}")
     return int(number) if key in {"steps", "seed", "interval", "warmup", "at"} else number
 
@@ -104,7 +129,7 @@ def checked_state(state: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a setting is unknown, of the wrong kind or out of range.
     """
-    known = [*LISTS, *OPTIONS, *RANGES]
+    known = [*LISTS, *OPTIONS, *NUMBERS, *RANGES]
     for key in state:
         if key not in known:
             raise _unknown("setting", key, known)

@@ -32,10 +32,10 @@ export function deviations(core, SCENES, golden) {
       for (const { state, every, points, diverged } of content) {
         const [method] = state.methods;
         const S = core.makeState({}, state);
-        const run = core.manyRun(method, S, core.manyProblem(S.many, core.modesOf(core.landscapeOf(S).quadratic)[0].h));
+        const run = core.manyRun(method, S, core.manyProblem(S, core.modesOf(core.landscapeOf(S).quadratic)[0].h));
         const ours = run.filter((_, t) => t % every === 0);
         const same = (run.length <= S.steps ? run.length : null) === diverged;
-        const what = `many ${method} ${state.curvature} ${S.many} of ${state.landscape}`;
+        const what = `many ${method} ${state.curvature} ${S.many} of ${state.landscape}${S.weights.length ? ", moved by hand" : ""}`;
         results.push({ what, many: S.many, deviation: same ? furthest(ours.flat(), points.flat()) : Infinity });
       }
     } else {

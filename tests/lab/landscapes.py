@@ -31,16 +31,23 @@ def landscape(state: dict) -> Loss:
         "net": lambda: lambda x: 0.5 * (1 - x[0] * x[1]) ** 2,
         "rosenbrock": lambda: lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2,
         "eggbox": lambda: lambda x: torch.cos(x[0]) + torch.cos(x[1]),
+        "camel": lambda: lambda x: 2 * x[0] ** 2 - 1.05 * x[0] ** 4 + x[0] ** 6 / 6 + x[0] * x[1] + x[1] ** 2,
+        "himmelblau": lambda: lambda x: (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2,
+        "beale": lambda: (
+            lambda x: sum((c - x[0] + x[0] * x[1] ** k) ** 2 for k, c in ((1, 1.5), (2, 2.25), (3, 2.625)))
+        ),
     }[state["landscape"]]()
 
 
-def many_weights(state: dict) -> tuple[Loss, Tensor]:
-    """A problem of many weights: its loss, as steep as the landscape is at its steepest, and its minimum."""
+def many_weights(state: dict) -> tuple[Loss, Tensor, Tensor]:
+    """A problem of many weights: its loss (as steep as the landscape at its steepest), its minimum, the start."""
     if state["many"] == "polynomial":
         x = torch.linspace(-1, 1, 12, dtype=torch.float64)
         features = torch.stack([x**k for k in range(6)], dim=1)
         wobble = torch.cos(5 * torch.arange(12, dtype=torch.float64))
         data = torch.sin(2.6 * x) + 0.35 * wobble
+        moved = torch.tensor(state.get("data", []), dtype=torch.float64)
+        data[: len(moved)] = moved
         hessian = features.T @ features / 12
         goal = torch.linalg.lstsq(features, data[:, None], driver="gelsd").solution[:, 0]
     else:
@@ -49,4 +56,7 @@ def many_weights(state: dict) -> tuple[Loss, Tensor]:
         goal = torch.ones(16, dtype=torch.float64)
     steepest = 1.0 if state["landscape"] == "bowl" else max(state["eig1"], state["eig2"])
     hessian = hessian * (steepest / torch.linalg.eigvalsh(hessian)[-1])
-    return lambda w: 0.5 * (w - goal) @ (hessian @ (w - goal)), goal
+    start = torch.zeros_like(goal)
+    begun = torch.tensor(state.get("weights", []), dtype=torch.float64)[: len(goal)]
+    start[: len(begun)] = begun
+    return lambda w: 0.5 * (w - goal) @ (hessian @ (w - goal)), goal, start

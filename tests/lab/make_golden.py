@@ -3,9 +3,9 @@
     python tests/lab/make_golden.py            writes tests/lab/golden/*.json
     python tests/lab/make_golden.py --check    says whether they are current
 
-``torch.optim`` makes gradient descent, momentum, RMSProp and Adam; ``esgd`` makes ESGD, Jacobi from probes and
-saddle-free Newton (both directions of a plane are a whole Krylov space); Newton, Jacobi and equilibration with
-the exact diagonal come from dense Hessians by autograd. The scenes' presets are read from the module by Node.
+``torch.optim`` makes gradient descent, both momenta, AdaGrad, RMSProp and Adam; ``esgd`` makes ESGD, Jacobi from
+probes and saddle-free Newton (both directions of a plane are a whole Krylov space); Newton, Jacobi and equilibration
+with the exact diagonal come from dense Hessians by autograd. The scenes' presets are read from the module by Node.
 """
 
 from __future__ import annotations
@@ -38,10 +38,13 @@ STARTS = {
     "net": {"x0": 1.45, "y0": -1.3},
     "rosenbrock": {"x0": -1.2, "y0": 1.0},
     "eggbox": {"x0": 0.75, "y0": 2.2},
+    "camel": {"x0": 1.75, "y0": 0.9},
+    "himmelblau": {"x0": -0.6, "y0": 2.4},
+    "beale": {"x0": 1.0, "y0": 1.7},
 }
 RATES = {
-    "sgd": 0.12, "momentum": 0.05, "newton": 0.3, "saddle_free": 0.3, "jacobi": 0.08, "equilibration": 0.08,
-    "rmsprop": 0.03, "adam": 0.1, "esgd": 0.08,
+    "sgd": 0.12, "momentum": 0.05, "nesterov": 0.05, "newton": 0.3, "saddle_free": 0.3, "jacobi": 0.08,
+    "equilibration": 0.08, "adagrad": 0.06, "rmsprop": 0.03, "adam": 0.1, "esgd": 0.08,
 }  # fmt: skip
 SEEDS = {
     1: {"noise": 0.0, "noise_shape": "I", "probe": "rademacher", "interval": 1, "warmup": 1, "damping": 5e-2},
@@ -49,6 +52,11 @@ SEEDS = {
     23: {"noise": 0.1, "noise_shape": "tilted", "probe": "rademacher", "interval": 5, "warmup": 2, "damping": 0.3},
 }
 SHAPES = {"I": (1.0, 1.0), "tilted": (1.0, 2.0)}
+STEEP = {"rosenbrock": 200, "camel": 3, "himmelblau": 40, "beale": 60}  # by which the rates of descent are lowered
+MOVED = {  # by the reader's hand: data of the fit, and weights at the start
+    "polynomial": {"data": [0.5, -1.2, 0.3, 0.0, 1.75, -0.4, 0.9], "weights": [0.6, -1.1, 0.25, 2.0, 0.0, -0.75]},
+    "chain": {"data": [], "weights": [1.2, -0.3, 0.5, 0.0, 0.9, 0.1, 0.25, 1.0]},
+}
 POWERS = {"H": 0.5, "H2": 1.0}  # noise of covariance |H| or H²: the factor is this power of |H|
 PRESETS = """const { core, SCENES } = await import("data:text/javascript;base64,%s");
 const opened = Object.entries(SCENES).flatMap(([scene, { state, faces = {} }]) =>
@@ -65,8 +73,8 @@ def states() -> list[dict]:
             for method in METHODS:
                 for curvature in ("exact", "probes") if method == "jacobi" else ("exact",):
                     rate = RATES[method]
-                    if name == "rosenbrock" and method in ("sgd", "momentum"):
-                        rate /= 200
+                    if method in ("sgd", "momentum", "nesterov"):
+                        rate /= STEEP.get(name, 1)
                     found.append(
                         {
                             "landscape": name, "methods": [method], "seed": seed, "steps": STEPS,
@@ -129,6 +137,8 @@ def _optimizer(method: str, theta: Tensor, state: dict) -> torch.optim.Optimizer
     return {
         "sgd": lambda: torch.optim.SGD([theta], lr=lr),
         "momentum": lambda: torch.optim.SGD([theta], lr=lr, momentum=state["momentum"]),
+        "nesterov": lambda: torch.optim.SGD([theta], lr=lr, momentum=state["momentum"], nesterov=True),
+        "adagrad": lambda: torch.optim.Adagrad([theta], lr=lr, eps=state["damping"]),
         "rmsprop": lambda: torch.optim.RMSprop([theta], lr=lr, alpha=state["decay"], eps=state["damping"]),
         "adam": lambda: torch.optim.Adam(
             [theta], lr=lr, betas=(state["beta1"], state["beta2"]), eps=state["damping"]
@@ -145,20 +155,18 @@ def trajectory(state: dict) -> dict:
 
 
 def many_trajectory(state: dict) -> dict:
-    """Every eighth point of one run on a problem of many weights, from zero and without noise."""
-    loss, goal = many_weights(state)
-    run = _run({**state, "noise": 0.0}, loss, torch.zeros_like(goal))
+    """Every eighth point of one run on a problem of many weights, without noise."""
+    loss, _, start = many_weights(state)
+    run = _run({**state, "noise": 0.0}, loss, start)
     return {"state": state, "every": 8, "points": run["points"][::8], "diverged": run["diverged"]}
 
 
 def many_states() -> list[dict]:
-    """The settings of every method on both problems, at a bowl and at a saddle."""
-    return [
-        {**state, "many": many}
-        for state in states()
-        if (state["landscape"], state["seed"]) in (("bowl", 7), ("quadratic", 1))
-        for many in ("polynomial", "chain")
-    ]
+    """Every method on both problems, at a bowl and at a saddle; at the saddle also moved by hand."""
+    chosen = [s for s in states() if (s["landscape"], s["seed"]) in (("bowl", 7), ("quadratic", 1))]
+    plain = [{**state, "many": many} for state in chosen for many in MOVED]
+    moved = [{**state, **MOVED[state["many"]]} for state in plain if state["landscape"] == "quadratic"]
+    return plain + moved
 
 
 def _run(state: dict, loss: Loss, start: Tensor) -> dict:

@@ -26,7 +26,7 @@ def test_best_rates_of_momentum_reach_polyaks_factor(evaluate) -> None:
     found = evaluate(
         """(core, scenes, kappa) => {
           const S = core.makeState({}, { landscape: 'bowl', kappa, methods: 'momentum' });
-          const beta = core.bestMomentum(S);
+          const { value: beta } = core.bestMomentum(S);
           const lr = core.bestRate('momentum', { ...S, momentum: beta }).value;
           return { beta, lr, radius: Math.max(core.modeRadius(lr, 1, beta), core.modeRadius(lr, 1 / kappa, beta)) };
         }""",
@@ -46,11 +46,84 @@ def test_mode_radius_is_the_spectral_radius(evaluate) -> None:
         assert radius == pytest.approx(max(abs(np.linalg.eigvals(iteration))), rel=1e-9)
 
 
-@pytest.mark.parametrize("landscape", ["monkey", "net", "rosenbrock", "eggbox"])
+def nesterov_step(lr: float, h: float, beta: float) -> np.ndarray:
+    """One mode of Nesterov's method as torch writes it, as a matrix of (x, buffer)."""
+    return np.array([[1 - lr * h * (1 + beta), -lr * beta**2], [h, beta]])
+
+
+def test_nesterov_radius_is_the_spectral_radius_and_its_best_settings_are_best(evaluate) -> None:
+    cases = [(0.3, 1.2, 0.0), (1.1, 1.0, 0.5), (0.05, 2.0, 0.9), (0.4, -0.7, 0.8), (1.0, 1.0, 0.6), (1.5, 1.0, 0.3)]
+    ours = evaluate("(core, s, cases) => cases.map((c) => core.modeRadius(...c, core.nesterov))", cases)
+    for (lr, h, beta), radius in zip(cases, ours, strict=True):
+        assert radius == pytest.approx(max(abs(np.linalg.eigvals(nesterov_step(lr, h, beta)))), abs=1e-7)
+
+    kappa = 60
+    found = evaluate(
+        """(core, scenes, kappa) => {
+          const S = core.makeState({}, { landscape: 'bowl', kappa, methods: 'nesterov' });
+          const { value: beta, how } = core.bestMomentum(S, core.nesterov);
+          return { beta, how, lr: core.bestRate('nesterov', { ...S, momentum: beta }).value,
+            none: core.bestMomentum(core.makeState({}, { eig2: -1 }), core.nesterov) }; }""",
+        kappa,
+    )
+    assert found["none"] is None
+    assert "3κ + 1" in found["how"]
+    assert found["lr"] == pytest.approx(4 / (3 + 1 / kappa), rel=1e-5)
+
+    def slowest(lr: float, beta: float) -> float:
+        return max(max(abs(np.linalg.eigvals(nesterov_step(lr, h, beta)))) for h in (1, 1 / kappa))
+
+    best = slowest(found["lr"], found["beta"])
+    assert best == pytest.approx(1 - 2 / np.sqrt(3 * kappa + 1), abs=1e-5)
+    grid = [slowest(lr, beta) for lr in np.linspace(0.05, 2, 60) for beta in np.linspace(0, 0.98, 60)]
+    assert best <= min(grid) + 1e-9
+
+
+NEW_SURFACES = ["camel", "himmelblau", "beale"]
+
+
+@pytest.mark.parametrize("landscape", NEW_SURFACES)
+def test_named_points_of_a_surface_are_critical_and_of_their_kind(evaluate, landscape: str) -> None:
+    found = evaluate(
+        """(core, s, landscape) => { const land = core.landscapeOf(core.makeState({}, { landscape }));
+          const at = (x) => ({ value: land.f(x), gradient: land.grad(x), hessian: land.hess(x) });
+          const { reference, floor } = land;
+          return { saddle: at(land.saddle), minima: land.minima.map(at), reference, floor }; }""",
+        landscape,
+    )
+
+    def eigenvalues(point: dict) -> np.ndarray:
+        assert point["gradient"] == pytest.approx([0, 0], abs=1e-11)
+        a, b, c = (point["hessian"][key] for key in "abc")
+        return np.linalg.eigvalsh([[a, b], [b, c]])
+
+    low, high = eigenvalues(found["saddle"])
+    assert low < 0 < high
+    assert found["reference"] == found["saddle"]["value"]
+    assert all(min(eigenvalues(point)) > 0 for point in found["minima"])
+    assert min(point["value"] for point in found["minima"]) == pytest.approx(found["floor"], abs=1e-12)
+
+
+@pytest.mark.parametrize("landscape", NEW_SURFACES)
+def test_newton_is_caught_where_saddle_free_newton_is_not(evaluate, landscape: str) -> None:
+    starts = {"camel": [0.95, -0.2], "himmelblau": [-0.6, 2.4], "beale": [1.0, 1.7]}
+    x0, y0 = starts[landscape]
+    kinds = evaluate(
+        """(core, s, state) => { const S = core.makeState({}, state);
+          return S.methods.map((m) => core.outcome(core.trajectory(m, S), S).kind); }""",
+        {"landscape": landscape, "x0": x0, "y0": y0, "steps": 60, "methods": ["newton", "saddle_free"],
+         "lr_newton": 0.25, "lr_saddle_free": 0.25},
+    )  # fmt: skip
+    assert kinds[0] == "caught"
+    assert kinds[1] in ("escaped", "converged")
+
+
+@pytest.mark.parametrize("landscape", ["monkey", "net", "rosenbrock", "eggbox", *NEW_SURFACES])
 def test_searched_rate_is_the_best_of_its_grid(evaluate, landscape: str) -> None:
     found = evaluate(
         """(core, scenes, landscape) => {
-          const starts = { monkey: [-0.5, 1.9], net: [1.45, -1.3], rosenbrock: [-1.2, 1], eggbox: [0.75, 2.2] };
+          const starts = { monkey: [-0.5, 1.9], net: [1.45, -1.3], rosenbrock: [-1.2, 1], eggbox: [0.75, 2.2],
+            camel: [1.75, 0.9], himmelblau: [-0.6, 2.4], beale: [1, 1.7] };
           const [x0, y0] = starts[landscape];
           const S = core.makeState({}, { landscape, x0, y0, steps: 50, methods: 'equilibration' });
           const best = core.bestRate('equilibration', S);

@@ -7,7 +7,9 @@ import re
 import numpy as np
 import pytest
 
-METHODS = ["sgd", "momentum", "newton", "saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd"]
+from esgd.lab import schema
+
+METHODS = list(schema.METHODS)
 MINUS = "\N{MINUS SIGN}"
 
 SAY = """(core, SCENES, cases) => cases.map(([scene, wanted]) => {
@@ -348,7 +350,7 @@ WORDS = """async ([view, change]) => {
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1000])
-@pytest.mark.parametrize("methods", [METHODS, METHODS[:3]])
+@pytest.mark.parametrize("methods", [METHODS, ["sgd", "momentum", "newton"]])
 def test_words_on_the_escape_times_never_overprint(open_lab, width: int, methods: list[str]) -> None:
     reader = open_lab("escape", width=width)
     found = reader.page.evaluate(WORDS, ["escape", {"methods": methods}])

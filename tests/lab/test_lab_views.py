@@ -221,7 +221,7 @@ def test_many_weights_shrink_mode_by_mode_as_two_do(evaluate, problem: str) -> N
     found = evaluate(
         """(core, scenes, many) => {
           const S = core.makeState({}, { many, methods: 'sgd', lr_sgd: 1.3, steps: 30 });
-          const p = core.manyProblem(many, 1); const run = core.manyRun('sgd', S, p);
+          const p = core.manyProblem(core.makeState({}, { many }), 1); const run = core.manyRun('sgd', S, p);
           const left = core.leftOver(p, run[30]);
           return { H: p.H, goal: p.goal, values: p.values, vectors: p.vectors, left }; }""",
         problem,

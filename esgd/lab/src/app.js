@@ -12,36 +12,13 @@ import { SCENES } from "./scenes.js";
 import { difference, makeState, relevant } from "./state.js";
 import { STYLE } from "./style.js";
 import { stepTable } from "./table.js";
-import { bestMomentum, seekBestRate } from "./theory.js";
+import { bestMomentum, heavyBall, nesterov, seekBestRate } from "./theory.js";
 import { colours, pageIsDark, watchTheme } from "./theme.js";
 import { faceButtons, footer, transport } from "./toolbar.js";
-import { barsView } from "./view-bars.js";
-import { convergenceView } from "./view-convergence.js";
-import { escapeView } from "./view-escape.js";
-import { facesView } from "./view-faces.js";
-import { lossView, ratesView } from "./view-loss.js";
-import { manyView } from "./view-many.js";
-import { modesView } from "./view-modes.js";
-import { expectedView } from "./view-noise.js";
-import { pathView } from "./view-path.js";
-import { velocityView } from "./view-phase.js";
-import { cloudView, estimatesView, ledgerView } from "./view-probes.js";
-import { surfaceView } from "./view-surface.js";
-import { dialView, phaseView, sliceView } from "./view-theory.js";
+import { FURTHER, VIEWS } from "./views.js";
 
-const VIEWS = {
-  path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
-  escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
-  ledger: ledgerView, faces: facesView, modes: modesView, many: manyView, convergence: convergenceView,
-  surface: surfaceView, velocity: velocityView, expected: expectedView,
-};
-
-/** The views that any scene opens on request, by the names of the setting `show`. */
-const FURTHER = {
-  loss: "Loss", rates: "Effective rates", surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
-  many: "Many weights", convergence: "All rates",
-};
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
+const ELSEWHERE = ["at", "show", "many", "data", "weights"]; // the runs of two weights do not depend on them
 const AROUND = 160; // pixels above and below the window in which a view counts as seen
 
 const EVERY_CONTROL = [
@@ -88,9 +65,11 @@ export function mount(el, options = {}) {
   };
   const mark = () => {
     lab.seeking = false;
-    const beta = bestMomentum(lab.S);
+    const { methods } = lab.S; // one slider serves both forms of momentum: where both run, it marks the heavy ball's
+    const form = methods.includes("momentum") ? heavyBall : methods.includes("nesterov") ? nesterov : null;
+    const beta = form && bestMomentum(lab.S, form);
     rows.mark();
-    parts.forEach((part) => part.mark?.(part.key === "momentum" && beta !== null && lab.S.methods.includes("momentum") ? { value: beta, how: "((√κ − 1)/(√κ + 1))²" } : null));
+    parts.forEach((part) => part.mark?.(part.key === "momentum" ? beta : null));
   };
   /** Seeks the best settings for a few milliseconds at a time, so that the page can draw in between. */
   const markBest = () => {
@@ -233,7 +212,7 @@ export function mount(el, options = {}) {
     const before = lab.S;
     const changed = Object.keys(change);
     const onlyCamera = changed.length > 0 && changed.every((key) => CAMERA.includes(key));
-    const sameRuns = onlyCamera || ["at", "show", "many"].includes(changed.join());
+    const sameRuns = onlyCamera || (changed.length > 0 && changed.every((key) => ELSEWHERE.includes(key)));
     const atEnd = before.at >= before.steps;
     const next = { ...before, ...change };
     if ((change.precond ?? before.precond) !== before.precond && !change.methods) {

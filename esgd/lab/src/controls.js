@@ -6,11 +6,11 @@ import { METHODS } from "./methods.js";
 import { slider } from "./slider.js";
 import { OPTION_LABELS, SETTINGS } from "./state.js";
 
-/** A choice of a few as a row of buttons. */
-export function segments(lab, key) {
+/** A choice of a few as a row of buttons; `along` is what changes with it. */
+export function segments(lab, key, along = {}) {
   const setting = SETTINGS[key];
   const buttons = setting.options.map((option) =>
-    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option }) }));
+    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option, ...along }) }));
   const group = make("div", { class: "segments", role: "group", "aria-label": setting.label, "data-key": key }, ...buttons);
   return {
     element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), group),
@@ -18,6 +18,9 @@ export function segments(lab, key) {
     mark: () => {},
   };
 }
+
+/** The choice between the problems of many weights; each has weights of its own. */
+export const problemChoice = (lab) => segments(lab, "many", { weights: [] });
 
 /** One control for a setting, by its kind. */
 export function control(lab, key) {

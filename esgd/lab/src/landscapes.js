@@ -26,6 +26,20 @@ function minimumBelow(form, eigenvalues) {
   };
 }
 
+/** Σ rᵢ(θ)² of terms that give [r, ∂₁r, ∂₂r, ∂₁₁r, ∂₁₂r, ∂₂₂r] at a point. */
+const squares = (...terms) => {
+  const at = (x, part) => terms.reduce((sum, term) => sum + part(term(x)), 0);
+  return {
+    f: (x) => at(x, ([r]) => r * r),
+    grad: (x) => [at(x, ([r, p]) => 2 * r * p), at(x, ([r, , q]) => 2 * r * q)],
+    hess: (x) => ({
+      a: at(x, ([r, p, , pp]) => 2 * (p * p + r * pp)),
+      b: at(x, ([r, p, q, , pq]) => 2 * (p * q + r * pq)),
+      c: at(x, ([r, , q, , , qq]) => 2 * (q * q + r * qq)),
+    }),
+  };
+};
+
 export const LANDSCAPES = {
   bowl: {
     label: "Bowl",
@@ -113,6 +127,56 @@ export const LANDSCAPES = {
       lipschitz: 1, // the Hessian is diag(−cos x, −cos y): its spectral norm changes at most as fast as θ
     }),
   },
+  camel: {
+    label: "Three-hump camel",
+    formula: "2θ₁² − 1.05θ₁⁴ + θ₁⁶/6 + θ₁θ₂ + θ₂²",
+    window: [0, 0, 2.6],
+    power: 2,
+    make: () => { // on the line θ₂ = −θ₁/2 it is critical where θ₁² = 0 or 2.1 ∓ √0.91
+      const [near, far] = [-1, 1].map((sign) => Math.sqrt(2.1 + sign * Math.sqrt(0.91)));
+      return {
+        f: ([x, y]) => 2 * x * x - 1.05 * x ** 4 + x ** 6 / 6 + x * y + y * y,
+        grad: ([x, y]) => [4 * x - 4.2 * x ** 3 + x ** 5 + y, x + 2 * y],
+        hess: ([x]) => ({ a: 4 - 12.6 * x * x + 5 * x ** 4, b: 1, c: 2 }),
+        floor: 0,
+        minima: [[0, 0], [far, -far / 2], [-far, far / 2]],
+        critical: [near, -near / 2],
+        saddle: [near, -near / 2],
+        lift: 1,
+      };
+    },
+  },
+  himmelblau: {
+    label: "Himmelblau",
+    formula: "(θ₁² + θ₂ − 11)² + (θ₁ + θ₂² − 7)²",
+    window: [0, 0, 4.9],
+    power: 3,
+    make: () => ({
+      ...squares(([x, y]) => [x * x + y - 11, 2 * x, 1, 2, 0, 0], ([x, y]) => [x + y * y - 7, 1, 2 * y, 0, 0, 2]),
+      floor: 0,
+      minima: [[3, 2], [-2.805118086952745, 3.131312518250573], [-3.779310253377747, -3.283185991286170], [3.584428340330492, -1.848126526964404]],
+      critical: [0.08667750455539634, 2.884254701174776],
+      saddle: [0.08667750455539634, 2.884254701174776],
+      lift: 30,
+    }),
+  },
+  beale: {
+    label: "Beale",
+    formula: "Σₖ (cₖ − θ₁ + θ₁θ₂ᵏ)², c = 1.5, 2.25, 2.625",
+    window: [0.7, 0, 3.6],
+    power: 6,
+    make: () => ({
+      ...squares(...[1.5, 2.25, 2.625].map((c, i) => ([x, y]) => {
+        const k = i + 1;
+        return [c - x + x * y ** k, y ** k - 1, k * x * y ** (k - 1), 0, k * y ** (k - 1), k > 1 ? k * (k - 1) * x * y ** (k - 2) : 0];
+      })),
+      floor: 0,
+      minima: [[3, 0.5]],
+      critical: [0, 1],
+      saddle: [0, 1],
+      lift: 5,
+    }),
+  },
 };
 
 /**
@@ -136,4 +200,4 @@ export function landscapeOf(S) {
 }
 
 /** How far below its saddle the loss must fall before we call a run escaped. */
-export const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1 };
+export const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1, camel: 0.3, himmelblau: 30, beale: 8 };

@@ -1,14 +1,17 @@
 // Quadratics of many weights, on which the lab's methods run with the same settings: a polynomial fitted to data, and
-// a chain of neighbours that must agree. Both start from zero weights and have no noise.
+// a chain of neighbours that must agree. Both start from zero weights, or from where the reader's hand has put them,
+// and have no noise.
 
+import { modesOf } from "./modes.js";
 import { drawProbe } from "./rng.js";
 
-const POINTS = 12;
+export const POINTS = 12;
 const DEGREE = 5;
-const LENGTH = 16;
+export const LENGTH = 16;
 export const place = (i) => -1 + (2 * i) / (POINTS - 1);
-/** The data of the fit: a wave, with a fixed wobble in place of measurement error. */
-const datum = (i) => Math.sin(2.6 * place(i)) + 0.35 * Math.cos(5 * i);
+/** The data of the fit: a wave, with a fixed wobble in place of measurement error; or what the reader has moved. */
+export const dataOf = (moved) =>
+  Array.from({ length: POINTS }, (_, i) => moved[i] ?? Math.sin(2.6 * place(i)) + 0.35 * Math.cos(5 * i));
 const square = (n, entry) => Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => entry(i, j)));
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 const dotted = (a, b) => a.reduce((total, v, i) => total + v * b[i], 0);
@@ -40,13 +43,14 @@ export function eigenbasis(matrix) {
 }
 
 const MAKERS = {
-  polynomial: () => {
+  polynomial: (moved) => {
+    const data = dataOf(moved);
     const feature = (i, k) => place(i) ** k;
     const every = Array.from({ length: POINTS }, (_, i) => i);
     return {
       H: square(DEGREE + 1, (j, k) => sum(every.map((i) => feature(i, j) * feature(i, k))) / POINTS),
-      b: Array.from({ length: DEGREE + 1 }, (_, k) => sum(every.map((i) => feature(i, k) * datum(i))) / POINTS),
-      data: every.map((i) => [place(i), datum(i)]),
+      b: Array.from({ length: DEGREE + 1 }, (_, k) => sum(every.map((i) => feature(i, k) * data[i])) / POINTS),
+      data: every.map((i) => [place(i), data[i]]),
     };
   },
   // ½(w₁ − 1)² + Σ ½(wᵢ − wᵢ₊₁)²: the first has been told, every other one listens to its neighbours
@@ -57,19 +61,30 @@ const MAKERS = {
   }),
 };
 
-const made = {};
+const bases = {}; // H, and with it the eigenbasis, is the same wherever the data are
 
-/** A problem scaled to a steepest curvature: {H, goal, values, vectors, data}. */
-export function manyProblem(name, steepest) {
-  made[name] ??= (() => {
-    const { H, b, data } = MAKERS[name]();
-    return { H, b, data, ...eigenbasis(H) };
-  })();
-  const { H, b, data, values, vectors } = made[name];
+/** The problem of a state scaled to a steepest curvature: {name, H, goal, values, vectors, data, start}. */
+export function manyProblem(S, steepest) {
+  const name = S.many;
+  const { H, b, data } = MAKERS[name](S.data);
+  const { values, vectors } = (bases[name] ??= eigenbasis(H));
   const scale = steepest / values[0];
   const goal = H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
-  return { name, data, goal, vectors, H: H.map((row) => row.map((v) => v * scale)), values: values.map((v) => v * scale) };
+  const start = goal.map((_, i) => S.weights[i] ?? 0);
+  return { name, data, goal, start, vectors, H: H.map((row) => row.map((v) => v * scale)), values: values.map((v) => v * scale) };
 }
+
+/** How much of each mode is in the weights w. */
+export const amountsOf = ({ vectors }, w) => vectors.map((q) => dotted(q, w));
+
+/** The weights with so much more of one mode. */
+export const withMode = ({ vectors }, w, k, more) => w.map((v, i) => v + more * vectors[k][i]);
+
+/** The curve that weights, or an eigenvector, draw: the polynomial over [−1, 1], or the values along the chain. */
+export const curveOf = ({ name }, w, cells = 80) =>
+  name === "chain"
+    ? w.map((v, i) => [i + 1, v])
+    : Array.from({ length: cells + 1 }, (_, i) => [-1 + (2 * i) / cells, polynomial(w, -1 + (2 * i) / cells)]);
 
 const rowNorm = (row) => Math.sqrt(dotted(row, row));
 
@@ -89,6 +104,10 @@ function probed(S, t, m, H, fold) {
 const DIRECTIONS = {
   sgd: (S, p, g) => g,
   momentum: (S, p, g, e, m) => (m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g),
+  nesterov: (S, p, g, e, m) => {
+    m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g;
+    return g.map((v, i) => v + S.momentum * m.buffer[i]);
+  },
   newton: (S, p, g, e) => e, // H⁻¹g
   saddle_free: (S, p, g) => {
     const z = p.vectors.map((q, k) => dotted(q, g) / (Math.abs(p.values[k]) + S.damping));
@@ -100,6 +119,10 @@ const DIRECTIONS = {
     return g.map((v, i) => v / (Math.abs(m.sum[i] / m.k) + S.damping));
   },
   equilibration: (S, p, g) => g.map((v, i) => v / (rowNorm(p.H[i]) + S.damping)),
+  adagrad: (S, p, g, e, m) => {
+    m.v = m.v.map((v, i) => v + g[i] * g[i]);
+    return g.map((v, i) => v / (Math.sqrt(m.v[i]) + S.damping));
+  },
   rmsprop: (S, p, g, e, m) => {
     m.v = m.v.map((v, i) => S.decay * v + (1 - S.decay) * g[i] * g[i]);
     return g.map((v, i) => v / (Math.sqrt(m.v[i]) + S.damping));
@@ -116,12 +139,12 @@ const DIRECTIONS = {
   },
 };
 
-/** The weights after every step of a method on a problem, from zero; cut off where they leave 10⁶. */
+/** The weights after every step of a method on a problem; cut off where they leave 10⁶. */
 export function manyRun(method, S, problem) {
   const zero = () => problem.goal.map(() => 0);
   const memory = { k: 0, sum: zero(), v: zero(), mean: zero(), buffer: null };
   const lr = S[`lr_${method}`];
-  const points = [zero()];
+  const points = [problem.start];
   for (let t = 0; t < S.steps; t += 1) {
     const w = points[t];
     const e = w.map((v, i) => v - problem.goal[i]);
@@ -133,6 +156,29 @@ export function manyRun(method, S, problem) {
   return points;
 }
 
-/** For each mode, how much of its error at the start is left in the weights w. */
-export const leftOver = (problem, w) =>
-  problem.vectors.map((q) => Math.abs(1 - dotted(q, w) / dotted(q, problem.goal)));
+/** For each mode, how much of its error at the start is left in the weights w; null where it had none. */
+export function leftOver({ vectors, goal, start }, w) {
+  const error = (q, at) => dotted(q, at) - dotted(q, goal);
+  const size = Math.sqrt(dotted(goal, goal) + dotted(start, start));
+  return vectors.map((q) => (Math.abs(error(q, start)) > 1e-9 * size ? Math.abs(error(q, w) / error(q, start)) : null));
+}
+
+const computed = new WeakMap();
+
+/** The problem in a lab's state and the run of each of its methods, computed once for all views that show them. */
+export function manyOf(lab) {
+  const { S, land } = lab;
+  const steepest = modesOf(land.quadratic)[0].h;
+  const key = JSON.stringify({ ...S, at: 0, turn: 0, tilt: 0, zoom: 1, show: [], steepest });
+  if (computed.get(lab)?.key !== key) {
+    const problem = manyProblem(S, steepest);
+    computed.set(lab, { key, problem, runs: Object.fromEntries(S.methods.map((m) => [m, manyRun(m, S, problem)])) });
+  }
+  return computed.get(lab);
+}
+
+/** The weights of a run at a step, or at its last. */
+export const weightsAt = (run, step) => run[Math.min(step, run.length - 1)];
+
+export const noMany = ({ land }) =>
+  land.quadratic && modesOf(land.quadratic)[0].h > 0 ? null : "These need a landscape that curves upward somewhere: choose the bowl or the quadratic.";

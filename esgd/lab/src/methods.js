@@ -1,5 +1,5 @@
-// Nine methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
-// (θ ← θ − d, where d = P g, except for momentum and Adam, whose d is made of past gradients too).
+// Eleven methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
+// (θ ← θ − d, where d = P g, except for momentum, Nesterov and Adam, whose d is made of past gradients too).
 
 import {
   absolute, diagonal, IDENTITY, inverse, jacobiDiagonal, matrixFunction, matvec, rowNorms, scaled, squareRoot,
@@ -10,10 +10,12 @@ import { landscapeOf } from "./landscapes.js";
 export const METHODS = {
   sgd: { label: "Gradient descent", short: "GD" },
   momentum: { label: "Momentum", short: "Momentum" },
+  nesterov: { label: "Nesterov momentum", short: "Nesterov" },
   newton: { label: "Newton", short: "Newton" },
   saddle_free: { label: "Saddle-free Newton", short: "Saddle-free" },
   jacobi: { label: "Jacobi", short: "Jacobi" },
   equilibration: { label: "Equilibration", short: "Equilibration" },
+  adagrad: { label: "AdaGrad", short: "AdaGrad" },
   rmsprop: { label: "RMSProp", short: "RMSProp" },
   adam: { label: "Adam", short: "Adam" },
   esgd: { label: "ESGD", short: "ESGD" },
@@ -58,6 +60,12 @@ const RULES = {
     return { d: m.buffer.map((b) => lr * b), P: scaled(IDENTITY, lr / (1 - S.momentum)) };
   },
 
+  // torch's form: θ is the point at which the gradient was taken, ahead of Nesterov's own iterate by lr·β·buffer
+  nesterov: (S, lr, g, H, m) => {
+    m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g.slice();
+    return { d: m.buffer.map((b, i) => lr * (g[i] + S.momentum * b)), P: scaled(IDENTITY, lr / (1 - S.momentum)) };
+  },
+
   newton: (S, lr, g, H) => {
     const P = scaled(inverse(H), lr);
     return { d: matvec(P, g), P };
@@ -79,6 +87,12 @@ const RULES = {
   },
 
   equilibration: (S, lr, g, H) => ({ ...preconditioned(rowNorms(H), S, lr, g), D: rowNorms(H) }),
+
+  adagrad: (S, lr, g, H, m) => {
+    m.v = m.v.map((v, i) => v + g[i] * g[i]);
+    const D = m.v.map(Math.sqrt);
+    return { ...preconditioned(D, S, lr, g), D };
+  },
 
   rmsprop: (S, lr, g, H, m) => {
     m.v = m.v.map((v, i) => S.decay * v + (1 - S.decay) * g[i] * g[i]);

@@ -2,7 +2,7 @@
 // and the regime of momentum.
 
 import { eigen, jacobiDiagonal, rowNorms } from "./linalg.js";
-import { formatNumber, modeRadius } from "./theory.js";
+import { formatNumber, heavyBall, largestRoot, modeRadius, nesterov } from "./theory.js";
 
 /** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
 export function modesOf(H) {
@@ -22,12 +22,13 @@ export const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0
 
 /**
  * The factor on |qᵀ(θ − θ*)| in one step along curvature h, where theory knows one: for methods whose rates are a
- * function of H alone. For momentum it is the spectral radius, which a run reaches after a while. Null for the others.
+ * function of H alone. For momentum and Nesterov it is the spectral radius, which a run reaches after a while. Null for the others.
  */
 export function modeFactor(method, S, h) {
   const lr = S[`lr_${method}`];
   if (method === "sgd") return Math.abs(1 - lr * h);
   if (method === "momentum") return modeRadius(lr, h, S.momentum);
+  if (method === "nesterov") return modeRadius(lr, h, S.momentum, nesterov);
   if (method === "newton") return Math.abs(1 - lr);
   if (method === "saddle_free") return Math.abs(1 - (lr * h) / (Math.abs(h) + S.damping));
   return null;
@@ -38,7 +39,7 @@ export function mixes(method, H) {
   const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H) }[method];
   const size = Math.abs(H.a) + Math.abs(H.c) + Math.abs(H.b);
   if (Math.abs(H.b) < 1e-9 * size) return false;
-  return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "newton", "saddle_free"].includes(method);
+  return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "nesterov", "newton", "saddle_free"].includes(method);
 }
 
 /** Each mode's share of Σ ½|h| z² at a step: what is left to do, and in which direction. */
@@ -57,15 +58,15 @@ export function phasePoints(run, mode) {
 const DOUBLE = 4e-4; // a discriminant this small: roots within 0.02 of each other are as good as one double root
 
 /**
- * The regime of momentum along curvature h, from the roots of z² − (1 + β − lr·h) z + β: real and apart
- * (over-damped), double (critical), a complex pair (under-damped), or one beyond 1. Where h < 0 there always is one
- * beyond 1, as the polynomial is lr·h < 0 at z = 1. Real roots share a sign; where it is negative, the error
- * changes sign at every step.
+ * The regime of momentum along curvature h, from the roots of z² − trace·z + det: real and apart (over-damped), double
+ * (critical), a complex pair (under-damped), or one beyond 1. Where h < 0 there always is one beyond 1, as the
+ * polynomial is lr·h < 0 at z = 1. Where the trace is negative and the roots are real, so is the larger of them: the
+ * error changes sign at every step.
  */
-export function regimeOf(lr, h, beta) {
-  const trace = 1 + beta - lr * h;
-  const disc = trace * trace - 4 * beta;
-  const radius = modeRadius(lr, h, beta);
+export function regimeOf(lr, h, beta, form = heavyBall) {
+  const [trace, det] = form(lr, h, beta);
+  const disc = trace * trace - 4 * det;
+  const radius = largestRoot(trace, det);
   const flips = trace < 0 && disc > -DOUBLE;
   const kind = () => {
     if (Math.abs(lr * h) < 1e-12) return "flat"; // the roots are 1 and β

@@ -2,6 +2,7 @@
 // keyword of SaddleLab(...) in Python and a part of a shared address. esgd/lab/schema.py mirrors SETTINGS.
 
 import { LANDSCAPES } from "./landscapes.js";
+import { LENGTH, POINTS } from "./many.js";
 import { METHODS } from "./methods.js";
 
 const rate = (label) => ({ label, min: 1e-4, max: 10, scale: "log", digits: 3 });
@@ -32,16 +33,20 @@ export const SETTINGS = {
   zoom: { label: "Zoom", min: 1, max: 10, scale: "log", digits: 2 },
   turn: { label: "Turn", min: 0, max: 360, step: 1, digits: 3, unit: "°" },
   tilt: { label: "Tilt", min: 10, max: 90, step: 1, digits: 3, unit: "°" },
-  show: { label: "Further views", list: ["surface", "modes", "many", "convergence", "velocity", "expected", "loss", "rates"] },
+  show: { label: "Further views", list: ["surface", "modes", "many", "eigen", "spread", "convergence", "velocity", "expected", "loss", "rates"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
+  data: { label: "Heights of the data", numbers: POINTS, min: -2, max: 2, digits: 3 },
+  weights: { label: "Weights at the start", numbers: LENGTH, min: -5, max: 5, digits: 3 },
   face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
   lr_momentum: rate("Rate of momentum"),
+  lr_nesterov: rate("Rate of Nesterov momentum"),
   lr_newton: rate("Rate of Newton"),
   lr_saddle_free: rate("Rate of saddle-free Newton"),
   lr_jacobi: rate("Rate of Jacobi"),
   lr_equilibration: rate("Rate of equilibration"),
+  lr_adagrad: rate("Rate of AdaGrad"),
   lr_rmsprop: rate("Rate of RMSProp"),
   lr_adam: rate("Rate of Adam"),
   lr_esgd: rate("Rate of ESGD"),
@@ -58,9 +63,9 @@ const DEFAULTS = {
   landscape: "quadratic", methods: ["sgd"], x0: 1.5, y0: 0.5, kappa: 20, eig1: 1, eig2: -0.5, angle: 0,
   steps: 60, seed: 1, momentum: 0.9, damping: 1e-4, decay: 0.9, beta1: 0.9, beta2: 0.999, noise: 0, noise_shape: "I", interval: 1,
   warmup: 1, probe: "rademacher", curvature: "exact", precond: "equilibration", boost: 0, zoom: 1,
-  turn: 25, tilt: 38, show: [], many: "polynomial", face: "displacement",
-  lr_sgd: 0.1, lr_momentum: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
-  lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
+  turn: 25, tilt: 38, show: [], many: "polynomial", data: [], weights: [], face: "displacement",
+  lr_sgd: 0.1, lr_momentum: 0.1, lr_nesterov: 0.1, lr_newton: 1, lr_saddle_free: 1, lr_jacobi: 0.1, lr_equilibration: 0.1,
+  lr_adagrad: 0.3, lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
 
 /** Whether a setting or a further view says anything in this state: the others are hidden. */
@@ -68,17 +73,17 @@ export function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
   if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
-  if (["modes", "many", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
+  if (["modes", "many", "eigen", "spread", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
   if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum");
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
-  if (key === "momentum") return runs("momentum");
+  if (key === "momentum") return runs("momentum", "nesterov");
   if (key === "decay") return runs("rmsprop");
   if (key === "beta1" || key === "beta2") return runs("adam");
   if (key === "curvature") return runs("jacobi");
   if (key === "interval" || key === "warmup" || key === "probe") return probed;
-  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "rmsprop", "adam", "esgd");
+  if (key === "damping") return runs("saddle_free", "jacobi", "equilibration", "adagrad", "rmsprop", "adam", "esgd");
   if (key === "noise_shape") return S.noise > 0;
   if (key === "boost") return S.precond === "absolute" && S.eig1 * S.eig2 < 0;
   return true;
@@ -89,9 +94,11 @@ export function legal(key, value) {
   const setting = SETTINGS[key];
   if (!setting) return undefined;
   if (setting.options) return setting.options.includes(value) ? value : undefined;
-  if (setting.list) {
-    const names = Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean);
-    return setting.list.filter((name) => names.includes(name));
+  const items = () => (Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean));
+  if (setting.list) return setting.list.filter((name) => items().includes(name));
+  if (setting.numbers) {
+    const numbers = items().slice(0, setting.numbers).map((v) => (v === null || typeof v === "boolean" ? NaN : Number(v)));
+    return numbers.every(Number.isFinite) ? numbers.map((v) => Math.min(setting.max, Math.max(setting.min, v))) : undefined;
   }
   if (value === null || value === "" || typeof value === "boolean") return undefined;
   const number = Number(value);

@@ -40,6 +40,11 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
   transition: inset .12s; }
 .handle:hover::after, .handle:active::after { inset: 11px; }
 .handle:active { cursor: grabbing; }
+.bead { position: absolute; width: 44px; height: 44px; border: 0; padding: 0; background: none; cursor: ns-resize; touch-action: none; }
+.bead i { position: absolute; inset: 16px; border-radius: 50%; border: 2px solid var(--ink); background: var(--ground); }
+.bead:hover i, .bead:active i { inset: 15px; }
+.bead:focus-visible { outline: none; }
+.bead:focus-visible i { inset: 14px; outline: 3px solid var(--focus); outline-offset: 1px; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
 :is(button, input, select, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);

@@ -3,14 +3,19 @@
 export const PALETTE = {
   sgd: ["#0072B2", "#4FA8DD"],
   momentum: ["#6A51A3", "#A694DC"],
+  nesterov: ["#2B3F99", "#8496F2"],
   newton: ["#6B6B6B", "#A8A8A8"],
   saddle_free: ["#B8578F", "#E08FBE"],
   jacobi: ["#D55E00", "#FF8A3D"],
   equilibration: ["#3E9C8B", "#7FD6C4"],
+  adagrad: ["#6E7A14", "#B9C65C"],
   rmsprop: ["#B88600", "#F0C23B"],
   adam: ["#8C564B", "#C99084"],
   esgd: ["#007A57", "#1FC796"],
 };
+
+/** Red, green and blue of a colour like #0072B2. */
+export const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
 const GROUNDS = {
   light: {

@@ -5,13 +5,20 @@ import { ESCAPE_DROP, landscapeOf } from "./landscapes.js";
 import { noiseFactor, trajectory } from "./methods.js";
 import { PURPOSE, stream } from "./rng.js";
 
-/** Spectral radius of one mode of momentum, x ← x − lr·m, m ← βm + hx (β = 0: gradient descent). */
-export function modeRadius(lr, h, beta) {
-  const trace = 1 + beta - lr * h;
-  const disc = trace * trace - 4 * beta;
-  if (disc < 0) return Math.sqrt(beta);
+/** The larger size of the two roots of z² − trace·z + det. */
+export function largestRoot(trace, det) {
+  const disc = trace * trace - 4 * det;
+  if (disc < 0) return Math.sqrt(det);
   return (Math.abs(trace) + Math.sqrt(disc)) / 2;
 }
+
+/** Trace and determinant of one mode of momentum, m ← βm + hx, x ← x − lr·m (β = 0: gradient descent) … */
+export const heavyBall = (lr, h, beta) => [1 + beta - lr * h, beta];
+/** … and of Nesterov's, x ← x − lr·(hx + βm). */
+export const nesterov = (lr, h, beta) => [(1 + beta) * (1 - lr * h), beta * (1 - lr * h)];
+
+/** Spectral radius of one mode of momentum, or of Nesterov's. */
+export const modeRadius = (lr, h, beta, form = heavyBall) => largestRoot(...form(lr, h, beta));
 
 /** Golden-section search for the least value of fn on [lo, hi] in the logarithm. */
 function goldenSection(fn, lo, hi) {
@@ -26,13 +33,12 @@ function goldenSection(fn, lo, hi) {
 }
 
 /** The rate that is best in theory for curvatures h1 ≥ h2: fastest contraction, or cleanest escape. */
-export function bestRateFor(h1, h2, beta = 0) {
+export function bestRateFor(h1, h2, beta = 0, form = heavyBall) {
   if (!(h1 > 0) || !Number.isFinite(h1 + h2)) return null;
   if (beta === 0) return h2 > 0 ? 2 / (h1 + h2) : 1 / h1;
-  if (h2 > 0) {
-    return goldenSection((lr) => Math.max(modeRadius(lr, h1, beta), modeRadius(lr, h2, beta)), 1e-6 / h1, 4 / h1);
-  }
-  return goldenSection((lr) => modeRadius(lr, h1, beta) / modeRadius(lr, h2, beta), 1e-6 / h1, 4 / h1);
+  const of = (h) => (lr) => modeRadius(lr, h, beta, form);
+  const [steep, other] = [of(h1), of(h2)];
+  return goldenSection(h2 > 0 ? (lr) => Math.max(steep(lr), other(lr)) : (lr) => steep(lr) / other(lr), 1e-6 / h1, 4 / h1);
 }
 
 function preconditionedCurvatures(H, diag, damping) {
@@ -67,7 +73,7 @@ function* searchRate(method, S, land) {
 export function* seekBestRate(method, S, run = null) {
   const land = landscapeOf(S);
   const how = land.floor === null ? "cleanest escape" : "fastest convergence";
-  if (land.quadratic && method !== "rmsprop" && method !== "adam") {
+  if (land.quadratic && !["adagrad", "rmsprop", "adam"].includes(method)) {
     const H = land.quadratic;
     const { values } = eigen(H);
     let curvatures = values;
@@ -77,7 +83,7 @@ export function* seekBestRate(method, S, run = null) {
     const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H), esgd: rowNorms(H) }[method];
     const estimated = run?.records[run.records.length - 1]?.D;
     if (D) curvatures = preconditionedCurvatures(H, method === "equilibration" ? D : (estimated ?? D), S.damping);
-    const value = bestRateFor(curvatures[0], curvatures[1], method === "momentum" ? S.momentum : 0);
+    const value = method === "nesterov" ? bestRateFor(...curvatures, S.momentum, nesterov) : bestRateFor(...curvatures, method === "momentum" ? S.momentum : 0);
     return value === null ? null : { value, how };
   }
   const value = yield* searchRate(method, S, land);
@@ -92,12 +98,17 @@ export function bestRate(method, S, run = null) {
   return step.value;
 }
 
-/** The momentum that is best on a convex quadratic: ((√κ − 1)/(√κ + 1))². */
-export function bestMomentum(S) {
+/** The momentum that is best on a convex quadratic, the heavy ball's or Nesterov's, with its formula; null elsewhere. */
+export function bestMomentum(S, form = heavyBall) {
   const land = landscapeOf(S);
   if (!land.quadratic || !land.convex) return null;
-  const [h1, h2] = eigen(land.quadratic).values.map(Math.sqrt);
-  return ((h1 - h2) / (h1 + h2)) ** 2;
+  const [h1, h2] = eigen(land.quadratic).values;
+  if (form === heavyBall) {
+    const [a, b] = [h1, h2].map(Math.sqrt);
+    return { value: ((a - b) / (a + b)) ** 2, how: "((√κ − 1)/(√κ + 1))²" };
+  }
+  const root = Math.sqrt((3 * h1) / h2 + 1); // Lessard, Recht and Packard (2016), Proposition 1
+  return { value: (root - 2) / (root + 2), how: "(√(3κ + 1) − 2)/(√(3κ + 1) + 2)" };
 }
 
 /** First step at which the loss has fallen below the saddle by the landscape's drop, or null. */

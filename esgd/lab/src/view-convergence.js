@@ -4,11 +4,11 @@ import { panel, scrub } from "./dom.js";
 import { METHODS } from "./methods.js";
 import { modesOf } from "./modes.js";
 import { axes, dot, line, surface, text } from "./plot.js";
+import { channels } from "./theme.js";
 import { bestMomentum, bestRateFor, formatNumber, modeRadius } from "./theory.js";
 
 const [COLUMNS, ROWS] = [96, 60];
 const TOP = 0.99; // the largest momentum
-const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
 /** The factor of the slowest mode. */
 const slowest = (modes, lr, beta) => Math.max(...modes.map(({ h }) => modeRadius(lr, h, beta)));
@@ -52,7 +52,7 @@ export function convergenceView(lab) {
     const area = surface(view.canvas);
     const { ctx } = area;
     const modes = modesOf(land.quadratic);
-    const beta = bestMomentum(S);
+    const beta = bestMomentum(S).value;
     const rate = bestRateFor(modes[0].h, modes[1].h, beta);
     const fastest = Math.max(1e-3, slowest(modes, rate, beta));
     const x = [0.02 / modes[0].h, 10 / modes[0].h];

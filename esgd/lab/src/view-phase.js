@@ -6,7 +6,7 @@ import { beads, drawLabels, kept, settleLabels } from "./labels.js";
 import { METHODS } from "./methods.js";
 import { modeName, modesOf, phasePoints, regimeOf, regimeWords } from "./modes.js";
 import { axes, clipped, dot, line, surface, text } from "./plot.js";
-import { formatNumber } from "./theory.js";
+import { formatNumber, heavyBall, nesterov } from "./theory.js";
 
 const ABOVE = 15; // a second line of words above the axes
 
@@ -42,7 +42,8 @@ function drawPlane(lab, area, mode, other, settled) {
   const paths = S.methods.map((method) => ({ method, points: phasePoints(runs[method], mode) }));
   const [x, y] = reachOf(paths, land.window[2]);
   const name = `${modeName(mode.h, other.h)}, h = ${formatNumber(mode.h, 2)}`;
-  const regime = S.methods.includes("momentum") && regimeWords(regimeOf(S.lr_momentum, mode.h, S.momentum));
+  const inWords = (method, form) => S.methods.includes(method) && [method, regimeWords(regimeOf(S[`lr_${method}`], mode.h, S.momentum, form))];
+  const regimes = new Map([inWords("momentum", heavyBall), inWords("nesterov", nesterov)].filter(Boolean));
   ctx.save();
   ctx.translate(0, ABOVE);
   const inner = { ctx, width, height: height - ABOVE };
@@ -66,7 +67,7 @@ function drawPlane(lab, area, mode, other, settled) {
       names.push({ x: tip[0], y: tip[1], heading, name: METHODS[method].short, hue: theme.hue[method] });
       dots.push(...beads(pixels, 9, 200));
       const [z, v] = points[shown];
-      const damping = method === "momentum" ? `, ${regime}` : "";
+      const damping = regimes.has(method) ? `, ${regimes.get(method)}` : "";
       words.push(`${METHODS[method].short} at ${formatNumber(z, 2)}, last step ${formatNumber(v, 2)}${damping}`);
     }
   });
@@ -76,7 +77,8 @@ function drawPlane(lab, area, mode, other, settled) {
   ctx.restore();
   const title = { colour: theme.ink, weight: 600, size: 12 };
   text(ctx, theme, name, box.left, 12, title);
-  if (regime) text(ctx, theme, `Momentum: ${regime}`, box.left, 28, { size: 12, most: width - box.left });
+  const [first] = regimes; // there is room for one
+  if (first) text(ctx, theme, `${METHODS[first[0]].short}: ${first[1]}`, box.left, 28, { size: 12, most: width - box.left });
   return `${name}: ${words.join("; ") || "no method"}`;
 }
 

@@ -1,0 +1,247 @@
+"""Quadratics of many weights in the reader's hand: data to move, starts to choose, eigenvectors, a chain's news."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from test_lab_touch import PHONE, Finger
+
+VIEWS = ["many", "eigen", "spread"]
+PROBLEM = """(core, s, state) => {
+  const S = core.makeState({}, { methods: 'sgd', lr_sgd: 0.9, steps: 25, ...state });
+  const p = core.manyProblem(S, 1);
+  const run = core.manyRun('sgd', S, p);
+  return { ...p, run, left: core.leftOver(p, run.at(-1)), amounts: core.amountsOf(p, p.start) }; }"""
+
+
+def test_goal_is_the_least_squares_fit_of_the_data_as_moved(evaluate) -> None:
+    x = np.linspace(-1, 1, 12)
+    plain = evaluate(PROBLEM, {})
+    moved = [0.4, -1.3, 0.25, 2, 0, -0.6, 1.1]
+    found = evaluate(PROBLEM, {"data": moved})
+    y = np.array(plain["data"])[:, 1]
+    assert plain["goal"] == pytest.approx(np.polynomial.polynomial.polyfit(x, y, 5), rel=1e-9)
+    y[: len(moved)] = moved
+    assert np.array(found["data"]) == pytest.approx(np.stack([x, y], axis=1))
+    assert found["goal"] == pytest.approx(np.polynomial.polynomial.polyfit(x, y, 5), rel=1e-9)
+    assert found["values"] == plain["values"], "the curvature does not depend on the data"
+
+
+@pytest.mark.parametrize("problem", ["polynomial", "chain"])
+def test_run_begins_where_the_hand_put_it_and_forgets_it_mode_by_mode(evaluate, problem: str) -> None:
+    weights = [0.5, -1.5, 2.0, 0.25]
+    found = evaluate(PROBLEM, {"many": problem, "weights": weights})
+    n = len(found["goal"])
+    start = np.array(weights + [0] * (n - 4))
+    assert found["run"][0] == pytest.approx(start)
+    assert found["amounts"] == pytest.approx(np.array(found["vectors"]) @ start)
+    assert found["left"] == pytest.approx(np.abs(1 - 0.9 * np.array(found["values"])) ** 25, rel=1e-5, abs=1e-9)
+
+
+def test_a_mode_without_error_at_the_start_has_no_share_left(evaluate) -> None:
+    done = evaluate(PROBLEM, {"many": "chain", "weights": [1] * 16})
+    assert done["left"] == [None] * 16
+    vectors = np.array(done["vectors"])
+    found = evaluate(PROBLEM, {"many": "chain", "weights": list(1 + 0.5 * vectors[3])})
+    assert found["left"][3] == pytest.approx(abs(1 - 0.9 * done["values"][3]) ** 25, rel=1e-6, abs=1e-12)
+    assert [k for k, left in enumerate(found["left"]) if left is not None] == [3]
+
+
+def test_reach_of_the_news(evaluate) -> None:
+    cases = [[0, 0, 0], [0.4, 0.9, 0.9], [1, 0.75, 0.25], [1, 1, 1], [1.2, 0.5, 0.1]]
+    found = evaluate("(core, s, cases) => cases.map(core.newsReach)", cases)
+    assert found == pytest.approx([0, 0, 2.5, 3, 2])
+
+
+def test_news_travels_as_the_root_of_the_time_by_descent_and_faster_by_momentum(evaluate) -> None:
+    reach = evaluate(
+        """(core) => { const rates = { lr_sgd: 1, lr_momentum: 1, momentum: 0.8 };
+          const S = core.makeState({}, { many: 'chain', steps: 160, ...rates });
+          const p = core.manyProblem(S, 1);
+          return ['sgd', 'momentum'].map((m) => core.manyRun(m, S, p).map(core.newsReach)); }"""
+    )
+    descent, momentum = map(np.array, reach)
+    assert descent[160] / descent[40] == pytest.approx(2, rel=0.15)  # four times the time, twice as far
+    assert momentum[160] > 1.5 * descent[160]
+
+
+@pytest.mark.parametrize("wrong", [{"data": ["a"]}, {"data": [None]}, {"weights": [True]}, {"weights": [1e999]}])
+def test_lists_that_are_no_numbers_are_left_out(evaluate, wrong: dict) -> None:
+    key = next(iter(wrong))
+    assert evaluate("(core, s, [wrong, key]) => core.makeState({}, wrong)[key]", [wrong, key]) == []
+    long = evaluate("(core) => core.makeState({}, { data: new Array(40).fill(7), weights: '9+-9' })")
+    assert long["data"] == [2] * 12
+    assert long["weights"] == [5, -5]
+
+
+@pytest.fixture
+def reader(open_lab) -> Any:
+    """The descent scene with the three views open."""
+    found = open_lab("descent", state={"show": VIEWS}, width=900, height=1300)
+    yield found
+    assert found.problems == []
+
+
+def alt(reader: Any, view: str) -> str:
+    return reader.page.locator(f"[data-esgd-lab] [data-view={view}] canvas").get_attribute("aria-label")
+
+
+def focus(page: Any) -> str:
+    """The name of what has the focus in the lab."""
+    return page.evaluate(
+        "(({ ariaLabel, innerText }) => ariaLabel ?? innerText)"
+        "(document.querySelector('[data-lab-host]').shadowRoot.activeElement)"
+    )
+
+
+def drag(reader: Any, bead: Any, dy: float) -> None:
+    bead.scroll_into_view_if_needed()
+    box = bead.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    reader.page.mouse.move(x, y)
+    reader.page.mouse.down()
+    reader.page.mouse.move(x, y + dy, steps=4)
+    reader.page.mouse.up()
+    reader.settle()
+
+
+@pytest.mark.browser
+def test_a_data_point_follows_the_hand_and_the_fit_the_data(reader) -> None:
+    beads = reader.page.locator("[data-view=many] .bead")
+    assert beads.count() == 12
+    runs = "document.querySelector('[data-esgd-lab]').esgdLab.lab.runs"
+    before = reader.page.evaluate_handle(runs)
+    at = float(beads.nth(4).get_attribute("aria-valuenow"))
+    beads.nth(4).scroll_into_view_if_needed()
+    top = beads.nth(4).bounding_box()["y"]
+    drag(reader, beads.nth(4), -30)
+    data = reader.state()["data"]
+    assert data[4] > at + 0.2
+    assert beads.nth(4).bounding_box()["y"] == pytest.approx(top - 30, abs=1.5)
+    assert float(beads.nth(4).get_attribute("aria-valuenow")) == pytest.approx(data[4])
+    same = reader.page.evaluate("(before) => before === " + runs, before)
+    assert same, "the runs of two weights are as they were"
+    drag(reader, beads.nth(4), -900)  # no farther than the picture
+    assert reader.state()["data"][4] == pytest.approx(1.8)
+
+
+@pytest.mark.browser
+def test_beads_are_one_stop_of_tab_and_moved_by_arrows(reader) -> None:
+    page = reader.page
+    beads = page.locator("[data-view=many] .bead")
+    assert page.locator("[data-view=many] .bead[tabindex='0']").count() == 1
+    beads.first.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert focus(page).startswith("Data point 4 of 12")
+    at = float(beads.nth(3).get_attribute("aria-valuenow"))
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+ArrowUp")
+    reader.settle()
+    assert reader.state()["data"][3] == pytest.approx(at + 0.3, abs=2e-3)
+    page.keyboard.press("End")
+    reader.settle()
+    assert reader.state()["data"][3] == pytest.approx(1.8)
+    page.keyboard.press("Tab")  # and out of the row
+    assert not focus(page).startswith("Data point")
+
+
+@pytest.mark.browser
+def test_the_start_of_a_chain_and_of_a_mode_is_set_by_hand_and_shared(reader) -> None:
+    page = reader.page
+    page.locator("[data-view=many]").get_by_role("button", name="chain of neighbours").click()
+    reader.settle()
+    beads = page.locator("[data-view=many] .bead")
+    assert beads.count() == 16
+    drag(reader, beads.nth(9), -25)
+    weights = reader.state()["weights"]
+    assert weights[9] > 0.2
+    assert sum(map(abs, weights)) == pytest.approx(weights[9])
+
+    modes = page.locator("[data-view=eigen] .bead")
+    assert modes.count() == 16
+    modes.last.focus()
+    page.keyboard.press("Home")
+    reader.settle()
+    assert float(modes.last.get_attribute("aria-valuenow")) == pytest.approx(-4, abs=1e-3)
+    begun = reader.state()["weights"]
+
+    assert begun[9] != 0
+    assert reader.state()["many"] == "chain"
+    page.locator("[data-view=eigen]").get_by_role("button", name="fit of a polynomial").click()
+    reader.settle()
+    assert reader.state()["weights"] == []
+    assert modes.count() == 6
+    page.get_by_role("button", name="Reset").click()
+    reader.settle()
+    assert reader.state()["data"] == []
+
+
+@pytest.mark.browser
+def test_address_and_line_of_python_hold_the_lists(open_lab, evaluate) -> None:
+    shown = {"many": "chain", "weights": [0.5, -0.25, 1], "data": [0.1, -1.5]}
+    line, address, back = evaluate(
+        """(core, SCENES, shown) => { const preset = SCENES.descent.state; const S = core.makeState(preset, shown);
+          const address = core.encodeState('descent', preset, S);
+          return [core.pythonLine('descent', preset, S), address, core.decodeState('#' + address).state]; }""",
+        shown,
+    )
+    assert "weights=[0.5,-0.25,1]" in line
+    assert "data=[0.1,-1.5]" in line
+    reader = open_lab("descent", hash="#" + address)
+    state = reader.state()
+    assert (state["weights"], state["data"], state["many"]) == (shown["weights"], shown["data"], "chain")
+    assert back["weights"] == "0.5+-0.25+1"
+
+
+@pytest.mark.browser
+def test_a_finger_takes_the_nearest_of_crowded_beads(open_lab) -> None:
+    reader = open_lab("descent", state={"show": ["many"], "many": "chain"}, **PHONE)
+    finger = Finger(reader.page)
+    beads = reader.page.locator("[data-view=many] .bead")
+    box = beads.nth(6).bounding_box()
+    assert min(box["width"], box["height"]) >= 44
+    beads.nth(6).scroll_into_view_if_needed()
+    box = beads.nth(6).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    finger.send("touchStart", (x, y))  # the beads to the right lie above it
+    finger.send("touchMove", (x, y - 20))
+    finger.send("touchEnd")
+    reader.settle()
+    weights = reader.state()["weights"]
+    assert [i for i, v in enumerate(weights) if v] == [6]
+    finger.send("touchStart", (x, y - 20))
+    finger.send("touchMove", (x, y - 45))
+    finger.send("touchCancel")
+    reader.settle()
+    assert reader.state()["weights"] == weights
+    assert reader.problems == []
+
+
+@pytest.mark.browser
+def test_picture_over_time_says_how_far_the_news_has_come_and_sets_the_step(reader) -> None:
+    assert "of the first largest distance" in alt(reader, "spread")
+    reader.page.locator("[data-view=spread]").get_by_role("button", name="chain of neighbours").click()
+    reader.settle()
+    reach = reader.page.evaluate(
+        """async () => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab;
+          const { core } = await globalThis.__esgdLab;
+          const run = core.manyRun('sgd', lab.S, core.manyProblem(lab.S, 1));
+          return Math.floor(core.newsReach(run.at(-1))); }"""
+    )
+    assert f"Gradient descent: more than half believed up to place {reach} of 16" in alt(reader, "spread")
+    canvas = reader.page.locator("[data-view=spread] canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    reader.page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    reader.settle()
+    assert 35 < reader.state()["at"] < 46  # the middle of the first of two pictures of 80 steps
+    update = "(change) => document.querySelector('[data-esgd-lab]').esgdLab.lab.update(change)"
+    reader.page.evaluate(update, {"lr_sgd": 9, "at": 80, "steps": 80})
+    reader.settle()
+    assert "Gradient descent: beyond all bounds at step" in alt(reader, "spread")
+    reader.page.evaluate(update, {"methods": []})
+    reader.settle()
+    assert "No method runs" in reader.page.locator("[data-view=spread] .absent").inner_text()
