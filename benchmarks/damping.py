@@ -14,24 +14,19 @@ from __future__ import annotations
 import argparse
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from _sleep import COLUMNS, IMAGES, asleep
 
 from esgd.config import RunConfig
-from esgd.errors import DataError
-from esgd.measure import saturated_share, sigmoid_activations
 from esgd.provenance import now
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv, write_csv
 from esgd.search import SEARCH_SEED
-from esgd.snapshots import list_snapshots, load_snapshot
 from esgd.workload import workload
 
 RESULTS = Path(__file__).parent.parent / "results" / "fig5"
 EPOCHS = 5
-IMAGES = 10_000  # the first of the training set, on which the units are looked at
 SEEDS = (SEARCH_SEED, SEARCH_SEED + 1)
 CHANGES = (
     {"damping": 1e-4},
@@ -40,25 +35,6 @@ CHANGES = (
     {"damping": 1e-4, "warmup_probes": 100},
     {"damping": 1e-4, "update_every": 5},
 )
-
-
-def asleep(folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
-    """For each sigmoid layer at the end of a run, how many units are saturated on all the images.
-
-    Raises:
-        DataError: the run kept no snapshot of its end.
-    """
-    snapshots = list_snapshots(folder)
-    if EPOCHS not in snapshots:  # of a time when none was kept
-        raise DataError(
-            f"the run in {folder.path} kept no snapshot of its epoch {EPOCHS}: move it away and run again"
-        )
-    activations = sigmoid_activations(load_snapshot(snapshots[EPOCHS]).net, images)
-    about = {"run": folder.name, "epoch": EPOCHS}
-    return [
-        about | {"layer": layer, "units": a.shape[1], "asleep": int((saturated_share(a) == 1).sum())}
-        for layer, a in activations.items()
-    ]
 
 
 def main() -> None:
@@ -73,7 +49,7 @@ def main() -> None:
         train_in_folder(config, folders[-1], device=options.device, snapshot_every=EPOCHS)
     records = [row for folder in folders for row in read_csv(folder.records)]
     images = workload("mnist").data(device="cpu", dtype=torch.float32).images[:IMAGES]
-    sleepers = {folder.name: asleep(folder, images) for folder in folders}
+    sleepers = {folder.name: asleep(folder, EPOCHS, images) for folder in folders}
     for folder in folders:
         count = sum(row["asleep"] for row in sleepers[folder.name])
         print(f"{folder.name:60}{read_csv(folder.records)[-1]['loss']:8.2f}{count:6d} units asleep")
@@ -82,7 +58,7 @@ def main() -> None:
     out = RunFolder("mnist-damping", RESULTS)
     out.path.mkdir(parents=True, exist_ok=True)
     out.write_records(records)
-    write_csv(out.path / "asleep.csv", chain(*sleepers.values()), ("run", "epoch", "layer", "units", "asleep"))
+    write_csv(out.path / "asleep.csv", chain(*sleepers.values()), COLUMNS)
     out.write_manifest(
         {
             "command": "python benchmarks/damping.py",

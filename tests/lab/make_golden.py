@@ -4,7 +4,7 @@
     python tests/lab/make_golden.py --check    says whether they are current
 
 ``torch.optim`` makes gradient descent, both momenta, AdaGrad, RMSProp and Adam; ``esgd`` makes ESGD, Jacobi from
-probes and saddle-free Newton (both directions of a plane are a whole Krylov space); Newton, Jacobi and equilibration
+probes and saddle-free Newton (both directions of a plane are a whole Krylov space); Newton, Jacobi, equilibration
 with the exact diagonal come from dense Hessians by autograd. The scenes' presets are read from the module by Node.
 """
 
