@@ -69,7 +69,7 @@ def search(
 
 
 def reproduce(
-    workload: Annotated[str, typer.Argument(help="curves, mnist, curves-nesterov or mnist-nesterov.")],
+    workload: Annotated[str, typer.Argument(help="curves or mnist; with -nesterov or -wide, an extension.")],
     epochs: Annotated[
         int | None, typer.Option(help="Length of the recorded runs (default: the protocol's).")
     ] = None,

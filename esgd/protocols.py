@@ -49,7 +49,9 @@ class Protocol:
     @property
     def name(self) -> str:
         """What the protocol is called on the command line."""
-        return f"{self.workload}-nesterov" if self.momentum else self.workload
+        if self.momentum:
+            return f"{self.workload}-nesterov"
+        return self.workload if self.space == "paper" else f"{self.workload}-{self.space}"
 
     def study(self, method: str) -> SearchSettings:
         """The search for a method; RMSProp has no momentum of Nesterov's form and gets the heavy ball."""
@@ -88,6 +90,9 @@ PROTOCOLS = {
         methods=("esgd", "rmsprop", "sgd"),
         momentum=0.9,
     ),
+    # the paper's protocol in ranges a decade wider on both sides, for every method alike
+    "curves-wide": Protocol("curves", trials=12, search_epochs=30, rounds=(50, 100, 300), space="wide"),
+    "mnist-wide": Protocol("mnist", trials=12, search_epochs=5, rounds=(10, 50, 100, 300), space="wide"),
 }
 
 

@@ -94,7 +94,7 @@ def test_epochs_below_one_are_refused_before_the_search(tiny, tmp_path, epochs, 
         (["curves", "--epochs", "-1", "--from", "/nowhere/at/all"], ["at least 1, got -1"]),
         (["curves", "--seeds", "0,x"], ["whole numbers", "0,x"]),
         (["curves", "--seeds", "0,0"], ["different whole numbers"]),
-        (["cifar"], ["curves, mnist, curves-nesterov, mnist-nesterov"]),
+        (["cifar"], ["curves, mnist, curves-nesterov, mnist-nesterov, curves-wide, mnist-wide"]),
     ],
 )
 def test_on_the_command_line_before_anything_is_written(capsys, isolated, words, parts):

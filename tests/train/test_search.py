@@ -45,6 +45,16 @@ def test_the_extension_with_momentum_gives_each_method_two_decades_and_its_own_f
     assert all(study == replace(study, momentum=0.0) for study in map(protocol("curves").study, SPACES["paper"]))
 
 
+def test_the_wide_protocols_are_the_papers_but_for_the_ranges():
+    for name in ("curves", "mnist"):
+        wide, paper = protocol(f"{name}-wide"), protocol(name)
+        assert (wide.name, wide.space) == (f"{name}-wide", "wide")
+        assert (wide.methods, wide.seeds, wide.search_epochs) == (paper.methods, paper.seeds, paper.search_epochs)
+        for method in wide.methods:
+            assert wide.study(method) == replace(paper.study(method), space="wide", trials=wide.trials)
+            assert wide.study(method).name != paper.study(method).name
+
+
 RECORDED = Path(__file__).parents[2] / "results" / "fig5"
 
 
@@ -145,7 +155,7 @@ def test_reproduce_stops_goes_on_and_exports_what_all_runs_have(tiny, tmp_path):
         key=lambda r: r["loss"],
     )
     assert best_config(plan, "esgd", tmp_path).lr == best["lr"]
-    with pytest.raises(ConfigError, match=r"choose one of curves, mnist, curves-nesterov, mnist-nesterov"):
+    with pytest.raises(ConfigError, match=r"choose one of curves, mnist, curves-nesterov, mnist-nesterov, curves-wide, mnist-wide"):
         protocol("cifar")
 
 
