@@ -22,11 +22,11 @@ ROWS = {
 
 
 def figure(measures: Measures, *, x: str = "epoch", dark: bool = False) -> Figure:
-    """Three measures along the runs: d² of Eq. 6, energy of negative eigenvalues, saturated sigmoids.
+    """Up to three measures along the runs: d² of Eq. 6, energy of negative eigenvalues, saturated sigmoids.
 
     d² is debiased (solid) and, dotted, the square of the plug-in as printed. The paper's 15 % for d is the line
     at d² = 0.0225. A menu switches the horizontal axis; over the loss, methods are compared where they are
-    equally far.
+    equally far. A quantity that was not measured (the spectrum may be left out) has no panel.
 
     Args:
         measures: along the runs.
@@ -41,9 +41,10 @@ def figure(measures: Measures, *, x: str = "epoch", dark: bool = False) -> Figur
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    fig = make_subplots(rows=3, shared_xaxes=True, vertical_spacing=0.05)
+    panels = {q: title for q, title in ROWS.items() if any(measures.line(m, q) for m in measures.methods)}
+    fig = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.05)
     places = []
-    for row, quantity in enumerate(ROWS, 1):
+    for row, quantity in enumerate(panels, 1):
         for method in measures.methods:
             for source, dash in ((quantity, "solid"), (f"{quantity}_plugin", "dot")):
                 line = measures.line(method, source)
@@ -58,13 +59,13 @@ def figure(measures: Measures, *, x: str = "epoch", dark: bool = False) -> Figur
                     places.append(place)
     fig.add_hline(y=0.15**2, line={"color": colour("newton", dark=dark), "dash": "dash", "width": 1}, row=1, col=1)
     fig.update_layout(
-        height=810,
+        height=210 + 200 * len(panels),
         hovermode="closest",
         margin={"l": 60, "r": 15, "t": 60, "b": 100},
         legend={"orientation": "h", "x": 0, "y": -0.12, "yanchor": "top"},
-        updatemenus=[axis_menu(AXES, places, x, rows=3)],
+        updatemenus=[axis_menu(AXES, places, x, rows=len(panels))],
     )
-    for row, title in enumerate(ROWS.values(), 1):
+    for row, title in enumerate(panels.values(), 1):
         fig.update_yaxes(title_text=title, row=row, col=1)
-    fig.update_xaxes(title_text=AXES[x], row=3, col=1)
+    fig.update_xaxes(title_text=AXES[x], row=len(panels), col=1)
     return fig

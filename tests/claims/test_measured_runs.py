@@ -24,10 +24,18 @@ from esgd.runs import read_csv
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def recorded(claim: str) -> Measures:
+def folder_of(claim: str, data: str = "curves") -> Path:
+    """Where the records behind a row lie."""
+    (folder,) = (folder for folder in row(claim).runs if folder.endswith(f"/{data}"))
+    return ROOT / folder
+
+
+def recorded(claim: str, data: str = "curves") -> Measures:
     """The measures behind a row, which must reach as far as the row says, and no farther."""
-    measures = read_measures(ROOT / row(claim).run / "measures.csv")
-    assert measures.last == row(claim).epochs, "there are more snapshots now: read them anew"
+    folder = folder_of(claim, data)
+    measures = read_measures(folder / "measures.csv")
+    said = row(claim).runs[folder.relative_to(ROOT).as_posix()]
+    assert measures.last == said, "there are more snapshots now: read them anew"
     return measures
 
 
@@ -105,6 +113,75 @@ def test_whether_jacobi_or_rmsprop_is_nearer_depends_on_the_run_and_on_the_snaps
     assert "at epoch 90 the order is reversed, by less than its standard error" in said
 
 
+OWN = ("cosine", "own", "equilibration")
+
+
+@pytest.mark.claim("F4", "SYN")
+def test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist():
+    measures = recorded("F4", "mnist")
+    own, error = (read(measures, "rmsprop", *OWN) for read in (values, errors))
+    farthest, last = max(own, key=own.get), measures.last
+    assert min(own, key=own.get) == last
+    assert all(own[e] + 3 * error[e] < 0.07 for e in own)
+    at_most = f"at most {with_error(measures, 'rmsprop', farthest, 3, *OWN)} from D_E"
+    said = row("F4").correct
+    assert f"average is {at_most} on its own run, and nearest at the end, " in said
+    assert f"{with_error(measures, 'rmsprop', last, 3, *OWN)}, where the paper" in said
+    assert at_most in row("SYN").correct
+    jacobi, exact = (values(measures, "rmsprop", "cosine", a, "equilibration") for a in ("jacobi", "rmsprop"))
+    shown = [f"{min(line.values()):.2f} to {max(line.values()):.2f}" for line in (jacobi, exact)]
+    assert f"Jacobi's distance there is {shown[0]}, the exact second moment's {shown[1]}." in said
+    assert all(exact[e] > own[e] + 3 * error[e] for e in own)
+    assert {found["seed"] for m in measures.methods for found in measures.line(m, "loss")} == {0}
+    raced = {
+        (r["method"], r["epoch"]): r["loss"]
+        for r in read_csv(ROOT / "results/fig5/mnist/records.csv")
+        if not r["seed"]
+    }
+    lead = {
+        end: median(raced["esgd", e] - raced["rmsprop", e] for m, e in raced if m == "esgd" and end - 25 < e <= end)
+        for end in (100, 250)
+    }
+    assert f"lead over ESGD goes from {lead[100]:.1f} at epoch 100 to {lead[250]:.1f} at 250" in row("SYN").correct
+
+
+@pytest.mark.claim("F4")
+def test_esgds_own_mean_is_farther_and_far_after_the_jump():
+    measures, said = recorded("F4", "mnist"), row("F4").correct
+    own = values(measures, "esgd", *OWN)
+    before = [own[e] for e in sorted(own) if e < 265]
+    assert before == sorted(before, reverse=True)
+    assert own[10] > 5 * values(measures, "rmsprop", *OWN)[10]
+    shown = {e: with_error(measures, "esgd", e, 3, *OWN) for e in (10, 100, 260, 300)}
+    assert f"{shown[10]} at epoch 10, {shown[100]} at 100, {shown[260]} at 260, and {shown[300]} at 300" in said
+    rms = {e: [values(measures, "esgd", "rms", what)[e] for what in ("own", "equilibration")] for e in (260, 300)}
+    assert rms[260][0] < 1.1 * rms[260][1]
+    assert rms[300][0] > 10 * rms[300][1]
+
+
+@pytest.mark.claim("F6")
+def test_figure_6_on_mnist_so_far():
+    measures, said = recorded("F6", "mnist"), row("F6").correct
+    assert measures.methods == ["rmsprop", "esgd"]
+    bound = 0.15**2
+    over = {
+        m: {e: above(measures, m, e, bound, "dominance") for e in values(measures, m, "dominance")}
+        for m in measures.methods
+    }
+    clear = {m: [e for e, by in found.items() if by > 3] for m, found in over.items()}
+    assert clear == {"rmsprop": [100, 200, 300], "esgd": [50, 100, 200, 260]}
+    assert max(found[10] for found in over.values()) < -3
+    shown = {
+        m: ", ".join(with_error(measures, m, e, 4, "dominance") for e in epochs) for m, epochs in clear.items()
+    }
+    assert f"for RMSProp at 100, 200 and 300 epochs ({shown['rmsprop']})" in said
+    assert f"for ESGD at 50, 100, 200 and 260 ({shown['esgd']})" in said
+    assert 0 < over["rmsprop"][50] < 3
+    assert 0 < over["esgd"][300] < 3
+    open_cases = [with_error(measures, m, e, 4, "dominance") for m, e in (("rmsprop", 50), ("esgd", 300))]
+    assert f"RMSProp's {open_cases[0]} at 50 and ESGD's {open_cases[1]} at 300" in said
+
+
 @pytest.mark.claim("DIR")
 def test_steps_of_rmsprop_and_equilibration_so_far():
     measures = recorded("DIR")
@@ -176,7 +253,7 @@ def test_negative_curvature_so_far():
         assert max(values(measures, method, "smallest").values()) < 0
     assert open_cases == [("sgd", 20)]
     assert f"SGD's at epoch 20 reads {with_error(measures, 'sgd', 20, 3, 'negative_energy')}, not separated" in said
-    settings = json.loads((ROOT / row("NEG").run / "manifest.json").read_text())["settings"]
+    settings = json.loads((folder_of("NEG") / "manifest.json").read_text())["settings"]
     assert (settings["spaces"], settings["seed"]) == (2, 0)  # two spaces, the same starts at every snapshot
 
 
@@ -199,7 +276,7 @@ def test_figure_6_on_generated_curves_so_far():
 def test_above_fifteen_per_cent_is_separated_for_two_methods_and_not_for_rmsprop():
     measures, said = recorded("F6"), row("F6").correct
     last, bound = measures.last, 0.15**2
-    full = read_measures(ROOT / row("F6").run / "full.csv")
+    full = read_measures(folder_of("F6") / "full.csv")
     for method, separated in (("esgd", True), ("jacobi", True), ("rmsprop", False)):
         for found in (measures, full):
             assert (above(found, method, last, bound, "dominance") > 3) == separated
@@ -211,17 +288,17 @@ def test_above_fifteen_per_cent_is_separated_for_two_methods_and_not_for_rmsprop
     passed = [e for e, d in values(measures, "rmsprop", "dominance").items() if d > bound]
     assert passed == list(range(50, last + 1, 10))
     assert max(above(measures, "rmsprop", e, bound, "dominance") for e in passed) < 2
-    assert json.loads((ROOT / row("F6").run / "manifest.json").read_text())["settings"]["seed"] == 0
+    assert json.loads((folder_of("F6") / "manifest.json").read_text())["settings"]["seed"] == 0
 
 
 @pytest.mark.claim("F6", "F6o", "NEG", "SAT")
 def test_what_is_said_of_sgd_rests_on_the_sample():
     """As long as the check on all examples leaves it out, each row says so."""
     for claim in ("F6", "F6o", "NEG", "SAT"):
-        full = read_measures(ROOT / row(claim).run / "full.csv")
+        full = read_measures(folder_of(claim) / "full.csv")
         said = "the sample of 2,000 examples" in row(claim).correct and "SGD" in row(claim).correct
         assert said == ("sgd" not in full.methods), claim
-        assert json.loads((ROOT / row(claim).run / "manifest.json").read_text())["settings"]["examples"] == 2000
+        assert json.loads((folder_of(claim) / "manifest.json").read_text())["settings"]["examples"] == 2000
 
 
 def nearest(measures: Measures, method: str, loss: float) -> int:
