@@ -31,6 +31,8 @@ function panel({ title, shape = "wide", layers = 1 }) {
     element, plot, canvases, canvas: top,
     /** Why there is nothing to draw in this state, in words; null where there is. */
     lacks: () => null,
+    /** Gives the plot the shape that this state needs, before its box is read. */
+    fit: () => {},
     /** Shows these words in place of the plot, or the plot. */
     excuse: (words) => {
       plot.hidden = words !== null;
@@ -610,6 +612,9 @@ const heavyBall = (lr, h, beta) => [1 + beta - lr * h, beta];
 /** … and of Nesterov's, x ← x − lr·(hx + βm). */
 const nesterov = (lr, h, beta) => [(1 + beta) * (1 - lr * h), beta * (1 - lr * h)];
 
+/** The rate times curvature at which a step stops shrinking, for each form. */
+const edgeOf = (beta, form = heavyBall) => (form === heavyBall ? 2 * (1 + beta) : (2 + 2 * beta) / (1 + 2 * beta));
+
 /** Spectral radius of one mode of momentum, or of Nesterov's. */
 const modeRadius = (lr, h, beta, form = heavyBall) => largestRoot(...form(lr, h, beta));
 
@@ -698,10 +703,10 @@ function bestMomentum(S, form = heavyBall) {
   const [h1, h2] = eigen(land.quadratic).values;
   if (form === heavyBall) {
     const [a, b] = [h1, h2].map(Math.sqrt);
-    return { value: ((a - b) / (a + b)) ** 2, how: "((√κ − 1)/(√κ + 1))²" };
+    return { value: ((a - b) / (a + b)) ** 2, how: "the heavy ball’s, ((√κ − 1)/(√κ + 1))²" };
   }
   const root = Math.sqrt((3 * h1) / h2 + 1); // Lessard, Recht and Packard (2016), Proposition 1
-  return { value: (root - 2) / (root + 2), how: "(√(3κ + 1) − 2)/(√(3κ + 1) + 2)" };
+  return { value: (root - 2) / (root + 2), how: "Nesterov’s, (√(3κ + 1) − 2)/(√(3κ + 1) + 2)" };
 }
 
 /** First step at which the loss has fallen below the saddle by the landscape's drop, or null. */
@@ -973,6 +978,7 @@ const MAKERS = {
   },
   // ½(w₁ − 1)² + Σ ½(wᵢ − wᵢ₊₁)²: the first has been told, every other one listens to its neighbours
   chain: () => ({
+    goal: new Array(LENGTH).fill(1),
     H: square(LENGTH, (i, j) => (i === j ? (i === LENGTH - 1 ? 1 : 2) : Math.abs(i - j) === 1 ? -1 : 0)),
     b: Array.from({ length: LENGTH }, (_, i) => Number(i === 0)),
     data: [],
@@ -981,15 +987,20 @@ const MAKERS = {
 
 const bases = {}; // H, and with it the eigenbasis, is the same wherever the data are
 
-/** The problem of a state scaled to a steepest curvature: {name, H, goal, values, vectors, data, start}. */
+/**
+ * The problem ½ wᵀHw − bᵀw of a state scaled to a steepest curvature: {name, H, b, goal, values, vectors, data, start}.
+ * Gradients are Hw − b and not H(w − goal): where they are nought they must be so to the last digit, as methods that
+ * divide by past gradients would show what is left of rounding.
+ */
 function manyProblem(S, steepest) {
   const name = S.many;
-  const { H, b, data } = MAKERS[name](S.data);
+  const { H, b, data, goal: known } = MAKERS[name](S.data);
   const { values, vectors } = (bases[name] ??= eigenbasis(H));
   const scale = steepest / values[0];
-  const goal = H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
+  const goal = known ?? H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
   const start = goal.map((_, i) => S.weights[i] ?? 0);
-  return { name, data, goal, start, vectors, H: H.map((row) => row.map((v) => v * scale)), values: values.map((v) => v * scale) };
+  const scaledBy = (row) => row.map((v) => v * scale);
+  return { name, data, goal, start, vectors, H: H.map(scaledBy), b: scaledBy(b), values: scaledBy(values) };
 }
 
 /** How much of each mode is in the weights w. */
@@ -1066,7 +1077,8 @@ function manyRun(method, S, problem) {
   for (let t = 0; t < S.steps; t += 1) {
     const w = points[t];
     const e = w.map((v, i) => v - problem.goal[i]);
-    const d = DIRECTIONS[method](S, problem, times(problem.H, e), e, memory, t);
+    const g = times(problem.H, w).map((v, i) => v - problem.b[i]);
+    const d = DIRECTIONS[method](S, problem, g, e, memory, t);
     const next = w.map((v, i) => v - lr * d[i]);
     if (!(Math.sqrt(dotted(next, next)) < 1e6)) break;
     points.push(next);
@@ -1137,7 +1149,7 @@ const SETTINGS = {
   show: { label: "Further views", list: ["surface", "modes", "many", "eigen", "spread", "convergence", "velocity", "expected", "loss", "rates"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
   data: { label: "Heights of the data", numbers: POINTS, min: -2, max: 2, digits: 3 },
-  weights: { label: "Weights at the start", numbers: LENGTH, min: -5, max: 5, digits: 3 },
+  weights: { label: "Weights at the start", numbers: LENGTH, min: -20, max: 20, digits: 3 },
   face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
@@ -1175,7 +1187,7 @@ function relevant(key, S) {
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
   if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
   if (["modes", "many", "eigen", "spread", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
-  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum");
+  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum", "nesterov");
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";
@@ -1434,7 +1446,7 @@ function dial(lab) {
 function segments(lab, key, along = {}) {
   const setting = SETTINGS[key];
   const buttons = setting.options.map((option) =>
-    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option, ...along }) }));
+    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.S[key] !== option && lab.update({ [key]: option, ...along }) }));
   const group = make("div", { class: "segments", role: "group", "aria-label": setting.label, "data-key": key }, ...buttons);
   return {
     element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), group),
@@ -1443,8 +1455,25 @@ function segments(lab, key, along = {}) {
   };
 }
 
-/** The choice between the problems of many weights; each has weights of its own. */
-const problemChoice = (lab) => segments(lab, "many", { weights: [] });
+/** The methods that run, by colour and name, for a view with no room for names beside its curves. */
+function methodKey(lab) {
+  const element = make("p", { class: "key" });
+  return {
+    element,
+    draw: () => element.replaceChildren(...lab.S.methods.map((m) => make("span", {}, make("i", { style: `--tint: ${lab.theme.hue[m]}` }), METHODS[m].short))),
+  };
+}
+
+/** The choice between the problems of many weights, each with weights of its own, and the way back from what was moved. */
+function problemChoice(lab) {
+  const choice = segments(lab, "many", { weights: [] });
+  const back = make("button", { type: "button", class: "back", text: "As it was: the first data, a start from zero", onclick: () => lab.update({ data: [], weights: [] }) });
+  choice.element.append(back);
+  return { ...choice, draw: () => {
+    choice.draw();
+    back.hidden = !lab.S.data.length && !lab.S.weights.length;
+  } };
+}
 
 /** One control for a setting, by its kind. */
 function control(lab, key) {
@@ -1608,7 +1637,7 @@ const FRESH = {
   net: { x0: 1.45, y0: -1.3, steps: 60, ...rates(0.1, 0.03, 0.03, 0.25, 0.25, 0.1, 0.25, 0.3, 0.05, 0.1, 0.25) },
   rosenbrock: { x0: -1.2, y0: 1, steps: 200, ...rates(0.001, 0.001, 0.001, 0.25, 0.25, 0.25, 0.25, 0.3, 0.03, 0.1, 0.25) },
   eggbox: { x0: 0.75, y0: 2.2, steps: 60, ...rates(0.3, 0.05, 0.05, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
-  camel: { x0: 1.75, y0: 0.9, steps: 60, ...rates(0.05, 0.02, 0.02, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
+  camel: { x0: 0.95, y0: -0.2, steps: 60, ...rates(0.05, 0.02, 0.02, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
   himmelblau: { x0: -0.6, y0: 2.4, steps: 60, ...rates(0.005, 0.002, 0.002, 0.25, 0.25, 0.25, 0.25, 0.5, 0.1, 0.2, 0.25) },
   beale: { x0: 1, y0: 1.7, steps: 200, ...rates(0.005, 0.002, 0.002, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
 };
@@ -1864,6 +1893,10 @@ function hasStopped(run, S, land) {
   const end = run.points[run.points.length - 1];
   const steepest = Math.max(...eigen(land.hess(end)).values.map(Math.abs));
   if (Math.hypot(...land.grad(end)) > 0.01 * land.window[2] * steepest) return false; // no critical point is near
+  if (run.method === "rmsprop" || run.method === "adam") { // steps may be small by large gradients of the past, which it forgets
+    const g = Math.max(...land.grad(end).map(Math.abs));
+    if ((S[`lr_${run.method}`] * g) / (g + S.damping) > 0.005 * land.window[2]) return false;
+  }
   const span = Math.max(2, Math.ceil(moves.length / 10));
   const late = Math.max(...moves.slice(-span));
   const ratio = late / Math.max(...moves.slice(-2 * span, -span)); // of one span's steps to those of the span before
@@ -1893,12 +1926,15 @@ function outcome(run, S) {
     if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
   }
   const escaped = escapeStep(run, S, land);
-  if (escaped > 0 && losses[last] < land.reference) {
-    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
-  }
   const above = losses[last] > (land.floor ?? -Infinity) + 0.02;
-  if (above && (land.saddle || land.floor === null) && hasStopped(run, S, land)) {
-    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
+  const stopped = above && (land.saddle || land.floor === null) && hasStopped(run, S, land);
+  const lowest = eigen(land.hess(run.points[last])).values[1];
+  const inMinimum = stopped && lowest > 0; // of those that are above the lowest one
+  if (escaped > 0 && losses[last] < land.reference && (!stopped || inMinimum)) {
+    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}${inMinimum ? ", to a higher minimum" : ""}` };
+  }
+  if (stopped) {
+    return { kind: "caught", step: last, text: inMinimum ? "in a higher minimum" : land.saddle ? "caught at a critical point" : "at rest" };
   }
   const now = `loss ${formatNumber(losses[last], 3)} at step ${last}`;
   if (escaped === 0) return { kind: "moving", step: last, text: `started past the saddle; ${now}` };
@@ -2066,6 +2102,7 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
 .plot.modes { aspect-ratio: 3.6; }
 .plot.surface { aspect-ratio: 1.42; }
 .plot.map { aspect-ratio: 2.6; }
+.plot.modes.three { aspect-ratio: 2; }
 .plot.planes { aspect-ratio: 2.9; }
 .further { display: grid; gap: 14px; }
 .further > figure:not([hidden]) { padding: 6px 0 10px; }
@@ -2082,10 +2119,15 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
   transition: inset .12s; }
 .handle:hover::after, .handle:active::after { inset: 11px; }
 .handle:active { cursor: grabbing; }
-.bead { position: absolute; width: 44px; height: 44px; border: 0; padding: 0; background: none; cursor: ns-resize; touch-action: none; }
+.bead { position: absolute; width: 44px; height: 44px; border: 0; border-radius: 50%; padding: 0; background: none; cursor: ns-resize; touch-action: none; }
 .bead i { position: absolute; inset: 16px; border-radius: 50%; border: 2px solid var(--ink); background: var(--ground); }
+.back { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink); font-size: 13.5px;
+  text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; }
+.back[hidden] { display: none; }
+.key { display: flex; flex-wrap: wrap; gap: 0 14px; margin: 0 0 4px; font-size: 12.5px; color: var(--muted); }
+.key i { display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: 3px; background: var(--tint); }
 .bead:hover i, .bead:active i { inset: 15px; }
-.bead:focus-visible { outline: none; }
+.beads .bead:focus-visible { outline: none; }
 .bead:focus-visible i { inset: 14px; outline: 3px solid var(--focus); outline-offset: 1px; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
@@ -2201,6 +2243,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .plot.wide { aspect-ratio: 1.8; }
   .caption { font-size: 13.5px; line-height: 1.42; margin-bottom: 8px; }
   .plot.modes { aspect-ratio: 1.05; }
+  .plot.modes.three { aspect-ratio: 0.7; }
   .plot.surface { aspect-ratio: 1.2; }
   .plot.map { aspect-ratio: 1.4; }
   .plot.planes { aspect-ratio: 0.86; }
@@ -2290,12 +2333,12 @@ function stepTable(lab) {
 const PALETTE = {
   sgd: ["#0072B2", "#4FA8DD"],
   momentum: ["#6A51A3", "#A694DC"],
-  nesterov: ["#2B3F99", "#8496F2"],
+  nesterov: ["#1D2C73", "#5C78FF"],
   newton: ["#6B6B6B", "#A8A8A8"],
   saddle_free: ["#B8578F", "#E08FBE"],
   jacobi: ["#D55E00", "#FF8A3D"],
   equilibration: ["#3E9C8B", "#7FD6C4"],
-  adagrad: ["#6E7A14", "#B9C65C"],
+  adagrad: ["#4A4A00", "#E3E6A0"],
   rmsprop: ["#B88600", "#F0C23B"],
   adam: ["#8C564B", "#C99084"],
   esgd: ["#007A57", "#1FC796"],
@@ -2878,23 +2921,29 @@ function barsView(lab) {
 const [COLUMNS, ROWS] = [96, 60];
 const TOP = 0.99; // the largest momentum
 
-/** The factor of the slowest mode. */
-const slowest = (modes, lr, beta) => Math.max(...modes.map(({ h }) => modeRadius(lr, h, beta)));
+/** The form of momentum that the map is of: the heavy ball's, or Nesterov's where it alone runs. */
+const mapped = ({ methods }) =>
+  methods.includes("nesterov") && !methods.includes("momentum")
+    ? { method: "nesterov", form: nesterov, name: "of Nesterov’s form" }
+    : { method: "momentum", form: heavyBall, name: "of the heavy ball" };
 
-/** Where a step of the steepest mode stops shrinking: h₁ · rate = 2(1 + β). */
-const edgeAt = (modes, beta) => (2 * (1 + beta)) / modes[0].h;
+/** The factor of the slowest mode. */
+const slowest = (modes, lr, beta, form) => Math.max(...modes.map(({ h }) => modeRadius(lr, h, beta, form)));
+
+/** The rate at which a step of the steepest mode stops shrinking. */
+const edgeAt = (modes, beta, form) => edgeOf(beta, form) / modes[0].h;
 
 /** The map as a small picture, the faster the stronger the hue; beyond the edge it goes on as it is at the edge. */
-function paintMap(modes, x, fastest, theme) {
+function paintMap(modes, x, fastest, theme, { method, form }) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [COLUMNS, ROWS];
   const image = new ImageData(COLUMNS, ROWS);
-  const hue = channels(theme.hue.momentum);
+  const hue = channels(theme.hue[method]);
   for (let j = 0; j < ROWS; j += 1) {
     for (let i = 0; i < COLUMNS; i += 1) {
       const beta = TOP * (1 - (j + 0.5) / ROWS);
-      const lr = Math.min(x[0] * (x[1] / x[0]) ** ((i + 0.5) / COLUMNS), 0.97 * edgeAt(modes, beta));
-      const share = 0.06 + 0.8 * (Math.log(slowest(modes, lr, beta)) / Math.log(fastest));
+      const lr = Math.min(x[0] * (x[1] / x[0]) ** ((i + 0.5) / COLUMNS), 0.97 * edgeAt(modes, beta, form));
+      const share = 0.06 + 0.8 * (Math.log(slowest(modes, lr, beta, form)) / Math.log(fastest));
       for (let c = 0; c < 3; c += 1) image.data[4 * (j * COLUMNS + i) + c] = theme.level[c] + (hue[c] - theme.level[c]) * share;
       image.data[4 * (j * COLUMNS + i) + 3] = 255;
     }
@@ -2912,25 +2961,27 @@ function convergenceView(lab) {
     if (!frame) return;
     const beta = Math.max(0, Math.min(TOP, frame.sy.invert(y)));
     const lr = Math.max(cache.x[0], Math.min(cache.x[1], frame.sx.invert(x)));
-    const methods = lab.S.methods.includes("momentum") ? lab.S.methods : [...lab.S.methods, "momentum"];
-    lab.update({ methods, momentum: Number(beta.toFixed(2)), lr_momentum: Number(lr.toPrecision(3)) });
+    const { method } = mapped(lab.S);
+    const methods = lab.S.methods.includes(method) ? lab.S.methods : [...lab.S.methods, method];
+    lab.update({ methods, momentum: Number(beta.toFixed(2)), [`lr_${method}`]: Number(lr.toPrecision(3)) });
   });
   view.draw = () => {
     const { S, theme, land } = lab;
     const area = surface(view.canvas);
     const { ctx } = area;
     const modes = modesOf(land.quadratic);
-    const beta = bestMomentum(S).value;
-    const rate = bestRateFor(modes[0].h, modes[1].h, beta);
-    const fastest = Math.max(1e-3, slowest(modes, rate, beta));
+    const { method: own, form, name } = mapped(S);
+    const beta = bestMomentum(S, form).value;
+    const rate = bestRateFor(modes[0].h, modes[1].h, beta, form);
+    const fastest = Math.max(1e-3, slowest(modes, rate, beta, form));
     const x = [0.02 / modes[0].h, 10 / modes[0].h];
-    const key = [lab.landKey, theme.dark].join();
-    if (cache.key !== key) cache = { key, x, map: paintMap(modes, x, fastest, theme) };
+    const key = [lab.landKey, theme.dark, own].join();
+    if (cache.key !== key) cache = { key, x, map: paintMap(modes, x, fastest, theme, { method: own, form }) };
     frame = axes(area, theme, { x, y: [0, TOP], xLog: true, yTicks: [0, 0.25, 0.5, 0.75], xLabel: "learning rate", yLabel: "momentum β" });
     const { box, sx, sy } = frame;
     ctx.imageSmoothingEnabled = true;
     ctx.drawImage(cache.map, box.left, box.top, box.right - box.left, box.bottom - box.top);
-    const edge = Array.from({ length: 40 }, (_, i) => (TOP * i) / 39).map((b) => [sx(edgeAt(modes, b)), sy(b)]);
+    const edge = Array.from({ length: 40 }, (_, i) => (TOP * i) / 39).map((b) => [sx(edgeAt(modes, b, form)), sy(b)]);
     ctx.fillStyle = `rgb(${theme.above.join()})`;
     ctx.beginPath();
     [...edge, [box.right, box.top], [box.right, box.bottom]].forEach(([px, py]) => ctx.lineTo(px, py));
@@ -2948,17 +2999,18 @@ function convergenceView(lab) {
     text(ctx, theme, "best", bx + (tight ? -8 : 9), by + (tight ? -7 : 4), { align: tight ? "right" : "left", colour: theme.ink, halo: true });
     const place = (lr) => Math.max(box.left, Math.min(box.right, sx(lr)));
     const words = [];
-    for (const [method, b] of [["sgd", 0], ["momentum", S.momentum]]) {
+    for (const [method, b] of [["sgd", 0], [own, S.momentum]]) {
       if (!S.methods.includes(method)) continue;
       const lr = S[`lr_${method}`];
-      const factor = formatNumber(slowest(modes, lr, b), 3);
+      const factor = formatNumber(slowest(modes, lr, b, form), 3);
       dot(ctx, place(lr), sy(b), 6, theme.hue[method], theme.ground);
       text(ctx, theme, `${METHODS[method].short} ×${factor}`, place(lr) + (place(lr) > 160 ? -10 : 10), sy(b) - 5, { align: place(lr) > 160 ? "right" : "left", colour: theme.ink, halo: true });
-      words.push(`${method === "sgd" ? "descent" : "momentum"} ×${factor}`);
+      words.push(`${method === "sgd" ? "descent" : METHODS[method].short.replace("M", "m")} ×${factor}`);
     }
+    view.title(`Every rate and momentum, ${name}`);
     view.note(`best ×${formatNumber(fastest, 3)} a step`);
     view.describe(
-      `Factor of the slowest mode a step, over the learning rate and the momentum. Best: momentum ${formatNumber(beta, 3)} with rate ${formatNumber(rate, 3)}, ` +
+      `Factor of the slowest mode a step, over the learning rate and the momentum ${name}. Best: momentum ${formatNumber(beta, 3)} with rate ${formatNumber(rate, 3)}, ` +
         `a factor of ${formatNumber(fastest, 3)}. Now: ${words.join(", ") || "neither method runs"}. The sliders of rate and momentum move the same point.`,
     );
   };
@@ -2973,40 +3025,48 @@ function convergenceView(lab) {
 const BEAD_REACH = 44; // pixels to press; where beads stand closer, the nearest one is taken
 
 /**
- * Beads over the plot of a view. `set(i, value)` hears of a move. `place(beads, scale)` puts them where they are now: each
- * {x, y, value, least, most, step, label, invert}, in pixels of the canvas, `invert` from a height to a value.
+ * Beads over the plot of a view. `place(beads)` puts them where they are now: each {x, y, value, least, most, step, label,
+ * spoken, invert}, in pixels of the canvas, `invert` from a height to a value. `set(i, value, held)` hears of a move; `held`
+ * is the row's own, what `hold()` gave when the bead was taken, and null for keys: a view keeps its scale while it is not.
  */
-function beadRow(lab, view, { label, set }) {
-  const row = make("div", { class: "beads", role: "group", "aria-label": label });
-  view.plot.append(row);
+function beadRow(lab, view, { label, set, hold = () => true }) {
+  const element = make("div", { class: "beads", role: "group", "aria-label": label });
+  view.plot.append(element);
   let items = [];
   let current = 0;
+  const row = { held: null, place };
   const moveTo = (i, v) => {
     const item = items[i];
     item.value = tidy(Math.max(item.least, Math.min(item.most, v))); // the next key may come before the next frame
-    set(i, item.value);
+    set(i, item.value, row.held);
   };
-  const buttons = () => [...row.children];
+  const buttons = () => [...element.children];
   const choose = (i) => {
     current = i;
     buttons().forEach((b, j) => b.setAttribute("tabindex", j === current ? "0" : "-1"));
   };
-  const nearest = (event) => {
+  const at = (event) => {
     const box = view.canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  const nearest = ([x, y]) => {
     const far = items.map((item) => Math.hypot(item.x - x, item.y - y));
     return far.indexOf(Math.min(...far));
   };
   const build = () => {
-    row.replaceChildren(...items.map(() => make("button", { type: "button", class: "bead", role: "slider", "aria-orientation": "vertical" }, make("i"))));
+    element.replaceChildren(...items.map(() => make("button", { type: "button", class: "bead", role: "slider", "aria-orientation": "vertical" }, make("i"))));
     buttons().forEach((button, i) => {
-      let held = i;
-      const move = (event) => moveTo(held, items[held].invert(event.clientY - view.canvas.getBoundingClientRect().top));
-      drags(button, lab, move, (event) => {
-        held = nearest(event);
-        choose(held);
-        buttons()[held].focus({ preventScroll: true });
+      let [taken, offset] = [i, 0];
+      drags(button, lab, (event) => moveTo(taken, items[taken].invert(at(event)[1] - offset)), (event) => {
+        taken = nearest(at(event));
+        offset = at(event)[1] - items[taken].y; // it does not jump to the pointer
+        row.held = hold();
+        choose(taken);
+        buttons()[taken].focus({ preventScroll: true });
         event.preventDefault();
+      }, () => {
+        row.held = null;
+        lab.redraw(view);
       });
       button.addEventListener("focus", () => choose(i));
       button.addEventListener("keydown", (event) => {
@@ -3022,20 +3082,19 @@ function beadRow(lab, view, { label, set }) {
     });
     choose(Math.min(current, Math.max(0, items.length - 1)));
   };
-  return {
-    place: (beads, [width, height]) => {
-      const anew = items.length !== beads.length;
-      items = beads;
-      if (anew) build();
-      buttons().forEach((button, i) => {
-        const { x, y, value, least, most, label, spoken } = items[i];
-        button.style.left = `calc(${(100 * x) / width}% - ${BEAD_REACH / 2}px)`;
-        button.style.top = `calc(${(100 * y) / height}% - ${BEAD_REACH / 2}px)`;
-        const said = { "aria-label": label, "aria-valuemin": least, "aria-valuemax": most, "aria-valuenow": value, "aria-valuetext": spoken };
-        Object.entries(said).forEach(([name, words]) => button.getAttribute(name) !== String(words) && button.setAttribute(name, words));
-      });
-    },
-  };
+  function place(beads, [width, height]) {
+    const anew = items.length !== beads.length;
+    items = beads;
+    if (anew) build();
+    buttons().forEach((button, i) => {
+      const { x, y, value, least, most, label: name, spoken } = items[i];
+      button.style.left = `calc(${(100 * x) / width}% - ${BEAD_REACH / 2}px)`;
+      button.style.top = `calc(${(100 * y) / height}% - ${BEAD_REACH / 2}px)`;
+      const said = { "aria-label": name, "aria-valuemin": least, "aria-valuemax": most, "aria-valuenow": value, "aria-valuetext": spoken };
+      Object.entries(said).forEach(([key, words]) => button.getAttribute(key) !== String(words) && button.setAttribute(key, words));
+    });
+  }
+  return row;
 }
 
 // view-eigen.js
@@ -3044,7 +3103,6 @@ function beadRow(lab, view, { label, set }) {
 
 
 const CAPTION_ROOM = 17; // room for the curvature above each curve
-const AMOUNT = 4; // of a mode at the start
 
 /** Rows and columns of the small panels. */
 function tiles(n, width, height) {
@@ -3057,14 +3115,24 @@ function tiles(n, width, height) {
   }));
 }
 
-/** One mode; returns where its bead belongs. */
-function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now }) {
+/** How far a mode reaches in its panel. */
+const reach = (wanted, begun) => Math.max(Math.abs(wanted), Math.abs(begun), 0.05);
+
+/** How much of eigenvector q the start can have while every weight stays within its range. */
+function limitsOf(q, start, begun) {
+  const { min, max } = SETTINGS.weights;
+  const ends = q.flatMap((v, i) => (Math.abs(v) < 1e-9 ? [] : [[(min - start[i]) / v, (max - start[i]) / v].sort((a, b) => a - b)]));
+  return [begun + Math.max(...ends.map(([low]) => low)), begun + Math.min(...ends.map(([, high]) => high))];
+}
+
+/** One mode; returns where its bead belongs, and the sign with which up is more. */
+function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now, size }) {
   const { theme } = lab;
   const places = curve.map(([x]) => x);
   const edge = Math.ceil(curve.length / 10); // no bead hangs over the edge
   const highest = (some) => some.reduce((best, point) => (Math.abs(point[1]) > Math.abs(best[1]) ? point : best));
   const [place, height] = highest(curve.slice(edge, -edge));
-  const tall = Math.max(Math.abs(wanted), Math.abs(begun), 0.05) * Math.abs(highest(curve)[1]) * 1.3;
+  const tall = size * Math.abs(highest(curve)[1]) * 1.3;
   const sx = linearScale(places[0], places[places.length - 1], box.left, box.right);
   const sy = linearScale(-tall, tall, box.bottom, box.top);
   const trace = (amount) => line(ctx, curve.map(([x, y]) => [sx(x), sy(Math.max(-9 * tall, Math.min(9 * tall, amount * y)))]));
@@ -3086,19 +3154,28 @@ function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now }) {
       trace(amount);
     }
   });
-  return { x: sx(place), y: sy(begun * height), invert: (y) => sy.invert(y) / height, step: Math.max(0.02, Number((Math.abs(wanted) / 20).toPrecision(1))) };
+  return { x: sx(place), y: sy(begun * height), sign: Math.sign(height), invert: (y) => sy.invert(y) / Math.abs(height), step: Math.max(0.02, Number((Math.abs(wanted) / 20).toPrecision(1))) };
 }
 
 function eigenView(lab) {
   const view = panel({ title: "Eigenvectors", shape: "modes eigen" });
   const choice = problemChoice(lab);
+  const key = methodKey(lab);
+  view.plot.before(key.element);
   view.element.append(choice.element);
+  let signs = [];
   const row = beadRow(lab, view, {
     label: "Amount of each eigenvector at the start",
-    set: (k, amount) => {
+    hold: () => {
+      const { start, ...problem } = manyOf(lab).problem;
+      const [wanted, begun] = [problem.goal, start].map((w) => amountsOf(problem, w));
+      return { start, sizes: wanted.map((v, k) => reach(v, begun[k])) };
+    },
+    set: (k, value, held) => {
       const { problem } = manyOf(lab);
-      const more = amount - amountsOf(problem, problem.start)[k];
-      lab.update({ weights: withMode(problem, problem.start, k, more).map((v) => Number(v.toFixed(5))) });
+      const start = held?.start ?? problem.start; // from where it was taken: no rounding adds up on the way
+      const more = signs[k] * value - amountsOf(problem, start)[k];
+      lab.update({ weights: withMode(problem, start, k, more).map((v) => Number(v.toFixed(6))) });
     },
   });
   view.lacks = () => noMany(lab);
@@ -3106,6 +3183,7 @@ function eigenView(lab) {
     const { S, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     choice.draw();
+    key.draw();
     const { problem, runs } = manyOf(lab);
     const { values, vectors, goal, start } = problem;
     const step = Math.round(at);
@@ -3113,16 +3191,21 @@ function eigenView(lab) {
     const now = S.methods.map((method) => ({ method, amounts: amountsOf(problem, weightsAt(runs[method], step)) }));
     const spots = tiles(vectors.length, width, height).map((box, k) => drawEigenvector(lab, ctx, box, {
       curve: curveOf(problem, vectors[k], 60), value: values[k], wanted: wanted[k], begun: begun[k],
-      now: now.map(({ method, amounts }) => ({ method, amount: amounts[k] })),
+      now: now.map(({ method, amounts }) => ({ method, amount: amounts[k] })), size: row.held?.sizes[k] ?? reach(wanted[k], begun[k]),
     }));
-    row.place(spots.map((spot, k) => ({
-      ...spot, value: Number(begun[k].toPrecision(3)), least: -AMOUNT, most: AMOUNT, spoken: formatNumber(begun[k], 3),
-      label: `Eigenvector ${k + 1} of ${vectors.length}, curvature ${formatNumber(values[k], 2)}, amount at the start`,
-    })), [width, height]);
+    signs = spots.map(({ sign }) => sign);
+    row.place(spots.map((spot, k) => {
+      const limits = limitsOf(vectors[k], start, begun[k]).map((v) => v * spot.sign);
+      const value = Number((spot.sign * begun[k]).toPrecision(4)) + 0; // no −0
+      return {
+        ...spot, value, least: Number(Math.min(...limits).toFixed(3)), most: Number(Math.max(...limits).toFixed(3)), spoken: formatNumber(value, 3),
+        label: `Eigenvector ${k + 1} of ${vectors.length}, curvature ${formatNumber(values[k], 2)}, amount at the start`,
+      };
+    }), [width, height]);
     view.note("dashed: what the best weights have of it; the bead: what the start has");
     const left = S.methods.map((m) => {
-      const shares = leftOver(problem, weightsAt(runs[m], step));
-      return `${METHODS[m].label} has got rid of half the error in ${shares.filter((v) => v !== null && v < 0.5).length}`;
+      const shares = leftOver(problem, weightsAt(runs[m], step)).filter((v) => v !== null);
+      return `${METHODS[m].label} has got rid of half the error in ${shares.filter((v) => v < 0.5).length} of the ${shares.length} that had one`;
     });
     view.describe(
       `The ${vectors.length} eigenvectors as curves, the steepest first, curvatures ${values.map((v) => formatNumber(v, 2)).join(", ")}, each ` +
@@ -3531,7 +3614,7 @@ function ratesView(lab) {
 
 
 const LOWEST = 1e-4;
-const HEIGHTS = { fit: 1.8, chain: [-0.3, 1.5] };
+const HEIGHTS = { polynomial: [-2.1, 2.1], chain: [-0.3, 1.5] }; // the data stay within; beliefs may need more
 
 /** Share of each mode's first error that is left, over its curvature. */
 function drawModes(lab, area, problem, runs, step) {
@@ -3567,13 +3650,19 @@ function drawModes(lab, area, problem, runs, step) {
   drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
+/** The range of the heights that are drawn. */
+function heightsOf({ name, start }) {
+  const [low, high] = HEIGHTS[name];
+  return name === "chain" ? [Math.min(low, ...start.map((v) => 1.1 * v)), Math.max(high, ...start.map((v) => 1.1 * v))] : [low, high];
+}
+
 /** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement; returns the axes. */
-function drawWeights(lab, area, problem, runs, step) {
+function drawWeights(lab, area, problem, runs, step, y) {
   const { S, theme } = lab;
   const { ctx } = area;
   const fit = problem.name === "polynomial";
   const n = problem.goal.length;
-  const range = fit ? { x: [-1, 1], y: [-HEIGHTS.fit, HEIGHTS.fit], xTicks: [-1, -0.5, 0, 0.5, 1], yTicks: [-1, 0, 1] } : { x: [1, n], y: HEIGHTS.chain, xTicks: [1, 4, 8, 12, 16], yTicks: [0, 0.5, 1] };
+  const range = fit ? { x: [-1, 1], y, xTicks: [-1, -0.5, 0, 0.5, 1], yTicks: [-2, -1, 0, 1, 2] } : { x: [1, n], y, xTicks: [1, 4, 8, 12, 16], ...(y[1] === HEIGHTS.chain[1] ? { yTicks: [0, 0.5, 1] } : {}) };
   const frame = axes(area, theme, { ...range, yLabel: " ", xLabel: fit ? "x" : "place in the chain" });
   const pixels = (w) => curveOf(problem, w).map(([x, y]) => [frame.sx(x), frame.sy(Math.max(-99, Math.min(99, y)))]);
   text(ctx, theme, fit ? "the fitted polynomial" : "what each one believes", frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
@@ -3598,6 +3687,7 @@ function manyView(lab) {
   view.element.append(choice.element);
   const row = beadRow(lab, view, {
     label: "Beads to move up and down",
+    hold: () => ({ heights: heightsOf(manyOf(lab).problem) }), // the scale stays as it is under the hand
     set: (i, value) => {
       const fit = lab.S.many === "polynomial";
       const values = fit ? dataOf(lab.S.data) : manyOf(lab).problem.start.slice();
@@ -3618,21 +3708,23 @@ function manyView(lab) {
     drawModes(lab, { ctx, ...size }, problem, runs, step);
     ctx.save();
     ctx.translate(left, top);
-    const { sx, sy, box } = drawWeights(lab, { ctx, ...size }, problem, runs, step);
+    const heights = row.held?.heights ?? heightsOf(problem);
+    const { sx, sy, box } = drawWeights(lab, { ctx, ...size }, problem, runs, step, heights);
     ctx.restore();
     const fit = S.many === "polynomial";
     const held = fit ? problem.data : curveOf(problem, problem.start);
-    const [least, most] = fit ? [-HEIGHTS.fit, HEIGHTS.fit] : HEIGHTS.chain;
+    const { min: least, max: most } = SETTINGS[fit ? "data" : "weights"];
     row.place(held.map(([x, value], i) => ({
       x: left + sx(x), y: top + Math.max(box.top, Math.min(box.bottom, sy(value))), value: Number(value.toPrecision(4)), least, most, step: 0.05,
       label: fit ? `Data point ${i + 1} of ${held.length}, x = ${formatNumber(x, 2)}` : `Place ${i + 1} of ${held.length}, belief at the start`,
-      spoken: formatNumber(value, 3), invert: (y) => sy.invert(y - top),
+      spoken: formatNumber(value, 3), invert: (y) => sy.invert(Math.max(box.top, Math.min(box.bottom, y - top))),
     })), [width, height]);
     const { values, goal } = problem;
     view.note(`${goal.length} weights, κ = ${formatNumber(values[0] / values[values.length - 1], 2)}, no noise; move the ${fit ? "data" : "beads: where each begins"}`);
     const words = S.methods.map((m) => {
       const left = leftOver(problem, weightsAt(runs[m], step));
-      return `${METHODS[m].label} has ${formatNumber(left[0], 2)} of the steepest left and ${formatNumber(left[left.length - 1], 2)} of the flattest`;
+      const said = (share) => (share === null ? "no error to lose" : `${formatNumber(share, 2)} left`);
+      return `${METHODS[m].label} has ${said(left[0])} of the steepest and ${said(left[left.length - 1])} of the flattest`;
     });
     view.describe(`${goal.length} weights, ${fit ? "a polynomial fitted to twelve points" : "a chain of neighbours"}, at step ${step}: ${words.join("; ") || "no method"}.`);
   };
@@ -3752,28 +3844,36 @@ function modesView(lab) {
 }
 
 // expected.js
-// The expected loss of descent and momentum on a quadratic under gradient noise, exactly: a step is linear in
+// The expected loss of descent and both momenta on a quadratic under gradient noise, exactly: a step is linear in
 // (θ, m), so their mean and covariance follow closed recursions, and each has its part in the loss.
 
 
-const EXPECTED = ["sgd", "momentum"];
+const EXPECTED = ["sgd", "momentum", "nesterov"];
 const MOST = 1e15; // beyond it a run has long been cut off
 const FOUR = [0, 1, 2, 3];
 
-const momentumOf = (method, S) => (method === "momentum" ? S.momentum : 0);
+const momentumOf = (method, S) => (method === "sgd" ? 0 : S.momentum);
+const formOf = (method) => (method === "nesterov" ? nesterov : heavyBall);
 const table = (entry) => FOUR.map((i) => FOUR.map((j) => entry(i, j)));
 const composed = (A, B) => table((i, j) => FOUR.reduce((sum, k) => sum + A[i][k] * B[k][j], 0));
 
+/** What a step makes of the gradient and of m: [into θ, into m] for each; θ ← θ − lr·m, or θ − lr·(g + βm). */
+function weightsOf(method, S) {
+  const [lr, beta] = [S[`lr_${method}`], momentumOf(method, S)];
+  return method === "nesterov"
+    ? { ofGradient: [-lr * (1 + beta), 1], ofBuffer: [-lr * beta * beta, beta] }
+    : { ofGradient: [-lr, 1], ofBuffer: [-lr * beta, beta] };
+}
+
 /** The step m ← βm + Hθ + ε, θ ← θ − lr·m as a matrix of (θ, m), and the covariance that ε gives both. */
 function linearStep(method, S, H) {
-  const lr = S[`lr_${method}`];
-  const beta = momentumOf(method, S);
+  const { ofGradient, ofBuffer } = weightsOf(method, S);
   const noise = noiseCovariance(S, H);
   const entry = (M, i, j) => (i % 2 !== j % 2 ? M.b : i % 2 ? M.c : M.a);
   const one = (i, j) => Number(i % 2 === j % 2);
-  const weight = (i) => (i < 2 ? -lr : 1); // of m, and of ε, in row i
+  const weight = (i) => ofGradient[i < 2 ? 0 : 1]; // of ε, in row i
   const kept = (i, j) => (i < 2 && j < 2 ? one(i, j) : 0);
-  const A = table((i, j) => kept(i, j) + weight(i) * (j < 2 ? entry(H, i, j) : beta * one(i, j)));
+  const A = table((i, j) => kept(i, j) + (j < 2 ? weight(i) * entry(H, i, j) : ofBuffer[i < 2 ? 0 : 1] * one(i, j)));
   return { A, C: table((i, j) => weight(i) * weight(j) * entry(noise, i, j)) };
 }
 
@@ -3806,14 +3906,28 @@ function takeover({ start, noise }) {
   return step < start.length ? step : null;
 }
 
-/** What the part from the noise settles at, ½ Σ h·var over the modes; for curvatures 0 < lr·h < 2(1 + β). */
+/** The variance of x at rest along one mode of curvature h with unit noise, from (x, m) = A (x, m) + ε·q. */
+function restingVariance(method, S, h) {
+  const { ofGradient: q, ofBuffer } = weightsOf(method, S);
+  const [[a, b], [c, d]] = [[1 + q[0] * h, ofBuffer[0]], [q[1] * h, ofBuffer[1]]];
+  // var x, cov, var m solve P = A P Aᵀ + q qᵀ: eliminate var m, then cov
+  const rows = [
+    [1 - a * a, -2 * a * b, -b * b, q[0] * q[0]],
+    [-a * c, 1 - a * d - b * c, -b * d, q[0] * q[1]],
+    [-c * c, -2 * c * d, 1 - d * d, q[1] * q[1]],
+  ];
+  const without = (k, row, by) => row.map((v, j) => v - (row[k] / by[k]) * by[j]);
+  const [first, second] = [rows[0], rows[1]].map((row) => without(2, row, rows[2]));
+  const left = without(1, first, second);
+  return left[3] / left[0];
+}
+
+/** What the part from the noise settles at, ½ Σ h·var over the modes; for curvatures at which each mode shrinks. */
 function noiseFloor(method, S, land) {
-  const lr = S[`lr_${method}`];
-  const beta = momentumOf(method, S);
   const noise = noiseCovariance(S, land.quadratic);
   return modesOf(land.quadratic).filter(({ h }) => h !== 0).reduce((sum, { h, axis: [c, s] }) => {
     const along = noise.a * c * c + 2 * noise.b * c * s + noise.c * s * s;
-    return sum + (lr * along * (1 + beta)) / (2 * (1 - beta) * (2 * (1 + beta) - lr * h));
+    return sum + 0.5 * h * along * restingVariance(method, S, h);
   }, 0);
 }
 
@@ -3825,7 +3939,7 @@ function noiseVerdict(method, S, land) {
   const said = (kind, words, step = null, floor = null) => ({ kind, words, step, floor });
   if (!(S.noise > 0)) return said("quiet", "no noise: the loss is from the start alone");
   const modes = modesOf(land.quadratic);
-  const growing = ({ h }) => h > 0 && modeRadius(S[`lr_${method}`], h, momentumOf(method, S)) >= 1 - 1e-12;
+  const growing = ({ h }) => h > 0 && modeRadius(S[`lr_${method}`], h, momentumOf(method, S), formOf(method)) >= 1 - 1e-12;
   const found = takeover(expectedLoss(method, S, land, 2 * S.steps));
   const step = found !== null && found <= S.steps ? found : null;
   if (modes.some(growing)) return said("diverges", "diverges: the part from the noise grows", step);
@@ -3917,13 +4031,13 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
 
 function expectedView(lab) {
   const view = panel({ title: "Expected loss", shape: "modes" });
-  const settled = [kept(), kept()];
+  const settled = EXPECTED.map(() => kept());
   let frames = [];
   let cache = { runs: null };
   view.lacks = () => {
     if (!lab.land.quadratic) return "The expected loss is exact on a quadratic: choose the bowl or the quadratic.";
     const known = EXPECTED.some((m) => lab.S.methods.includes(m));
-    if (!known) return "It is known for gradient descent and momentum: add one of them.";
+    if (!known) return "It is known for gradient descent and both forms of momentum: add one of them.";
     return lab.S.noise > 0 ? null : "No noise: all of the loss is from the start. Raise the gradient noise σ.";
   };
   scrub(view.canvas, lab, (x, y) => {
@@ -3932,18 +4046,21 @@ function expectedView(lab) {
     lab.pause();
     lab.update({ at: Math.round(hit.sx.invert(x - hit.left)) });
   });
+  const shown = () => EXPECTED.filter((m) => lab.S.methods.includes(m));
+  view.fit = () => view.plot.classList.toggle("three", shown().length > 2);
   view.draw = () => {
     const { S, land, runs } = lab;
     const { ctx, width, height } = surface(view.canvas);
-    const methods = EXPECTED.filter((m) => S.methods.includes(m));
+    const methods = shown();
     const law = (method) => ({ method, verdict: noiseVerdict(method, S, land), ...expectedLoss(method, S, land) });
     if (cache.runs !== runs) cache = { runs, parts: methods.map(law) };
     const scale = scaleOf(cache.parts, land);
-    const [down, along] = width < 560 ? [methods.length, 1] : [1, methods.length];
+    const along = width < 560 ? 1 : Math.min(2, methods.length);
+    const down = Math.ceil(methods.length / along);
     const size = { width: width / along - (along - 1) * 10, height: height / down - (down - 1) * 5 };
     frames = [];
     const words = cache.parts.map((part, i) => {
-      const [left, top] = [along > 1 ? i * (size.width + 20) : 0, down > 1 ? i * (size.height + 10) : 0];
+      const [left, top] = [(i % along) * (size.width + 20), Math.floor(i / along) * (size.height + 10)];
       ctx.save();
       ctx.translate(left, top);
       const drawn = drawParts(lab, { ctx, ...size }, part, scale, settled[i]);
@@ -4300,7 +4417,7 @@ function pathView(lab, { transformed = false } = {}) {
 // spirals where it is under-damped; plain descent lies on one line, as its step is a function of where it is.
 
 
-const ABOVE = 15; // a second line of words above the axes
+const LINE = 15; // of the words above the axes, beside the first
 
 /** How far the axes reach: to the farthest point of a run, but no farther than a run that stays would go. */
 function reachOf(paths, width) {
@@ -4336,9 +4453,10 @@ function drawPlane(lab, area, mode, other, settled) {
   const name = `${modeName(mode.h, other.h)}, h = ${formatNumber(mode.h, 2)}`;
   const inWords = (method, form) => S.methods.includes(method) && [method, regimeWords(regimeOf(S[`lr_${method}`], mode.h, S.momentum, form))];
   const regimes = new Map([inWords("momentum", heavyBall), inWords("nesterov", nesterov)].filter(Boolean));
+  const above = LINE * Math.max(1, regimes.size);
   ctx.save();
-  ctx.translate(0, ABOVE);
-  const inner = { ctx, width, height: height - ABOVE };
+  ctx.translate(0, above);
+  const inner = { ctx, width, height: height - above };
   const frame = axes(inner, theme, { x: [-x, x], y: [-y, y], yLabel: " ", xLabel: "distance along it" });
   const { box } = frame;
   ctx.strokeStyle = theme.faint;
@@ -4369,8 +4487,8 @@ function drawPlane(lab, area, mode, other, settled) {
   ctx.restore();
   const title = { colour: theme.ink, weight: 600, size: 12 };
   text(ctx, theme, name, box.left, 12, title);
-  const [first] = regimes; // there is room for one
-  if (first) text(ctx, theme, `${METHODS[first[0]].short}: ${first[1]}`, box.left, 28, { size: 12, most: width - box.left });
+  [...regimes].forEach(([method, words], i) =>
+    text(ctx, theme, `${METHODS[method].short}: ${words}`, box.left, 28 + i * LINE, { size: 12, most: width - box.left }));
   return `${name}: ${words.join("; ") || "no method"}`;
 }
 
@@ -4405,7 +4523,7 @@ function velocityView(lab) {
 // come, in the fit how far the curve still is from the best one.
 
 
-const SHOWN = 6; // methods
+const SHOWN = 6; // pictures; words tell of every method
 const POWER = 0.6; // of the distance from the best fit: small ones are to be seen too
 
 /** What the picture shows of the weights: beliefs of the chain, or the distance from the best fit over the first one. */
@@ -4417,7 +4535,7 @@ function rowsOf(problem, run) {
   return far.map((row) => row.map((v) => v / first));
 }
 
-/** How far along the chain everybody believes more than half, with fractions in between; 0 for nobody. */
+/** How far along the chain everybody from the first on believes more than half, with fractions in between; 0 if not the first. */
 function newsReach(beliefs) {
   const stop = beliefs.findIndex((v) => !(v >= 0.5));
   if (stop < 0) return beliefs.length;
@@ -4425,18 +4543,26 @@ function newsReach(beliefs) {
   return stop + (beliefs[stop - 1] - 0.5) / (beliefs[stop - 1] - beliefs[stop]);
 }
 
-/** Nought in the page’s tone, one in the hue. */
+/** How far the news has come, in words. */
+function newsWords(beliefs) {
+  const front = Math.floor(newsReach(beliefs));
+  const all = beliefs.filter((v) => v >= 0.5).length;
+  if (front === all) return front ? `more than half believed up to place ${front} of ${beliefs.length}` : "more than half believed by nobody";
+  return `more than half believed ${front ? `up to place ${front}` : "not yet at place 1"}, and by ${all} of ${beliefs.length} in all`;
+}
+
+/** Nought in the page’s tone, one in the hue, what is below nought in grey. */
 function paint(rows, hue, theme, power) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [rows.length, rows[0].length];
   const image = new ImageData(canvas.width, canvas.height);
-  const [colour, ink] = [channels(hue), channels(theme.ink)];
+  const [colour, ink, grey] = [hue, theme.ink, theme.faint].map(channels);
   rows.forEach((row, t) => row.forEach((v, i) => {
-    const share = Math.max(0, Math.min(1, v)) ** power;
+    const share = Math.min(1, Math.abs(v)) ** power;
     const over = Math.max(0, Math.min(0.6, v - 1)); // beyond one: darker, on a dark page lighter, than the hue
     const at = 4 * ((canvas.height - 1 - i) * canvas.width + t);
     for (let c = 0; c < 3; c += 1) {
-      const full = colour[c] + (ink[c] - colour[c]) * over;
+      const full = v < 0 ? grey[c] : colour[c] + (ink[c] - colour[c]) * over;
       image.data[at + c] = theme.level[c] + (full - theme.level[c]) * share;
     }
     image.data[at + 3] = 255;
@@ -4464,14 +4590,14 @@ function spreadView(lab) {
     choice.draw();
     const { key, problem, runs } = manyOf(lab);
     const chain = problem.name === "chain";
-    const shown = S.methods.slice(0, SHOWN);
     if (cache.key !== key || cache.dark !== theme.dark) {
-      const pictures = shown.map((method) => {
-        const rows = rowsOf(problem, runs[method]);
-        return { method, rows, image: paint(rows, theme.hue[method], theme, chain ? 1 : POWER), reach: chain ? rows.map(newsReach) : null };
-      });
-      cache = { key, dark: theme.dark, pictures };
+      const told = S.methods.map((method) => ({ method, rows: rowsOf(problem, runs[method]) }));
+      const pictures = told.slice(0, SHOWN).map(({ method, rows }) => ({
+        method, rows, image: paint(rows, theme.hue[method], theme, chain ? 1 : POWER), reach: chain ? rows.map(newsReach) : null,
+      }));
+      cache = { key, dark: theme.dark, told, pictures };
     }
+    const shown = cache.pictures;
     const columns = width < 560 ? (shown.length > 3 ? 2 : 1) : Math.min(shown.length, 3);
     const rows = Math.ceil(shown.length / columns);
     const [wide, tall] = [width / columns, height / rows];
@@ -4482,22 +4608,26 @@ function spreadView(lab) {
       const sx = linearScale(0, S.steps, box.left, box.right);
       const count = values[0].length;
       const sy = linearScale(0.5, count + 0.5, box.bottom, box.top);
-      text(ctx, theme, METHODS[method].label, box.left, y + 12, { colour: theme.ink, weight: 600, size: 12, most: box.right - box.left });
+      const gone = values.length <= S.steps && `gone at step ${values.length}`;
+      text(ctx, theme, METHODS[method][gone ? "short" : "label"], box.left, y + 12, { colour: theme.ink, weight: 600, size: 12, most: (box.right - box.left) * (gone ? 0.48 : 1) });
+      if (gone) text(ctx, theme, gone, box.right, y + 12, { align: "right", colour: theme.bad, weight: 600, size: 12, most: (box.right - box.left) * 0.5 });
       ctx.fillStyle = theme.panel;
       ctx.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
       ctx.imageSmoothingEnabled = !chain;
       const cell = (box.right - box.left) / (S.steps + 1);
       ctx.drawImage(image, box.left, box.top, cell * values.length, box.bottom - box.top);
       clipped(ctx, box, () => {
-        ctx.strokeStyle = theme.ink;
-        ctx.lineWidth = 1.4;
-        if (reach) line(ctx, reach.map((far, t) => [sx(t), far ? sy(far) : box.bottom]));
+        const front = reach?.map((far, t) => [sx(t), far ? sy(far) : box.bottom]) ?? [];
+        for (const [colour, wide] of [[theme.ground, 3.6], [theme.ink, 1.4]]) {
+          ctx.strokeStyle = colour;
+          ctx.lineWidth = wide;
+          line(ctx, front);
+        }
         ctx.globalAlpha = 0.7;
         ctx.lineWidth = 1;
         line(ctx, [[sx(at), box.top], [sx(at), box.bottom]]);
         ctx.globalAlpha = 1;
       });
-      if (values.length <= S.steps) text(ctx, theme, `gone at step ${values.length}`, (box.left + box.right) / 2, (box.top + box.bottom) / 2, { align: "center", base: "middle", colour: theme.bad, weight: 600, size: 12 });
       [[1, chain ? "1" : "−1"], [count, chain ? String(count) : "1"]].forEach(([place, words]) =>
         text(ctx, theme, words, box.left - 5, sy(place), { align: "right", base: "middle", size: 11 }));
       text(ctx, theme, "0", box.left, box.bottom + 14, { size: 11 });
@@ -4506,11 +4636,11 @@ function spreadView(lab) {
     });
     const hidden = S.methods.length - shown.length;
     const rest = hidden > 0 ? `; the first ${SHOWN} of ${S.methods.length} methods` : "";
-    view.note((chain ? "upward: place in the chain; line: where belief is one half" : "upward: x; strong: far from the best fit") + rest);
-    const words = cache.pictures.map(({ method, reach, rows: values }) => {
+    view.note((chain ? "upward: place in the chain; line: where belief is one half; grey: below nought" : "upward: x; strong: far from the best fit") + rest);
+    const words = cache.told.map(({ method, rows: values }) => {
       const now = Math.min(step, values.length - 1);
       if (now < step) return `${METHODS[method].label}: beyond all bounds at step ${values.length}`;
-      if (chain) return `${METHODS[method].label}: more than half believed ${reach[now] < 1 ? "by nobody" : `up to place ${Math.floor(reach[now])} of ${values[0].length}`}`;
+      if (chain) return `${METHODS[method].label}: ${newsWords(values[now])}`;
       return `${METHODS[method].label}: ${formatNumber(Math.max(...values[now]), 2)} of the first largest distance from the best fit`;
     });
     view.describe(`${chain ? "The beliefs along the chain" : "The distance from the best fit"} over the steps, as a picture for each method, at step ${step}. ${words.join("; ")}.`);
@@ -5229,7 +5359,10 @@ function mount(el, options = {}) {
   /** Shows what the state asks for. */
   const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
-    views.forEach((view) => view.excuse?.((view.excused = view.lacks())));
+    views.forEach((view) => {
+      view.excuse?.((view.excused = view.lacks()));
+      view.fit?.();
+    });
     further.forEach(({ name, view, button }) => {
       button.hidden = !relevant(name, lab.S);
       view.element.hidden = button.hidden || !lab.S.show.includes(name);
@@ -5449,8 +5582,8 @@ export { mount, SCENES };
 export const core = {
   amountsOf, amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
   descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
-  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, hasStopped, heavyBall, isHidden, laidOut, landscapeOf, LANDSCAPES,
-  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nesterov, newsReach, noiseFloor,
+  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, freshFor, hasStopped, heavyBall, isHidden, laidOut, landscapeOf, LANDSCAPES,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nesterov, newsReach, newsWords, noiseFloor,
   noiseVerdict, nudged,
   outcome, PALETTE, phasePoints, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, regimeOf,
   regimeWords, SETTINGS, shares, stationary, stepRows, stream, takeover, trajectory, whyNoEscape,

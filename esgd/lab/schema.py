@@ -48,7 +48,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 # lists of numbers: how many at most, and their range; what the list does not reach keeps its default
-NUMBERS: dict[str, tuple[int, float, float]] = {"data": (12, -2, 2), "weights": (16, -5, 5)}
+NUMBERS: dict[str, tuple[int, float, float]] = {"data": (12, -2, 2), "weights": (16, -20, 20)}
 
 RANGES: dict[str, tuple[float, float]] = {
     "x0": (-5, 5),

@@ -35,7 +35,7 @@ export function deviations(core, SCENES, golden) {
         const run = core.manyRun(method, S, core.manyProblem(S, core.modesOf(core.landscapeOf(S).quadratic)[0].h));
         const ours = run.filter((_, t) => t % every === 0);
         const same = (run.length <= S.steps ? run.length : null) === diverged;
-        const what = `many ${method} ${state.curvature} ${S.many} of ${state.landscape}${S.weights.length ? ", moved by hand" : ""}`;
+        const what = `many ${method} ${state.curvature} ${S.many} of ${state.landscape}${S.weights.length ? ", moved by hand" : ""} damping ${S.damping}`;
         results.push({ what, many: S.many, deviation: same ? furthest(ours.flat(), points.flat()) : Infinity });
       }
     } else {

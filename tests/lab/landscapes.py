@@ -48,15 +48,17 @@ def many_weights(state: dict) -> tuple[Loss, Tensor, Tensor]:
         data = torch.sin(2.6 * x) + 0.35 * wobble
         moved = torch.tensor(state.get("data", []), dtype=torch.float64)
         data[: len(moved)] = moved
-        hessian = features.T @ features / 12
+        hessian, pull = features.T @ features / 12, features.T @ data / 12
         goal = torch.linalg.lstsq(features, data[:, None], driver="gelsd").solution[:, 0]
     else:
         links = torch.eye(16, dtype=torch.float64) - torch.diag(torch.ones(15, dtype=torch.float64), -1)
         hessian = links.T @ links  # the differences of neighbours, and of the first from what it has been told
+        pull = torch.eye(16, dtype=torch.float64)[0]
         goal = torch.ones(16, dtype=torch.float64)
     steepest = 1.0 if state["landscape"] == "bowl" else max(state["eig1"], state["eig2"])
-    hessian = hessian * (steepest / torch.linalg.eigvalsh(hessian)[-1])
+    scale = steepest / torch.linalg.eigvalsh(hessian)[-1]
+    hessian, pull = hessian * scale, pull * scale
     start = torch.zeros_like(goal)
     begun = torch.tensor(state.get("weights", []), dtype=torch.float64)[: len(goal)]
     start[: len(begun)] = begun
-    return lambda w: 0.5 * (w - goal) @ (hessian @ (w - goal)), goal, start
+    return lambda w: 0.5 * w @ (hessian @ w) - pull @ w, goal, start

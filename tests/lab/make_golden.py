@@ -162,11 +162,12 @@ def many_trajectory(state: dict) -> dict:
 
 
 def many_states() -> list[dict]:
-    """Every method on both problems, at a bowl and at a saddle; at the saddle also moved by hand."""
+    """Every method on both problems, at a bowl and at a saddle; there also moved by hand, and hardly damped."""
     chosen = [s for s in states() if (s["landscape"], s["seed"]) in (("bowl", 7), ("quadratic", 1))]
     plain = [{**state, "many": many} for state in chosen for many in MOVED]
     moved = [{**state, **MOVED[state["many"]]} for state in plain if state["landscape"] == "quadratic"]
-    return plain + moved
+    undamped = [{**state, "damping": 1e-4} for state in plain if state["landscape"] == "quadratic"]
+    return plain + moved + undamped
 
 
 def _run(state: dict, loss: Loss, start: Tensor) -> dict:

@@ -10,8 +10,9 @@ import pytest
 from lab_tools import drawn
 from landscapes import rotated
 
-REGIMES = """(core, scenes, grid) => grid.map(([lr, h, beta]) => {
-  const regime = core.regimeOf(lr, h, beta); return { ...regime, words: core.regimeWords(regime) }; })"""
+REGIMES = """(core, scenes, [grid, form]) => grid.map(([lr, h, beta]) => {
+  const regime = core.regimeOf(lr, h, beta, core[form]);
+  return { ...regime, words: core.regimeWords(regime) }; })"""
 WORDS = {
     "over": "over-damped",
     "under": "under-damped",
@@ -20,11 +21,20 @@ WORDS = {
 }
 
 
-def regime_by_roots(lr: float, h: float, beta: float) -> tuple[str, float, bool]:
-    roots = np.roots([1, -(1 + beta - lr * h), beta])
+FORMS = {  # the polynomial of one mode: of (x, buffer), without its leading 1
+    "heavyBall": lambda lr, h, beta: (-(1 + beta - lr * h), beta),
+    "nesterov": lambda lr, h, beta: (-(1 + beta) * (1 - lr * h), beta * (1 - lr * h)),
+}
+
+
+def regime_by_roots(form: str, lr: float, h: float, beta: float) -> tuple[str, float, bool]:
+    roots = np.roots([1, *FORMS[form](lr, h, beta)])
+    if len(roots) < 2:
+        roots = np.append(roots, np.zeros(2 - len(roots)))
     size = float(np.abs(roots).max())
     apart = abs(roots[0] - roots[1])
-    flips = bool(np.all(roots.real < 1e-9) and (np.isreal(roots).all() or apart < 0.02) and roots.real.min() < 0)
+    leading = roots[np.abs(roots).argmax()]
+    flips = bool(leading.real < -1e-12 and (np.isreal(roots).all() or apart < 0.02))
     if h < 0:
         return "leaving", size, flips
     if size > 1:
@@ -34,14 +44,16 @@ def regime_by_roots(lr: float, h: float, beta: float) -> tuple[str, float, bool]
     return ("over" if np.isreal(roots).all() else "under"), size, flips
 
 
-def test_regimes_are_those_of_the_roots(evaluate) -> None:
+@pytest.mark.parametrize("form", list(FORMS))
+def test_regimes_are_those_of_the_roots(evaluate, form: str) -> None:
     beta, h, lr = (0, 0.13, 0.5, 0.9, 0.99), (-4, -0.3, -0.05, 0.011, 0.2, 1.07, 4), np.geomspace(1e-3, 9.7, 23)
     grid = [(float(r), c, b) for r, c, b in product(lr, h, beta)]
-    grid += [((1 - b**0.5) ** 2 / c, c, b) for c, b in product((0.3, 2.1), (0.2, 0.6, 0.95))]  # a double root
+    double = {"heavyBall": lambda b: (1 - b**0.5) ** 2, "nesterov": lambda b: 1 - 4 * b / (1 + b) ** 2}[form]
+    grid += [(double(b) / c, c, b) for c, b in product((0.3, 2.1), (0.2, 0.6, 0.95))]  # a double root
     grid += [((1 + b**0.5) ** 2 / c, c, b) for c, b in product((0.3, 2.1), (0.2, 0.6))]  # and a negative one
     seen = set()
-    for case, found in zip(grid, evaluate(REGIMES, grid), strict=True):
-        kind, size, flips = regime_by_roots(*case)
+    for case, found in zip(grid, evaluate(REGIMES, [grid, form]), strict=True):
+        kind, size, flips = regime_by_roots(form, *case)
         assert found["kind"] == kind, case
         assert found["radius"] == pytest.approx(size, rel=1e-6, abs=1e-9), case
         assert found["flips"] == flips, case
@@ -50,9 +62,15 @@ def test_regimes_are_those_of_the_roots(evaluate) -> None:
         assert (size > 1) == (kind in ("leaving", "diverging"))
         seen.add((kind, flips))
     both = {(kind, flips) for kind in ("over", "critical") for flips in (True, False)}
+    if form == "nesterov":  # a negative determinant keeps the roots apart where the error flips
+        both.discard(("critical", True))
+        seen.discard(("critical", True))
     others = {("under", False), ("leaving", False), ("diverging", True)}  # upwards a root leaves through −1 alone
     assert seen == both | others
-    edge, flat = evaluate(REGIMES, [(3.0, 1.0, 0.5), (0.1, 0.0, 0.5)])  # |z| = 1: no word of shrinking or growing
+    at_edge = {"heavyBall": 3.0, "nesterov": 1.5}[form]
+    edge, flat = evaluate(
+        REGIMES, [[(at_edge, 1.0, 0.5), (0.1, 0.0, 0.5)], form]
+    )  # |z| = 1: neither shrinks nor grows
     assert (edge["kind"], flat["kind"]) == ("edge", "flat")
     assert "×" not in edge["words"] + flat["words"]
 
@@ -89,12 +107,20 @@ MODES = {"valley": {"eig1": 1.2, "eig2": 0.25}, "saddle": {"eig1": 1, "eig2": -0
 COMMON = {"angle": 30, "x0": 1.2, "y0": -0.8, "steps": 40, "noise": 0.3, "momentum": 0.7}
 
 
-@pytest.mark.parametrize("method", ["sgd", "momentum"])
+@pytest.mark.parametrize("method", ["sgd", "momentum", "nesterov"])
 @pytest.mark.parametrize("shape", ["I", "H", "H2", "tilted"])
 @pytest.mark.parametrize("kind", ["valley", "saddle"])
 def test_expected_loss_is_the_mean_of_noisy_runs(evaluate, method: str, shape: str, kind: str) -> None:
     n = 3000
-    state = {**COMMON, **MODES[kind], "methods": method, "noise_shape": shape, "lr_sgd": 0.5, "lr_momentum": 0.4}
+    state = {
+        **COMMON,
+        **MODES[kind],
+        "methods": method,
+        "noise_shape": shape,
+        "lr_sgd": 0.5,
+        "lr_momentum": 0.4,
+        "lr_nesterov": 0.3,
+    }
     found = evaluate(EXPECTED, [state, n])
     mean = np.array(found["sum"]) / n
     error = np.sqrt((np.array(found["squares"]) / n - mean**2) / (n - 1))
@@ -105,7 +131,7 @@ def test_expected_loss_is_the_mean_of_noisy_runs(evaluate, method: str, shape: s
     assert found["start"] == pytest.approx(found["quiet"], rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["sgd", "momentum"])
+@pytest.mark.parametrize("method", ["sgd", "momentum", "nesterov"])
 @pytest.mark.parametrize("lr", [0.05, 1.0, 2.6, 6.0])
 def test_part_from_the_start_is_the_run_without_noise(evaluate, method: str, lr: float) -> None:
     for modes in (*MODES.values(), {"landscape": "bowl", "kappa": 300}):
@@ -131,16 +157,19 @@ def test_noise_part_of_one_mode_tends_to_the_closed_form(evaluate, lr: float, h:
     assert found["late"] == pytest.approx(found["floor"], rel=1e-9)
 
 
-@pytest.mark.parametrize("method", ["sgd", "momentum"])
+@pytest.mark.parametrize("method", ["sgd", "momentum", "nesterov"])
 @pytest.mark.parametrize("shape", ["I", "H", "H2", "tilted"])
 def test_noise_floor_solves_the_fixed_point_of_the_covariance(evaluate, method: str, shape: str) -> None:
     state = {**COMMON, **MODES["valley"], "methods": method, "noise_shape": shape, f"lr_{method}": 0.6}
     found = evaluate(FLOOR, state)
     H = rotated(1.2, 0.25, 30).numpy()
     C = 0.09 * {"I": np.eye(2), "H": H, "H2": H @ H, "tilted": np.diag([1.0, 4.0])}[shape]
-    beta = 0.7 if method == "momentum" else 0.0
-    A = np.block([[np.eye(2) - 0.6 * H, -0.6 * beta * np.eye(2)], [H, beta * np.eye(2)]])
-    push = np.vstack([-0.6 * np.eye(2), np.eye(2)])
+    beta = 0.0 if method == "sgd" else 0.7
+    ahead = beta if method == "nesterov" else 0.0  # Nesterov's step: lr·((1 + β) g + β² m)
+    A = np.block(
+        [[np.eye(2) - 0.6 * (1 + ahead) * H, -0.6 * beta * (ahead or 1) * np.eye(2)], [H, beta * np.eye(2)]]
+    )
+    push = np.vstack([-0.6 * (1 + ahead) * np.eye(2), np.eye(2)])
     cov = np.linalg.solve(np.eye(16) - np.kron(A, A), (push @ C @ push.T).ravel()).reshape(4, 4)
     assert found["floor"] == pytest.approx(0.5 * np.trace(H @ cov[:2, :2]), rel=1e-9)
     assert found["late"] == pytest.approx(found["floor"], rel=1e-9)

@@ -106,16 +106,30 @@ def test_named_points_of_a_surface_are_critical_and_of_their_kind(evaluate, land
 
 @pytest.mark.parametrize("landscape", NEW_SURFACES)
 def test_newton_is_caught_where_saddle_free_newton_is_not(evaluate, landscape: str) -> None:
-    starts = {"camel": [0.95, -0.2], "himmelblau": [-0.6, 2.4], "beale": [1.0, 1.7]}
-    x0, y0 = starts[landscape]
     kinds = evaluate(
-        """(core, s, state) => { const S = core.makeState({}, state);
+        """(core, s, landscape) => {
+          const S = core.makeState({}, { ...core.freshFor(landscape, {}), methods: ['newton', 'saddle_free'] });
           return S.methods.map((m) => core.outcome(core.trajectory(m, S), S).kind); }""",
-        {"landscape": landscape, "x0": x0, "y0": y0, "steps": 60, "methods": ["newton", "saddle_free"],
-         "lr_newton": 0.25, "lr_saddle_free": 0.25},
-    )  # fmt: skip
+        landscape,
+    )
     assert kinds[0] == "caught"
     assert kinds[1] in ("escaped", "converged")
+
+
+def test_a_saddle_below_the_first_is_no_escape_and_a_higher_minimum_is_named(evaluate) -> None:
+    found = evaluate(
+        """(core) => [['himmelblau', 3.3, 0.3, 'newton'], ['camel', 1.75, 0.9, 'sgd']].map((where) => {
+          const [landscape, x0, y0, m] = where;
+          const S = core.makeState({}, { landscape, x0, y0, methods: m, steps: 60, lr_newton: 0.25, lr_sgd: 0.05 });
+          const run = core.trajectory(m, S);
+          return { ...core.outcome(run, S), end: run.points.at(-1), loss: run.losses.at(-1) }; })"""
+    )
+    saddle, side = found
+    assert saddle["end"] == pytest.approx([3.385, 0.074], abs=1e-3)  # of a loss far below that of the named saddle
+    assert (saddle["kind"], saddle["text"]) == ("caught", "caught at a critical point")
+    assert side["loss"] == pytest.approx(0.2986, abs=1e-3)
+    assert side["kind"] == "escaped"
+    assert side["text"].endswith(", to a higher minimum")
 
 
 @pytest.mark.parametrize("landscape", ["monkey", "net", "rosenbrock", "eggbox", *NEW_SURFACES])

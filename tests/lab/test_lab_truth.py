@@ -59,6 +59,8 @@ RANDOM = """(core, SCENES, methods) => {
   const next = core.stream(11, 2, 3); const within = (a, b) => a + (b - a) * next();
   const pick = (list) => list[Math.floor(next() * list.length)];
   const wrong = []; const said = {};
+  const rests = (run, S, land) => { const { a, b, c } = land.hess(run.points.at(-1)); // at another saddle
+    return core.hasStopped(run, S, land) && (a + c - Math.hypot(a - c, 2 * b)) / 2 < 0; };
   for (let i = 0; i < 2500; i += 1) {
     const m = pick(methods);
     const wanted = { landscape: pick(Object.keys(core.LANDSCAPES)), methods: m,
@@ -74,7 +76,7 @@ RANDOM = """(core, SCENES, methods) => {
     const bad = {
       caught: () => S.noise > 0 || moved > 0.03 * land.window[2],
       diverged: () => run.diverged === null && Math.hypot(...end) < 3 * land.window[2],
-      escaped: () => step === 0 || losses.at(-1) >= land.reference,
+      escaped: () => step === 0 || losses.at(-1) >= land.reference || rests(run, S, land),
       climbing: () => losses.at(-1) <= losses[0],
     }[kind];
     if (bad?.()) wrong.push([kind, wanted]);

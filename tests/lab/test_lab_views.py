@@ -9,6 +9,7 @@ import pytest
 from landscapes import rotated
 
 from esgd.lab import SCENES
+from esgd.lab.schema import LANDSCAPES
 
 CASES = [("sgd", 0.3), ("newton", 0.4), ("saddle_free", 0.7)]
 
@@ -81,7 +82,7 @@ MESH = """(core, scenes, [name, tilt, turn]) => {
     heights: [...mesh.heights], lift: land.lift ?? null }; }"""
 
 
-@pytest.mark.parametrize("name", ["bowl", "quadratic", "monkey", "net", "rosenbrock", "eggbox"])
+@pytest.mark.parametrize("name", LANDSCAPES)
 def test_surface_is_as_high_as_the_loss(evaluate, name: str) -> None:
     found = evaluate(MESH, [name, 35, 25])
     loss, height = np.array(found["loss"]), np.array(found["laid"])[:, 2]
@@ -249,6 +250,31 @@ def test_reader_sees_a_polynomial_or_a_chain(open_lab) -> None:
     page.get_by_role("button", name="chain of neighbours").click()
     reader.settle()
     assert page.locator(label).get_attribute("aria-label").startswith("16 weights, a chain")
+    assert reader.problems == []
+
+
+@pytest.mark.browser
+def test_map_of_rates_is_of_the_form_of_momentum_that_runs(open_lab) -> None:
+    reader = open_lab("descent", state={"show": ["convergence"], "methods": ["sgd", "nesterov"]})
+    page = reader.page
+    view = page.locator("[data-esgd-lab] [data-view=convergence]")
+    assert "of Nesterov’s form" in view.inner_text()
+    words = view.locator("canvas").get_attribute("aria-label")
+    root = (3 * 60 + 1) ** 0.5
+    assert f"Best: momentum {(root - 2) / (root + 2):.3f} with rate 1.33" in words
+    assert "Nesterov ×" in words
+    assert "Nesterov’s" in page.locator("[data-best=momentum]").get_attribute("aria-label")
+    view.locator("canvas").scroll_into_view_if_needed()
+    box = view.locator("canvas").bounding_box()
+    page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
+    reader.settle()
+    state = reader.state()
+    assert state["methods"] == ["sgd", "nesterov"]
+    assert state["lr_nesterov"] != 0.1
+    page.locator("[data-add=momentum]").click()
+    reader.settle()
+    assert "of the heavy ball" in view.inner_text()
+    assert "heavy ball" in page.locator("[data-best=momentum]").get_attribute("aria-label")
     assert reader.problems == []
 
 

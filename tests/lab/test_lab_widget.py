@@ -93,7 +93,7 @@ def test_page_script_cannot_end_its_own_element() -> None:
         ({"landscape": "ackley"}, "landscape must be one of bowl, quadratic"),
         ({"data": [0.1] * 13}, "data must be at most 12 numbers from -2 to 2"),
         ({"data": [0.1, "high"]}, "data must be at most 12 numbers"),
-        ({"weights": 0.5}, "weights must be at most 16 numbers from -5 to 5, not 0.5"),
+        ({"weights": 0.5}, "weights must be at most 16 numbers from -20 to 20, not 0.5"),
         ({"weights": "0.5"}, "weights must be at most 16 numbers"),
         ({"steps": 1000}, "steps must be a number from 5 to 400, not 1000"),
     ],

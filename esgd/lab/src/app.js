@@ -142,7 +142,10 @@ export function mount(el, options = {}) {
   /** Shows what the state asks for. */
   const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
-    views.forEach((view) => view.excuse?.((view.excused = view.lacks())));
+    views.forEach((view) => {
+      view.excuse?.((view.excused = view.lacks()));
+      view.fit?.();
+    });
     further.forEach(({ name, view, button }) => {
       button.hidden = !relevant(name, lab.S);
       view.element.hidden = button.hidden || !lab.S.show.includes(name);

@@ -7,40 +7,48 @@ import { tidy } from "./state.js";
 const BEAD_REACH = 44; // pixels to press; where beads stand closer, the nearest one is taken
 
 /**
- * Beads over the plot of a view. `set(i, value)` hears of a move. `place(beads, scale)` puts them where they are now: each
- * {x, y, value, least, most, step, label, invert}, in pixels of the canvas, `invert` from a height to a value.
+ * Beads over the plot of a view. `place(beads)` puts them where they are now: each {x, y, value, least, most, step, label,
+ * spoken, invert}, in pixels of the canvas, `invert` from a height to a value. `set(i, value, held)` hears of a move; `held`
+ * is the row's own, what `hold()` gave when the bead was taken, and null for keys: a view keeps its scale while it is not.
  */
-export function beadRow(lab, view, { label, set }) {
-  const row = make("div", { class: "beads", role: "group", "aria-label": label });
-  view.plot.append(row);
+export function beadRow(lab, view, { label, set, hold = () => true }) {
+  const element = make("div", { class: "beads", role: "group", "aria-label": label });
+  view.plot.append(element);
   let items = [];
   let current = 0;
+  const row = { held: null, place };
   const moveTo = (i, v) => {
     const item = items[i];
     item.value = tidy(Math.max(item.least, Math.min(item.most, v))); // the next key may come before the next frame
-    set(i, item.value);
+    set(i, item.value, row.held);
   };
-  const buttons = () => [...row.children];
+  const buttons = () => [...element.children];
   const choose = (i) => {
     current = i;
     buttons().forEach((b, j) => b.setAttribute("tabindex", j === current ? "0" : "-1"));
   };
-  const nearest = (event) => {
+  const at = (event) => {
     const box = view.canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  const nearest = ([x, y]) => {
     const far = items.map((item) => Math.hypot(item.x - x, item.y - y));
     return far.indexOf(Math.min(...far));
   };
   const build = () => {
-    row.replaceChildren(...items.map(() => make("button", { type: "button", class: "bead", role: "slider", "aria-orientation": "vertical" }, make("i"))));
+    element.replaceChildren(...items.map(() => make("button", { type: "button", class: "bead", role: "slider", "aria-orientation": "vertical" }, make("i"))));
     buttons().forEach((button, i) => {
-      let held = i;
-      const move = (event) => moveTo(held, items[held].invert(event.clientY - view.canvas.getBoundingClientRect().top));
-      drags(button, lab, move, (event) => {
-        held = nearest(event);
-        choose(held);
-        buttons()[held].focus({ preventScroll: true });
+      let [taken, offset] = [i, 0];
+      drags(button, lab, (event) => moveTo(taken, items[taken].invert(at(event)[1] - offset)), (event) => {
+        taken = nearest(at(event));
+        offset = at(event)[1] - items[taken].y; // it does not jump to the pointer
+        row.held = hold();
+        choose(taken);
+        buttons()[taken].focus({ preventScroll: true });
         event.preventDefault();
+      }, () => {
+        row.held = null;
+        lab.redraw(view);
       });
       button.addEventListener("focus", () => choose(i));
       button.addEventListener("keydown", (event) => {
@@ -56,18 +64,17 @@ export function beadRow(lab, view, { label, set }) {
     });
     choose(Math.min(current, Math.max(0, items.length - 1)));
   };
-  return {
-    place: (beads, [width, height]) => {
-      const anew = items.length !== beads.length;
-      items = beads;
-      if (anew) build();
-      buttons().forEach((button, i) => {
-        const { x, y, value, least, most, label, spoken } = items[i];
-        button.style.left = `calc(${(100 * x) / width}% - ${BEAD_REACH / 2}px)`;
-        button.style.top = `calc(${(100 * y) / height}% - ${BEAD_REACH / 2}px)`;
-        const said = { "aria-label": label, "aria-valuemin": least, "aria-valuemax": most, "aria-valuenow": value, "aria-valuetext": spoken };
-        Object.entries(said).forEach(([name, words]) => button.getAttribute(name) !== String(words) && button.setAttribute(name, words));
-      });
-    },
-  };
+  function place(beads, [width, height]) {
+    const anew = items.length !== beads.length;
+    items = beads;
+    if (anew) build();
+    buttons().forEach((button, i) => {
+      const { x, y, value, least, most, label: name, spoken } = items[i];
+      button.style.left = `calc(${(100 * x) / width}% - ${BEAD_REACH / 2}px)`;
+      button.style.top = `calc(${(100 * y) / height}% - ${BEAD_REACH / 2}px)`;
+      const said = { "aria-label": name, "aria-valuemin": least, "aria-valuemax": most, "aria-valuenow": value, "aria-valuetext": spoken };
+      Object.entries(said).forEach(([key, words]) => button.getAttribute(key) !== String(words) && button.setAttribute(key, words));
+    });
+  }
+  return row;
 }

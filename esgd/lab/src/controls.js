@@ -10,7 +10,7 @@ import { OPTION_LABELS, SETTINGS } from "./state.js";
 export function segments(lab, key, along = {}) {
   const setting = SETTINGS[key];
   const buttons = setting.options.map((option) =>
-    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.update({ [key]: option, ...along }) }));
+    make("button", { type: "button", text: OPTION_LABELS[option] ?? option, "data-option": option, onclick: () => lab.S[key] !== option && lab.update({ [key]: option, ...along }) }));
   const group = make("div", { class: "segments", role: "group", "aria-label": setting.label, "data-key": key }, ...buttons);
   return {
     element: make("div", { class: "control" }, make("div", { class: "label" }, make("span", { text: setting.label })), group),
@@ -19,8 +19,25 @@ export function segments(lab, key, along = {}) {
   };
 }
 
-/** The choice between the problems of many weights; each has weights of its own. */
-export const problemChoice = (lab) => segments(lab, "many", { weights: [] });
+/** The methods that run, by colour and name, for a view with no room for names beside its curves. */
+export function methodKey(lab) {
+  const element = make("p", { class: "key" });
+  return {
+    element,
+    draw: () => element.replaceChildren(...lab.S.methods.map((m) => make("span", {}, make("i", { style: `--tint: ${lab.theme.hue[m]}` }), METHODS[m].short))),
+  };
+}
+
+/** The choice between the problems of many weights, each with weights of its own, and the way back from what was moved. */
+export function problemChoice(lab) {
+  const choice = segments(lab, "many", { weights: [] });
+  const back = make("button", { type: "button", class: "back", text: "As it was: the first data, a start from zero", onclick: () => lab.update({ data: [], weights: [] }) });
+  choice.element.append(back);
+  return { ...choice, draw: () => {
+    choice.draw();
+    back.hidden = !lab.S.data.length && !lab.S.weights.length;
+  } };
+}
 
 /** One control for a setting, by its kind. */
 export function control(lab, key) {

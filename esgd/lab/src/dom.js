@@ -27,6 +27,8 @@ export function panel({ title, shape = "wide", layers = 1 }) {
     element, plot, canvases, canvas: top,
     /** Why there is nothing to draw in this state, in words; null where there is. */
     lacks: () => null,
+    /** Gives the plot the shape that this state needs, before its box is read. */
+    fit: () => {},
     /** Shows these words in place of the plot, or the plot. */
     excuse: (words) => {
       plot.hidden = words !== null;

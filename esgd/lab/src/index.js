@@ -7,6 +7,7 @@ import { faceRows } from "./faces.js";
 import { contourPath } from "./dial.js";
 import { expectedLoss, noiseFloor, noiseVerdict, takeover } from "./expected.js";
 import { LANDSCAPES, landscapeOf } from "./landscapes.js";
+import { freshFor } from "./fresh.js";
 import { amountsOf, eigenbasis, leftOver, manyProblem, manyRun } from "./many.js";
 import { METHODS, trajectory } from "./methods.js";
 import { amplitudes, mixes, modeFactor, modesOf, phasePoints, regimeOf, regimeWords, shares } from "./modes.js";
@@ -17,7 +18,7 @@ import { cameraOf, isHidden, laidOut, meshOf } from "./surface-mesh.js";
 import { nudged } from "./slider.js";
 import { decodeState, encodeState, makeState, pythonLine, SETTINGS } from "./state.js";
 import { stepRows } from "./table.js";
-import { newsReach } from "./view-spread.js";
+import { newsReach, newsWords } from "./view-spread.js";
 import { bestMomentum, bestRate, comparison, escapeStep, escapeTimes, firstSteps, heavyBall, modeRadius, nesterov, phaseSample, stationary, whyNoEscape } from "./theory.js";
 import { PALETTE } from "./theme.js";
 import { escapeWords } from "./view-escape.js";
@@ -55,8 +56,8 @@ export { mount, SCENES };
 export const core = {
   amountsOf, amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
   descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
-  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, hasStopped, heavyBall, isHidden, laidOut, landscapeOf, LANDSCAPES,
-  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nesterov, newsReach, noiseFloor,
+  escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, freshFor, hasStopped, heavyBall, isHidden, laidOut, landscapeOf, LANDSCAPES,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nesterov, newsReach, newsWords, noiseFloor,
   noiseVerdict, nudged,
   outcome, PALETTE, phasePoints, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, regimeOf,
   regimeWords, SETTINGS, shares, stationary, stepRows, stream, takeover, trajectory, whyNoEscape,

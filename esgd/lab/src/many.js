@@ -55,6 +55,7 @@ const MAKERS = {
   },
   // ½(w₁ − 1)² + Σ ½(wᵢ − wᵢ₊₁)²: the first has been told, every other one listens to its neighbours
   chain: () => ({
+    goal: new Array(LENGTH).fill(1),
     H: square(LENGTH, (i, j) => (i === j ? (i === LENGTH - 1 ? 1 : 2) : Math.abs(i - j) === 1 ? -1 : 0)),
     b: Array.from({ length: LENGTH }, (_, i) => Number(i === 0)),
     data: [],
@@ -63,15 +64,20 @@ const MAKERS = {
 
 const bases = {}; // H, and with it the eigenbasis, is the same wherever the data are
 
-/** The problem of a state scaled to a steepest curvature: {name, H, goal, values, vectors, data, start}. */
+/**
+ * The problem ½ wᵀHw − bᵀw of a state scaled to a steepest curvature: {name, H, b, goal, values, vectors, data, start}.
+ * Gradients are Hw − b and not H(w − goal): where they are nought they must be so to the last digit, as methods that
+ * divide by past gradients would show what is left of rounding.
+ */
 export function manyProblem(S, steepest) {
   const name = S.many;
-  const { H, b, data } = MAKERS[name](S.data);
+  const { H, b, data, goal: known } = MAKERS[name](S.data);
   const { values, vectors } = (bases[name] ??= eigenbasis(H));
   const scale = steepest / values[0];
-  const goal = H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
+  const goal = known ?? H.map((_, i) => sum(vectors.map((q, k) => (q[i] * dotted(q, b)) / values[k])));
   const start = goal.map((_, i) => S.weights[i] ?? 0);
-  return { name, data, goal, start, vectors, H: H.map((row) => row.map((v) => v * scale)), values: values.map((v) => v * scale) };
+  const scaledBy = (row) => row.map((v) => v * scale);
+  return { name, data, goal, start, vectors, H: H.map(scaledBy), b: scaledBy(b), values: scaledBy(values) };
 }
 
 /** How much of each mode is in the weights w. */
@@ -148,7 +154,8 @@ export function manyRun(method, S, problem) {
   for (let t = 0; t < S.steps; t += 1) {
     const w = points[t];
     const e = w.map((v, i) => v - problem.goal[i]);
-    const d = DIRECTIONS[method](S, problem, times(problem.H, e), e, memory, t);
+    const g = times(problem.H, w).map((v, i) => v - problem.b[i]);
+    const d = DIRECTIONS[method](S, problem, g, e, memory, t);
     const next = w.map((v, i) => v - lr * d[i]);
     if (!(Math.sqrt(dotted(next, next)) < 1e6)) break;
     points.push(next);

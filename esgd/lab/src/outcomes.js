@@ -52,6 +52,10 @@ export function hasStopped(run, S, land) {
   const end = run.points[run.points.length - 1];
   const steepest = Math.max(...eigen(land.hess(end)).values.map(Math.abs));
   if (Math.hypot(...land.grad(end)) > 0.01 * land.window[2] * steepest) return false; // no critical point is near
+  if (run.method === "rmsprop" || run.method === "adam") { // steps may be small by large gradients of the past, which it forgets
+    const g = Math.max(...land.grad(end).map(Math.abs));
+    if ((S[`lr_${run.method}`] * g) / (g + S.damping) > 0.005 * land.window[2]) return false;
+  }
   const span = Math.max(2, Math.ceil(moves.length / 10));
   const late = Math.max(...moves.slice(-span));
   const ratio = late / Math.max(...moves.slice(-2 * span, -span)); // of one span's steps to those of the span before
@@ -81,12 +85,15 @@ export function outcome(run, S) {
     if (step >= 0) return { kind: "converged", step, text: `at the bottom by step ${step}` };
   }
   const escaped = escapeStep(run, S, land);
-  if (escaped > 0 && losses[last] < land.reference) {
-    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}` };
-  }
   const above = losses[last] > (land.floor ?? -Infinity) + 0.02;
-  if (above && (land.saddle || land.floor === null) && hasStopped(run, S, land)) {
-    return { kind: "caught", step: last, text: land.saddle ? "caught at a critical point" : "at rest" };
+  const stopped = above && (land.saddle || land.floor === null) && hasStopped(run, S, land);
+  const lowest = eigen(land.hess(run.points[last])).values[1];
+  const inMinimum = stopped && lowest > 0; // of those that are above the lowest one
+  if (escaped > 0 && losses[last] < land.reference && (!stopped || inMinimum)) {
+    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}${inMinimum ? ", to a higher minimum" : ""}` };
+  }
+  if (stopped) {
+    return { kind: "caught", step: last, text: inMinimum ? "in a higher minimum" : land.saddle ? "caught at a critical point" : "at rest" };
   }
   const now = `loss ${formatNumber(losses[last], 3)} at step ${last}`;
   if (escaped === 0) return { kind: "moving", step: last, text: `started past the saddle; ${now}` };

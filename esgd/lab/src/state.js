@@ -36,7 +36,7 @@ export const SETTINGS = {
   show: { label: "Further views", list: ["surface", "modes", "many", "eigen", "spread", "convergence", "velocity", "expected", "loss", "rates"] },
   many: { label: "Many weights", options: ["polynomial", "chain"] },
   data: { label: "Heights of the data", numbers: POINTS, min: -2, max: 2, digits: 3 },
-  weights: { label: "Weights at the start", numbers: LENGTH, min: -5, max: 5, digits: 3 },
+  weights: { label: "Weights at the start", numbers: LENGTH, min: -20, max: 20, digits: 3 },
   face: { label: "Face of RMSProp", options: ["displacement", "noise", "oscillation"] },
   boost: { label: "Hyperbolic boost", min: -1.5, max: 1.5, step: 0.05, digits: 2 },
   lr_sgd: rate("Rate of gradient descent"),
@@ -74,7 +74,7 @@ export function relevant(key, S) {
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
   if (key === "convergence") return S.landscape === "bowl" || (S.landscape === "quadratic" && S.eig1 > 0 && S.eig2 > 0);
   if (["modes", "many", "eigen", "spread", "velocity"].includes(key)) return S.landscape === "bowl" || S.landscape === "quadratic";
-  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum");
+  if (key === "expected") return relevant("modes", S) && S.noise > 0 && runs("sgd", "momentum", "nesterov");
   if (key === "kappa") return S.landscape === "bowl";
   if (key === "eig1" || key === "eig2") return S.landscape === "quadratic";
   if (key === "angle") return S.landscape === "bowl" || S.landscape === "quadratic";

@@ -24,6 +24,7 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
 .plot.modes { aspect-ratio: 3.6; }
 .plot.surface { aspect-ratio: 1.42; }
 .plot.map { aspect-ratio: 2.6; }
+.plot.modes.three { aspect-ratio: 2; }
 .plot.planes { aspect-ratio: 2.9; }
 .further { display: grid; gap: 14px; }
 .further > figure:not([hidden]) { padding: 6px 0 10px; }
@@ -40,10 +41,15 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
   transition: inset .12s; }
 .handle:hover::after, .handle:active::after { inset: 11px; }
 .handle:active { cursor: grabbing; }
-.bead { position: absolute; width: 44px; height: 44px; border: 0; padding: 0; background: none; cursor: ns-resize; touch-action: none; }
+.bead { position: absolute; width: 44px; height: 44px; border: 0; border-radius: 50%; padding: 0; background: none; cursor: ns-resize; touch-action: none; }
 .bead i { position: absolute; inset: 16px; border-radius: 50%; border: 2px solid var(--ink); background: var(--ground); }
+.back { border: 0; background: none; padding: 0; min-height: 44px; cursor: pointer; color: var(--ink); font-size: 13.5px;
+  text-decoration: underline; text-decoration-color: var(--faint); text-underline-offset: 3px; }
+.back[hidden] { display: none; }
+.key { display: flex; flex-wrap: wrap; gap: 0 14px; margin: 0 0 4px; font-size: 12.5px; color: var(--muted); }
+.key i { display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: 3px; background: var(--tint); }
 .bead:hover i, .bead:active i { inset: 15px; }
-.bead:focus-visible { outline: none; }
+.beads .bead:focus-visible { outline: none; }
 .bead:focus-visible i { inset: 14px; outline: 3px solid var(--focus); outline-offset: 1px; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
@@ -159,6 +165,7 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
   .plot.wide { aspect-ratio: 1.8; }
   .caption { font-size: 13.5px; line-height: 1.42; margin-bottom: 8px; }
   .plot.modes { aspect-ratio: 1.05; }
+  .plot.modes.three { aspect-ratio: 0.7; }
   .plot.surface { aspect-ratio: 1.2; }
   .plot.map { aspect-ratio: 1.4; }
   .plot.planes { aspect-ratio: 0.86; }

@@ -17,6 +17,9 @@ export const heavyBall = (lr, h, beta) => [1 + beta - lr * h, beta];
 /** … and of Nesterov's, x ← x − lr·(hx + βm). */
 export const nesterov = (lr, h, beta) => [(1 + beta) * (1 - lr * h), beta * (1 - lr * h)];
 
+/** The rate times curvature at which a step stops shrinking, for each form. */
+export const edgeOf = (beta, form = heavyBall) => (form === heavyBall ? 2 * (1 + beta) : (2 + 2 * beta) / (1 + 2 * beta));
+
 /** Spectral radius of one mode of momentum, or of Nesterov's. */
 export const modeRadius = (lr, h, beta, form = heavyBall) => largestRoot(...form(lr, h, beta));
 
@@ -105,10 +108,10 @@ export function bestMomentum(S, form = heavyBall) {
   const [h1, h2] = eigen(land.quadratic).values;
   if (form === heavyBall) {
     const [a, b] = [h1, h2].map(Math.sqrt);
-    return { value: ((a - b) / (a + b)) ** 2, how: "((√κ − 1)/(√κ + 1))²" };
+    return { value: ((a - b) / (a + b)) ** 2, how: "the heavy ball’s, ((√κ − 1)/(√κ + 1))²" };
   }
   const root = Math.sqrt((3 * h1) / h2 + 1); // Lessard, Recht and Packard (2016), Proposition 1
-  return { value: (root - 2) / (root + 2), how: "(√(3κ + 1) − 2)/(√(3κ + 1) + 2)" };
+  return { value: (root - 2) / (root + 2), how: "Nesterov’s, (√(3κ + 1) − 2)/(√(3κ + 1) + 2)" };
 }
 
 /** First step at which the loss has fallen below the saddle by the landscape's drop, or null. */

@@ -2,15 +2,15 @@
 // what each method has of it so far. Its bead is how much of it the start has.
 
 import { beadRow } from "./beads.js";
-import { problemChoice } from "./controls.js";
+import { methodKey, problemChoice } from "./controls.js";
 import { panel } from "./dom.js";
 import { amountsOf, curveOf, leftOver, manyOf, noMany, weightsAt, withMode } from "./many.js";
 import { METHODS } from "./methods.js";
 import { clipped, line, linearScale, surface, text } from "./plot.js";
+import { SETTINGS } from "./state.js";
 import { formatNumber } from "./theory.js";
 
 const CAPTION_ROOM = 17; // room for the curvature above each curve
-const AMOUNT = 4; // of a mode at the start
 
 /** Rows and columns of the small panels. */
 function tiles(n, width, height) {
@@ -23,14 +23,24 @@ function tiles(n, width, height) {
   }));
 }
 
-/** One mode; returns where its bead belongs. */
-function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now }) {
+/** How far a mode reaches in its panel. */
+const reach = (wanted, begun) => Math.max(Math.abs(wanted), Math.abs(begun), 0.05);
+
+/** How much of eigenvector q the start can have while every weight stays within its range. */
+function limitsOf(q, start, begun) {
+  const { min, max } = SETTINGS.weights;
+  const ends = q.flatMap((v, i) => (Math.abs(v) < 1e-9 ? [] : [[(min - start[i]) / v, (max - start[i]) / v].sort((a, b) => a - b)]));
+  return [begun + Math.max(...ends.map(([low]) => low)), begun + Math.min(...ends.map(([, high]) => high))];
+}
+
+/** One mode; returns where its bead belongs, and the sign with which up is more. */
+function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now, size }) {
   const { theme } = lab;
   const places = curve.map(([x]) => x);
   const edge = Math.ceil(curve.length / 10); // no bead hangs over the edge
   const highest = (some) => some.reduce((best, point) => (Math.abs(point[1]) > Math.abs(best[1]) ? point : best));
   const [place, height] = highest(curve.slice(edge, -edge));
-  const tall = Math.max(Math.abs(wanted), Math.abs(begun), 0.05) * Math.abs(highest(curve)[1]) * 1.3;
+  const tall = size * Math.abs(highest(curve)[1]) * 1.3;
   const sx = linearScale(places[0], places[places.length - 1], box.left, box.right);
   const sy = linearScale(-tall, tall, box.bottom, box.top);
   const trace = (amount) => line(ctx, curve.map(([x, y]) => [sx(x), sy(Math.max(-9 * tall, Math.min(9 * tall, amount * y)))]));
@@ -52,19 +62,28 @@ function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now }) {
       trace(amount);
     }
   });
-  return { x: sx(place), y: sy(begun * height), invert: (y) => sy.invert(y) / height, step: Math.max(0.02, Number((Math.abs(wanted) / 20).toPrecision(1))) };
+  return { x: sx(place), y: sy(begun * height), sign: Math.sign(height), invert: (y) => sy.invert(y) / Math.abs(height), step: Math.max(0.02, Number((Math.abs(wanted) / 20).toPrecision(1))) };
 }
 
 export function eigenView(lab) {
   const view = panel({ title: "Eigenvectors", shape: "modes eigen" });
   const choice = problemChoice(lab);
+  const key = methodKey(lab);
+  view.plot.before(key.element);
   view.element.append(choice.element);
+  let signs = [];
   const row = beadRow(lab, view, {
     label: "Amount of each eigenvector at the start",
-    set: (k, amount) => {
+    hold: () => {
+      const { start, ...problem } = manyOf(lab).problem;
+      const [wanted, begun] = [problem.goal, start].map((w) => amountsOf(problem, w));
+      return { start, sizes: wanted.map((v, k) => reach(v, begun[k])) };
+    },
+    set: (k, value, held) => {
       const { problem } = manyOf(lab);
-      const more = amount - amountsOf(problem, problem.start)[k];
-      lab.update({ weights: withMode(problem, problem.start, k, more).map((v) => Number(v.toFixed(5))) });
+      const start = held?.start ?? problem.start; // from where it was taken: no rounding adds up on the way
+      const more = signs[k] * value - amountsOf(problem, start)[k];
+      lab.update({ weights: withMode(problem, start, k, more).map((v) => Number(v.toFixed(6))) });
     },
   });
   view.lacks = () => noMany(lab);
@@ -72,6 +91,7 @@ export function eigenView(lab) {
     const { S, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     choice.draw();
+    key.draw();
     const { problem, runs } = manyOf(lab);
     const { values, vectors, goal, start } = problem;
     const step = Math.round(at);
@@ -79,16 +99,21 @@ export function eigenView(lab) {
     const now = S.methods.map((method) => ({ method, amounts: amountsOf(problem, weightsAt(runs[method], step)) }));
     const spots = tiles(vectors.length, width, height).map((box, k) => drawEigenvector(lab, ctx, box, {
       curve: curveOf(problem, vectors[k], 60), value: values[k], wanted: wanted[k], begun: begun[k],
-      now: now.map(({ method, amounts }) => ({ method, amount: amounts[k] })),
+      now: now.map(({ method, amounts }) => ({ method, amount: amounts[k] })), size: row.held?.sizes[k] ?? reach(wanted[k], begun[k]),
     }));
-    row.place(spots.map((spot, k) => ({
-      ...spot, value: Number(begun[k].toPrecision(3)), least: -AMOUNT, most: AMOUNT, spoken: formatNumber(begun[k], 3),
-      label: `Eigenvector ${k + 1} of ${vectors.length}, curvature ${formatNumber(values[k], 2)}, amount at the start`,
-    })), [width, height]);
+    signs = spots.map(({ sign }) => sign);
+    row.place(spots.map((spot, k) => {
+      const limits = limitsOf(vectors[k], start, begun[k]).map((v) => v * spot.sign);
+      const value = Number((spot.sign * begun[k]).toPrecision(4)) + 0; // no −0
+      return {
+        ...spot, value, least: Number(Math.min(...limits).toFixed(3)), most: Number(Math.max(...limits).toFixed(3)), spoken: formatNumber(value, 3),
+        label: `Eigenvector ${k + 1} of ${vectors.length}, curvature ${formatNumber(values[k], 2)}, amount at the start`,
+      };
+    }), [width, height]);
     view.note("dashed: what the best weights have of it; the bead: what the start has");
     const left = S.methods.map((m) => {
-      const shares = leftOver(problem, weightsAt(runs[m], step));
-      return `${METHODS[m].label} has got rid of half the error in ${shares.filter((v) => v !== null && v < 0.5).length}`;
+      const shares = leftOver(problem, weightsAt(runs[m], step)).filter((v) => v !== null);
+      return `${METHODS[m].label} has got rid of half the error in ${shares.filter((v) => v < 0.5).length} of the ${shares.length} that had one`;
     });
     view.describe(
       `The ${vectors.length} eigenvectors as curves, the steepest first, curvatures ${values.map((v) => formatNumber(v, 2)).join(", ")}, each ` +

@@ -7,10 +7,11 @@ import { beads, drawLabels, settleLabels } from "./labels.js";
 import { curveOf, dataOf, leftOver, manyOf, noMany, weightsAt } from "./many.js";
 import { METHODS } from "./methods.js";
 import { axes, clipped, dot, line, surface, text } from "./plot.js";
+import { SETTINGS } from "./state.js";
 import { formatNumber } from "./theory.js";
 
 const LOWEST = 1e-4;
-const HEIGHTS = { fit: 1.8, chain: [-0.3, 1.5] };
+const HEIGHTS = { polynomial: [-2.1, 2.1], chain: [-0.3, 1.5] }; // the data stay within; beliefs may need more
 
 /** Share of each mode's first error that is left, over its curvature. */
 function drawModes(lab, area, problem, runs, step) {
@@ -46,13 +47,19 @@ function drawModes(lab, area, problem, runs, step) {
   drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
+/** The range of the heights that are drawn. */
+function heightsOf({ name, start }) {
+  const [low, high] = HEIGHTS[name];
+  return name === "chain" ? [Math.min(low, ...start.map((v) => 1.1 * v)), Math.max(high, ...start.map((v) => 1.1 * v))] : [low, high];
+}
+
 /** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement; returns the axes. */
-function drawWeights(lab, area, problem, runs, step) {
+function drawWeights(lab, area, problem, runs, step, y) {
   const { S, theme } = lab;
   const { ctx } = area;
   const fit = problem.name === "polynomial";
   const n = problem.goal.length;
-  const range = fit ? { x: [-1, 1], y: [-HEIGHTS.fit, HEIGHTS.fit], xTicks: [-1, -0.5, 0, 0.5, 1], yTicks: [-1, 0, 1] } : { x: [1, n], y: HEIGHTS.chain, xTicks: [1, 4, 8, 12, 16], yTicks: [0, 0.5, 1] };
+  const range = fit ? { x: [-1, 1], y, xTicks: [-1, -0.5, 0, 0.5, 1], yTicks: [-2, -1, 0, 1, 2] } : { x: [1, n], y, xTicks: [1, 4, 8, 12, 16], ...(y[1] === HEIGHTS.chain[1] ? { yTicks: [0, 0.5, 1] } : {}) };
   const frame = axes(area, theme, { ...range, yLabel: " ", xLabel: fit ? "x" : "place in the chain" });
   const pixels = (w) => curveOf(problem, w).map(([x, y]) => [frame.sx(x), frame.sy(Math.max(-99, Math.min(99, y)))]);
   text(ctx, theme, fit ? "the fitted polynomial" : "what each one believes", frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
@@ -77,6 +84,7 @@ export function manyView(lab) {
   view.element.append(choice.element);
   const row = beadRow(lab, view, {
     label: "Beads to move up and down",
+    hold: () => ({ heights: heightsOf(manyOf(lab).problem) }), // the scale stays as it is under the hand
     set: (i, value) => {
       const fit = lab.S.many === "polynomial";
       const values = fit ? dataOf(lab.S.data) : manyOf(lab).problem.start.slice();
@@ -97,21 +105,23 @@ export function manyView(lab) {
     drawModes(lab, { ctx, ...size }, problem, runs, step);
     ctx.save();
     ctx.translate(left, top);
-    const { sx, sy, box } = drawWeights(lab, { ctx, ...size }, problem, runs, step);
+    const heights = row.held?.heights ?? heightsOf(problem);
+    const { sx, sy, box } = drawWeights(lab, { ctx, ...size }, problem, runs, step, heights);
     ctx.restore();
     const fit = S.many === "polynomial";
     const held = fit ? problem.data : curveOf(problem, problem.start);
-    const [least, most] = fit ? [-HEIGHTS.fit, HEIGHTS.fit] : HEIGHTS.chain;
+    const { min: least, max: most } = SETTINGS[fit ? "data" : "weights"];
     row.place(held.map(([x, value], i) => ({
       x: left + sx(x), y: top + Math.max(box.top, Math.min(box.bottom, sy(value))), value: Number(value.toPrecision(4)), least, most, step: 0.05,
       label: fit ? `Data point ${i + 1} of ${held.length}, x = ${formatNumber(x, 2)}` : `Place ${i + 1} of ${held.length}, belief at the start`,
-      spoken: formatNumber(value, 3), invert: (y) => sy.invert(y - top),
+      spoken: formatNumber(value, 3), invert: (y) => sy.invert(Math.max(box.top, Math.min(box.bottom, y - top))),
     })), [width, height]);
     const { values, goal } = problem;
     view.note(`${goal.length} weights, κ = ${formatNumber(values[0] / values[values.length - 1], 2)}, no noise; move the ${fit ? "data" : "beads: where each begins"}`);
     const words = S.methods.map((m) => {
       const left = leftOver(problem, weightsAt(runs[m], step));
-      return `${METHODS[m].label} has ${formatNumber(left[0], 2)} of the steepest left and ${formatNumber(left[left.length - 1], 2)} of the flattest`;
+      const said = (share) => (share === null ? "no error to lose" : `${formatNumber(share, 2)} left`);
+      return `${METHODS[m].label} has ${said(left[0])} of the steepest and ${said(left[left.length - 1])} of the flattest`;
     });
     view.describe(`${goal.length} weights, ${fit ? "a polynomial fitted to twelve points" : "a chain of neighbours"}, at step ${step}: ${words.join("; ") || "no method"}.`);
   };

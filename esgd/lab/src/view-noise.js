@@ -82,13 +82,13 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
 
 export function expectedView(lab) {
   const view = panel({ title: "Expected loss", shape: "modes" });
-  const settled = [kept(), kept()];
+  const settled = EXPECTED.map(() => kept());
   let frames = [];
   let cache = { runs: null };
   view.lacks = () => {
     if (!lab.land.quadratic) return "The expected loss is exact on a quadratic: choose the bowl or the quadratic.";
     const known = EXPECTED.some((m) => lab.S.methods.includes(m));
-    if (!known) return "It is known for gradient descent and momentum: add one of them.";
+    if (!known) return "It is known for gradient descent and both forms of momentum: add one of them.";
     return lab.S.noise > 0 ? null : "No noise: all of the loss is from the start. Raise the gradient noise σ.";
   };
   scrub(view.canvas, lab, (x, y) => {
@@ -97,18 +97,21 @@ export function expectedView(lab) {
     lab.pause();
     lab.update({ at: Math.round(hit.sx.invert(x - hit.left)) });
   });
+  const shown = () => EXPECTED.filter((m) => lab.S.methods.includes(m));
+  view.fit = () => view.plot.classList.toggle("three", shown().length > 2);
   view.draw = () => {
     const { S, land, runs } = lab;
     const { ctx, width, height } = surface(view.canvas);
-    const methods = EXPECTED.filter((m) => S.methods.includes(m));
+    const methods = shown();
     const law = (method) => ({ method, verdict: noiseVerdict(method, S, land), ...expectedLoss(method, S, land) });
     if (cache.runs !== runs) cache = { runs, parts: methods.map(law) };
     const scale = scaleOf(cache.parts, land);
-    const [down, along] = width < 560 ? [methods.length, 1] : [1, methods.length];
+    const along = width < 560 ? 1 : Math.min(2, methods.length);
+    const down = Math.ceil(methods.length / along);
     const size = { width: width / along - (along - 1) * 10, height: height / down - (down - 1) * 5 };
     frames = [];
     const words = cache.parts.map((part, i) => {
-      const [left, top] = [along > 1 ? i * (size.width + 20) : 0, down > 1 ? i * (size.height + 10) : 0];
+      const [left, top] = [(i % along) * (size.width + 20), Math.floor(i / along) * (size.height + 10)];
       ctx.save();
       ctx.translate(left, top);
       const drawn = drawParts(lab, { ctx, ...size }, part, scale, settled[i]);

@@ -8,7 +8,7 @@ import { modeName, modesOf, phasePoints, regimeOf, regimeWords } from "./modes.j
 import { axes, clipped, dot, line, surface, text } from "./plot.js";
 import { formatNumber, heavyBall, nesterov } from "./theory.js";
 
-const ABOVE = 15; // a second line of words above the axes
+const LINE = 15; // of the words above the axes, beside the first
 
 /** How far the axes reach: to the farthest point of a run, but no farther than a run that stays would go. */
 function reachOf(paths, width) {
@@ -44,9 +44,10 @@ function drawPlane(lab, area, mode, other, settled) {
   const name = `${modeName(mode.h, other.h)}, h = ${formatNumber(mode.h, 2)}`;
   const inWords = (method, form) => S.methods.includes(method) && [method, regimeWords(regimeOf(S[`lr_${method}`], mode.h, S.momentum, form))];
   const regimes = new Map([inWords("momentum", heavyBall), inWords("nesterov", nesterov)].filter(Boolean));
+  const above = LINE * Math.max(1, regimes.size);
   ctx.save();
-  ctx.translate(0, ABOVE);
-  const inner = { ctx, width, height: height - ABOVE };
+  ctx.translate(0, above);
+  const inner = { ctx, width, height: height - above };
   const frame = axes(inner, theme, { x: [-x, x], y: [-y, y], yLabel: " ", xLabel: "distance along it" });
   const { box } = frame;
   ctx.strokeStyle = theme.faint;
@@ -77,8 +78,8 @@ function drawPlane(lab, area, mode, other, settled) {
   ctx.restore();
   const title = { colour: theme.ink, weight: 600, size: 12 };
   text(ctx, theme, name, box.left, 12, title);
-  const [first] = regimes; // there is room for one
-  if (first) text(ctx, theme, `${METHODS[first[0]].short}: ${first[1]}`, box.left, 28, { size: 12, most: width - box.left });
+  [...regimes].forEach(([method, words], i) =>
+    text(ctx, theme, `${METHODS[method].short}: ${words}`, box.left, 28 + i * LINE, { size: 12, most: width - box.left }));
   return `${name}: ${words.join("; ") || "no method"}`;
 }
 

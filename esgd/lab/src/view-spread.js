@@ -9,7 +9,7 @@ import { clipped, line, linearScale, surface, text } from "./plot.js";
 import { channels } from "./theme.js";
 import { formatNumber } from "./theory.js";
 
-const SHOWN = 6; // methods
+const SHOWN = 6; // pictures; words tell of every method
 const POWER = 0.6; // of the distance from the best fit: small ones are to be seen too
 
 /** What the picture shows of the weights: beliefs of the chain, or the distance from the best fit over the first one. */
@@ -21,7 +21,7 @@ function rowsOf(problem, run) {
   return far.map((row) => row.map((v) => v / first));
 }
 
-/** How far along the chain everybody believes more than half, with fractions in between; 0 for nobody. */
+/** How far along the chain everybody from the first on believes more than half, with fractions in between; 0 if not the first. */
 export function newsReach(beliefs) {
   const stop = beliefs.findIndex((v) => !(v >= 0.5));
   if (stop < 0) return beliefs.length;
@@ -29,18 +29,26 @@ export function newsReach(beliefs) {
   return stop + (beliefs[stop - 1] - 0.5) / (beliefs[stop - 1] - beliefs[stop]);
 }
 
-/** Nought in the page’s tone, one in the hue. */
+/** How far the news has come, in words. */
+export function newsWords(beliefs) {
+  const front = Math.floor(newsReach(beliefs));
+  const all = beliefs.filter((v) => v >= 0.5).length;
+  if (front === all) return front ? `more than half believed up to place ${front} of ${beliefs.length}` : "more than half believed by nobody";
+  return `more than half believed ${front ? `up to place ${front}` : "not yet at place 1"}, and by ${all} of ${beliefs.length} in all`;
+}
+
+/** Nought in the page’s tone, one in the hue, what is below nought in grey. */
 function paint(rows, hue, theme, power) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [rows.length, rows[0].length];
   const image = new ImageData(canvas.width, canvas.height);
-  const [colour, ink] = [channels(hue), channels(theme.ink)];
+  const [colour, ink, grey] = [hue, theme.ink, theme.faint].map(channels);
   rows.forEach((row, t) => row.forEach((v, i) => {
-    const share = Math.max(0, Math.min(1, v)) ** power;
+    const share = Math.min(1, Math.abs(v)) ** power;
     const over = Math.max(0, Math.min(0.6, v - 1)); // beyond one: darker, on a dark page lighter, than the hue
     const at = 4 * ((canvas.height - 1 - i) * canvas.width + t);
     for (let c = 0; c < 3; c += 1) {
-      const full = colour[c] + (ink[c] - colour[c]) * over;
+      const full = v < 0 ? grey[c] : colour[c] + (ink[c] - colour[c]) * over;
       image.data[at + c] = theme.level[c] + (full - theme.level[c]) * share;
     }
     image.data[at + 3] = 255;
@@ -68,14 +76,14 @@ export function spreadView(lab) {
     choice.draw();
     const { key, problem, runs } = manyOf(lab);
     const chain = problem.name === "chain";
-    const shown = S.methods.slice(0, SHOWN);
     if (cache.key !== key || cache.dark !== theme.dark) {
-      const pictures = shown.map((method) => {
-        const rows = rowsOf(problem, runs[method]);
-        return { method, rows, image: paint(rows, theme.hue[method], theme, chain ? 1 : POWER), reach: chain ? rows.map(newsReach) : null };
-      });
-      cache = { key, dark: theme.dark, pictures };
+      const told = S.methods.map((method) => ({ method, rows: rowsOf(problem, runs[method]) }));
+      const pictures = told.slice(0, SHOWN).map(({ method, rows }) => ({
+        method, rows, image: paint(rows, theme.hue[method], theme, chain ? 1 : POWER), reach: chain ? rows.map(newsReach) : null,
+      }));
+      cache = { key, dark: theme.dark, told, pictures };
     }
+    const shown = cache.pictures;
     const columns = width < 560 ? (shown.length > 3 ? 2 : 1) : Math.min(shown.length, 3);
     const rows = Math.ceil(shown.length / columns);
     const [wide, tall] = [width / columns, height / rows];
@@ -86,22 +94,26 @@ export function spreadView(lab) {
       const sx = linearScale(0, S.steps, box.left, box.right);
       const count = values[0].length;
       const sy = linearScale(0.5, count + 0.5, box.bottom, box.top);
-      text(ctx, theme, METHODS[method].label, box.left, y + 12, { colour: theme.ink, weight: 600, size: 12, most: box.right - box.left });
+      const gone = values.length <= S.steps && `gone at step ${values.length}`;
+      text(ctx, theme, METHODS[method][gone ? "short" : "label"], box.left, y + 12, { colour: theme.ink, weight: 600, size: 12, most: (box.right - box.left) * (gone ? 0.48 : 1) });
+      if (gone) text(ctx, theme, gone, box.right, y + 12, { align: "right", colour: theme.bad, weight: 600, size: 12, most: (box.right - box.left) * 0.5 });
       ctx.fillStyle = theme.panel;
       ctx.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
       ctx.imageSmoothingEnabled = !chain;
       const cell = (box.right - box.left) / (S.steps + 1);
       ctx.drawImage(image, box.left, box.top, cell * values.length, box.bottom - box.top);
       clipped(ctx, box, () => {
-        ctx.strokeStyle = theme.ink;
-        ctx.lineWidth = 1.4;
-        if (reach) line(ctx, reach.map((far, t) => [sx(t), far ? sy(far) : box.bottom]));
+        const front = reach?.map((far, t) => [sx(t), far ? sy(far) : box.bottom]) ?? [];
+        for (const [colour, wide] of [[theme.ground, 3.6], [theme.ink, 1.4]]) {
+          ctx.strokeStyle = colour;
+          ctx.lineWidth = wide;
+          line(ctx, front);
+        }
         ctx.globalAlpha = 0.7;
         ctx.lineWidth = 1;
         line(ctx, [[sx(at), box.top], [sx(at), box.bottom]]);
         ctx.globalAlpha = 1;
       });
-      if (values.length <= S.steps) text(ctx, theme, `gone at step ${values.length}`, (box.left + box.right) / 2, (box.top + box.bottom) / 2, { align: "center", base: "middle", colour: theme.bad, weight: 600, size: 12 });
       [[1, chain ? "1" : "−1"], [count, chain ? String(count) : "1"]].forEach(([place, words]) =>
         text(ctx, theme, words, box.left - 5, sy(place), { align: "right", base: "middle", size: 11 }));
       text(ctx, theme, "0", box.left, box.bottom + 14, { size: 11 });
@@ -110,11 +122,11 @@ export function spreadView(lab) {
     });
     const hidden = S.methods.length - shown.length;
     const rest = hidden > 0 ? `; the first ${SHOWN} of ${S.methods.length} methods` : "";
-    view.note((chain ? "upward: place in the chain; line: where belief is one half" : "upward: x; strong: far from the best fit") + rest);
-    const words = cache.pictures.map(({ method, reach, rows: values }) => {
+    view.note((chain ? "upward: place in the chain; line: where belief is one half; grey: below nought" : "upward: x; strong: far from the best fit") + rest);
+    const words = cache.told.map(({ method, rows: values }) => {
       const now = Math.min(step, values.length - 1);
       if (now < step) return `${METHODS[method].label}: beyond all bounds at step ${values.length}`;
-      if (chain) return `${METHODS[method].label}: more than half believed ${reach[now] < 1 ? "by nobody" : `up to place ${Math.floor(reach[now])} of ${values[0].length}`}`;
+      if (chain) return `${METHODS[method].label}: ${newsWords(values[now])}`;
       return `${METHODS[method].label}: ${formatNumber(Math.max(...values[now]), 2)} of the first largest distance from the best fit`;
     });
     view.describe(`${chain ? "The beliefs along the chain" : "The distance from the best fit"} over the steps, as a picture for each method, at step ${step}. ${words.join("; ")}.`);
