@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -135,3 +137,53 @@ def test_after_five_epochs_the_loss_goes_with_the_number_asleep():
         in said
     )
     assert f"products four times as often at 1e-4 {often}." in said
+
+
+@pytest.mark.claim("SLP", "F5")
+def test_at_a_hundredth_the_net_stays_awake_and_esgd_is_level_with_rmsprop():
+    """The recorded runs of three seeds with another damping and nothing else changed."""
+    folder = RESULTS / "fig5" / "mnist-awake"
+    configs = {run["run"]: run["config"] for run in RunFolder(folder.name, folder.parent).manifest()["runs"]}
+    recorded = RunFolder("mnist", RESULTS / "fig5").manifest()["runs"]
+    small = {run["config"]["seed"]: run["config"] for run in recorded if run["config"]["method"] == "esgd"}
+    for c in configs.values():
+        other = small[c["seed"]]
+        assert {key for key in c if c[key] != other[key]} - {"epochs"} == {"damping"}
+        assert (c["damping"], other["damping"]) == (1e-2, 1e-4)
+    asleep: dict[tuple[int, int], int] = defaultdict(int)
+    for r in read_csv(folder / "asleep.csv"):
+        asleep[configs[r["run"]]["seed"], r["epoch"]] += int(r["asleep"])
+    calm = {(r["seed"], r["epoch"]): r["loss"] for r in read_csv(folder / "records.csv")}
+    raced = {
+        (r["method"], r["seed"], r["epoch"]): r["loss"]
+        for r in read_csv(RESULTS / "fig5" / "mnist" / "records.csv")
+    }
+    assert sorted({seed for seed, _ in calm}) == [0, 1, 2]
+    assert max(epoch for seed, epoch in calm if seed == 0) == row("SLP").epochs
+    assert max(asleep.values()) < 10
+    said = row("SLP").correct
+    counts = ", ".join(str(asleep[seed, 10]) for seed in (0, 1, 2))
+    assert f"{counts} of the units sleep after 10 epochs, and {asleep[0, 300]} on seed 0 after 300" in said
+
+    at = {
+        name: [losses[seed] for seed in (0, 1, 2)]
+        for name, losses in {
+            "calm": {seed: calm[seed, 100] for seed in (0, 1, 2)},
+            "esgd": {seed: raced["esgd", seed, 100] for seed in (0, 1, 2)},
+            "rmsprop": {seed: raced["rmsprop", seed, 100] for seed in (0, 1, 2)},
+        }.items()
+    }
+    assert max(at["calm"]) < min(at["esgd"])
+    assert max(at["calm"]) > min(at["rmsprop"])
+    assert min(at["calm"]) < max(at["rmsprop"])
+    shown = {name: ", ".join(f"{x:.1f}" for x in losses) for name, losses in at.items()}
+    assert f"its losses at 100 epochs are {shown['calm']}, RMSProp's {shown['rmsprop']}" in said
+    gap = {
+        end: median(calm[0, e] - raced["rmsprop", 0, e] for s, e in calm if s == 0 and end - 25 < e <= end)
+        for end in (100, 200, 300)
+    }
+    assert max(map(abs, gap.values())) < 1
+    words = ", ".join(f"{x:+.1f} at {end}".replace("-", "−") for end, x in gap.items())
+    assert f"on seed 0 it is above RMSProp by {words} (medians over 25 epochs)" in said
+    ends = sorted(e for s, e in calm if s == 0 and e >= 50)
+    assert max(calm[0, b] - calm[0, a] for a, b in pairwise(ends)) < 3  # no jump
