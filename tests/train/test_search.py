@@ -58,7 +58,7 @@ def test_the_wide_protocols_are_the_papers_but_for_the_ranges():
 RECORDED = Path(__file__).parents[2] / "results" / "fig5"
 
 
-@pytest.mark.parametrize("name", ["curves", "mnist"])
+@pytest.mark.parametrize("name", ["curves", "mnist", "curves-wide"])
 def test_the_recorded_trials_are_drawn_again_to_the_bit(name):
     rows = read_csv(RECORDED / name / "trials.csv")
     assert rows
