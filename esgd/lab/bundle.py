@@ -2,7 +2,8 @@
 
 Run ``python -m esgd.lab.bundle`` after a change in ``src``; ``--check`` only says whether the module is current.
 The sources are plain ES modules that import one another by name, without renaming and without a default
-export (but for the entry), so joining them in the order of their imports is all that there is to do.
+export (but for the entry), so joining them in the order of their imports is all that there is to do. Their comments
+stay in ``src``: a page carries the module, and is to weigh little.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ MODULE = Path(__file__).with_name("saddle-lab.js")
 _IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w-]+\.js)";\n?', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|const|let|class)", re.MULTILINE)
 _TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+)", re.MULTILINE)
+_COMMENTS = re.compile(r"^[ \t]*(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)  # on lines of their own
 _HEADER = (
     "// The live lab of esgd: one module without dependencies. Made from esgd/lab/src by\n"
     "// `python -m esgd.lab.bundle`: change the sources, not this file.\n"
@@ -58,7 +60,7 @@ def bundle() -> str:
         body = _IMPORT.sub("", text)
         if name != "index.js":
             body = _EXPORT.sub("", body)
-        parts.append(f"// {name}\n{body.strip()}\n")
+        parts.append(f"// {name}\n{_COMMENTS.sub('', body).strip()}\n")
     return "\n".join(parts)
 
 

@@ -2,9 +2,6 @@
 // `python -m esgd.lab.bundle`: change the sources, not this file.
 
 // dom.js
-// Small helpers to build elements.
-
-/** An element with attributes, then children. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -16,7 +13,6 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A figure with a title, a note at its right and a plot of one or more canvases on each other. */
 function panel({ title, shape = "wide", layers = 1 }) {
   const note = make("span");
   const canvases = Array.from({ length: layers }, (_, i) => make("canvas", { style: i ? "position:absolute;inset:0" : null }));
@@ -29,11 +25,8 @@ function panel({ title, shape = "wide", layers = 1 }) {
   const element = make("figure", {}, make("div", { class: "head" }, heading, note), plot, apology);
   return {
     element, plot, canvases, canvas: top,
-    /** Why there is nothing to draw in this state, in words; null where there is. */
     lacks: () => null,
-    /** Gives the plot the shape that this state needs, before its box is read. */
     fit: () => {},
-    /** Shows these words in place of the plot, or the plot. */
     excuse: (words) => {
       plot.hidden = words !== null;
       apology.hidden = words === null;
@@ -53,11 +46,9 @@ function panel({ title, shape = "wide", layers = 1 }) {
   };
 }
 
-/** A button that says whether what it opens is open. */
 const opener = (label, name, onclick) =>
   make("button", { type: "button", "aria-expanded": "false", text: label, "data-open": name, onclick });
 
-/** A button that opens and closes an element; `opened` runs when it opens. */
 function disclosure(label, body, opened = () => {}) {
   body.hidden = true;
   const button = opener(label, null, () => {
@@ -68,15 +59,9 @@ function disclosure(label, body, opened = () => {}) {
   return button;
 }
 
-/** Calls back when the page has nothing more urgent to do; on a busy one after 0.4 s, which the argument's `didTimeout` says. */
 const whenIdle = (call) =>
   globalThis.requestIdleCallback ? requestIdleCallback(call, { timeout: 400 }) : setTimeout(call, 40);
 
-/**
- * Calls `move` with each event of a pointer held down on an element, and `end` when it is let go. A drag that the
- * browser takes away (for a scroll of the page, say) leaves the state as it was before; a second finger is not
- * listened to.
- */
 function drags(element, lab, move, start = move, end = () => {}) {
   let held = null;
   const mine = (event) => held?.pointer === event.pointerId;
@@ -103,7 +88,6 @@ function drags(element, lab, move, start = move, end = () => {}) {
   element.addEventListener("lostpointercapture", letGo);
 }
 
-/** Calls back with the pointer's place on the canvas while it is held down there. */
 function scrub(canvas, lab, callback) {
   canvas.classList.add("scrub");
   drags(canvas, lab, (event) => {
@@ -113,8 +97,6 @@ function scrub(canvas, lab, callback) {
 }
 
 // linalg.js
-// Symmetric 2 × 2 matrices [[a, b], [b, c]], kept as plain objects {a, b, c}.
-
 const IDENTITY = { a: 1, b: 0, c: 1 };
 
 const diagonal = (a, c) => ({ a, b: 0, c });
@@ -130,7 +112,6 @@ function inverse(m) {
   return { a: m.c / d, b: -m.b / d, c: m.a / d };
 }
 
-/** Eigenvalues (large first), and the angle of the first eigenvector. */
 function eigen(m) {
   const mean = (m.a + m.c) / 2;
   const half = (m.a - m.c) / 2;
@@ -139,7 +120,6 @@ function eigen(m) {
   return { values: [mean + radius, mean - radius], angle };
 }
 
-/** The two principal values, the one nearer to the first axis first, and its direction in degrees (−45 … 45). */
 function principal(m) {
   const { values, angle } = eigen(m);
   const round = values[0] - values[1] <= 1e-12 * Math.abs(values[0] + values[1]);
@@ -148,7 +128,6 @@ function principal(m) {
   return { values: [values[1], values[0]], degrees: degrees - Math.sign(degrees) * 90 };
 }
 
-/** Q diag(values) Qᵀ, with the first eigenvector at `angle`. */
 function fromEigen(values, angle) {
   const c = Math.cos(angle);
   const s = Math.sin(angle);
@@ -159,7 +138,6 @@ function fromEigen(values, angle) {
   };
 }
 
-/** A function of a symmetric matrix, through its eigenvalues. */
 function matrixFunction(m, fn) {
   const { values, angle } = eigen(m);
   return fromEigen([fn(values[0]), fn(values[1])], angle);
@@ -169,30 +147,22 @@ const absolute = (m) => matrixFunction(m, Math.abs);
 
 const squareRoot = (m) => matrixFunction(m, (x) => Math.sqrt(Math.max(0, x)));
 
-/** S M S for symmetric S and M: symmetric again. */
 function congruence(s, m) {
   const [p, q] = matvec(s, [m.a, m.b]); // S times the first column of M
   const [r, t] = matvec(s, [m.b, m.c]);
   return { a: p * s.a + r * s.b, b: p * s.b + r * s.c, c: q * s.b + t * s.c };
 }
 
-/** Row norms of H: the equilibration diagonal √diag(H²). */
 const rowNorms = (m) => [Math.hypot(m.a, m.b), Math.hypot(m.b, m.c)];
 
-/** |diag H|: the Jacobi diagonal. */
 const jacobiDiagonal = (m) => [Math.abs(m.a), Math.abs(m.c)];
 
-/** Condition number by singular values: largest over smallest |eigenvalue|. */
 function condition(m) {
   const [p, q] = eigen(m).values.map(Math.abs);
   return Math.max(p, q) / Math.min(p, q);
 }
 
 // landscapes.js
-// The landscapes: value, gradient and Hessian of functions of two weights, written out by hand. The Python
-// twins (tests/lab/landscapes.py) are differentiated by autograd, and the tests compare the two.
-
-
 const RADIAN = Math.PI / 180;
 
 function quadraticForm(hessian) {
@@ -216,7 +186,6 @@ function minimumBelow(form, eigenvalues) {
   };
 }
 
-/** Σ rᵢ(θ)² of terms that give [r, ∂₁r, ∂₂r, ∂₁₁r, ∂₁₂r, ∂₂₂r] at a point. */
 const squares = (...terms) => {
   const at = (x, part) => terms.reduce((sum, term) => sum + part(term(x)), 0);
   return {
@@ -369,10 +338,6 @@ const LANDSCAPES = {
   },
 };
 
-/**
- * The landscape of a state, ready to evaluate: `window` is [centre x, centre y, half width]; contour lines are even
- * in |rise|^(1/power); where there is a `lift`, the surface shows lift · asinh(rise / lift) as its height.
- */
 function landscapeOf(S) {
   const entry = LANDSCAPES[S.landscape];
   const made = entry.make(S);
@@ -389,16 +354,11 @@ function landscapeOf(S) {
   };
 }
 
-/** How far below its saddle the loss must fall before we call a run escaped. */
 const ESCAPE_DROP = { bowl: null, quadratic: 0.5, monkey: 0.3, net: 0.25, rosenbrock: null, eggbox: 1, camel: 0.3, himmelblau: 30, beale: 8 };
 
 // rng.js
-// Seeded random numbers, the same in esgd/lab/rng.py bit for bit: every draw is a function of
-// (seed, purpose, index), so that any step can be computed again without the steps before it.
-
 const PURPOSE = { probe: 1, noise: 2, scatter: 3 };
 
-/** Murmur3's finaliser: a well-mixed 32-bit word from a 32-bit word. */
 function mix32(word) {
   let h = word >>> 0;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -406,7 +366,6 @@ function mix32(word) {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** Mulberry32: a generator of uniforms in [0, 1) with 32 bits of state. */
 function mulberry32(state) {
   let s = state >>> 0;
   return () => {
@@ -417,41 +376,32 @@ function mulberry32(state) {
   };
 }
 
-/** The generator of one draw. */
 function stream(seed, purpose, index) {
   return mulberry32(mix32(mix32(mix32(seed) + purpose) + index));
 }
 
-/** Two independent N(0, 1) numbers by Box and Muller. */
 function gaussianPair(next) {
   const radius = Math.sqrt(-2 * Math.log(1 - next()));
   const angle = 2 * Math.PI * next();
   return [radius * Math.cos(angle), radius * Math.sin(angle)];
 }
 
-/** Two independent signs. */
 function rademacherPair(next) {
   const first = next() < 0.5 ? -1 : 1;
   return [first, next() < 0.5 ? -1 : 1];
 }
 
-/** Probe number `index` of a run: Rademacher signs or Gaussian numbers, `size` of them (an even number). */
 function drawProbe(kind, seed, index, size = 2) {
   const next = stream(seed, PURPOSE.probe, index);
   const pair = kind === "gaussian" ? gaussianPair : rademacherPair;
   return Array.from({ length: size / 2 }, () => pair(next)).flat();
 }
 
-/** The standard normal pair behind the gradient noise of step `index`. */
 function drawNoise(seed, index) {
   return gaussianPair(stream(seed, PURPOSE.noise, index));
 }
 
 // methods.js
-// Eleven methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
-// (θ ← θ − d, where d = P g, except for momentum, Nesterov and Adam, whose d is made of past gradients too).
-
-
 const METHODS = {
   sgd: { label: "Gradient descent", short: "GD" },
   momentum: { label: "Momentum", short: "Momentum" },
@@ -466,10 +416,8 @@ const METHODS = {
   esgd: { label: "ESGD", short: "ESGD" },
 };
 
-/** A run is cut off where its weights leave this radius: it has diverged. */
 const DIVERGED = 1e6;
 
-/** A square root of the noise covariance C, so that the noise is σ B ξ with ξ standard normal. */
 function noiseFactor(shape, hessian) {
   if (shape === "H") return squareRoot(absolute(hessian));
   if (shape === "H2") return absolute(hessian);
@@ -482,7 +430,6 @@ function preconditioned(diag, S, lr, g) {
   return { d: [rates[0] * g[0], rates[1] * g[1]], P: diagonal(rates[0], rates[1]) };
 }
 
-/** Products with fresh probes when a refresh is due; `fold` adds each to the memory. */
 function refresh(S, t, memory, H, fold) {
   if (t % S.interval !== 0) return [];
   const products = [];
@@ -505,7 +452,6 @@ const RULES = {
     return { d: m.buffer.map((b) => lr * b), P: scaled(IDENTITY, lr / (1 - S.momentum)) };
   },
 
-  // torch's form: θ is the point at which the gradient was taken, ahead of Nesterov's own iterate by lr·β·buffer
   nesterov: (S, lr, g, H, m) => {
     m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g.slice();
     return { d: m.buffer.map((b, i) => lr * (g[i] + S.momentum * b)), P: scaled(IDENTITY, lr / (1 - S.momentum)) };
@@ -563,12 +509,6 @@ const RULES = {
   },
 };
 
-/**
- * The run of one method from the start of state S.
- *
- * Returns `points` (steps + 1 of [x, y], fewer where the run diverged), `losses` beside them, `records` (what
- * each step used: g, d, P, and D, k, products where there are some) and `diverged` (a step, or null).
- */
 function trajectory(method, S, steps = S.steps, lr = S[`lr_${method}`]) {
   const land = landscapeOf(S);
   const memory = { k: 0, sum: [0, 0], v: [0, 0], mean: [0, 0], buffer: null };
@@ -597,28 +537,19 @@ function trajectory(method, S, steps = S.steps, lr = S[`lr_${method}`]) {
 }
 
 // theory.js
-// What theory says about the runs: best rates, escape times, the region of Theorem 2', the stationary law of SGD.
-
-
-/** The larger size of the two roots of z² − trace·z + det. */
 function largestRoot(trace, det) {
   const disc = trace * trace - 4 * det;
   if (disc < 0) return Math.sqrt(det);
   return (Math.abs(trace) + Math.sqrt(disc)) / 2;
 }
 
-/** Trace and determinant of one mode of momentum, m ← βm + hx, x ← x − lr·m (β = 0: gradient descent) … */
 const heavyBall = (lr, h, beta) => [1 + beta - lr * h, beta];
-/** … and of Nesterov's, x ← x − lr·(hx + βm). */
 const nesterov = (lr, h, beta) => [(1 + beta) * (1 - lr * h), beta * (1 - lr * h)];
 
-/** The rate times curvature at which a step stops shrinking, for each form. */
 const edgeOf = (beta, form = heavyBall) => (form === heavyBall ? 2 * (1 + beta) : (2 + 2 * beta) / (1 + 2 * beta));
 
-/** Spectral radius of one mode of momentum, or of Nesterov's. */
 const modeRadius = (lr, h, beta, form = heavyBall) => largestRoot(...form(lr, h, beta));
 
-/** Golden-section search for the least value of fn on [lo, hi] in the logarithm. */
 function goldenSection(fn, lo, hi) {
   const ratio = (Math.sqrt(5) - 1) / 2;
   let [a, b] = [Math.log(lo), Math.log(hi)];
@@ -630,7 +561,6 @@ function goldenSection(fn, lo, hi) {
   return Math.exp((a + b) / 2);
 }
 
-/** The rate that is best in theory for curvatures h1 ≥ h2: fastest contraction, or cleanest escape. */
 function bestRateFor(h1, h2, beta = 0, form = heavyBall) {
   if (!(h1 > 0) || !Number.isFinite(h1 + h2)) return null;
   if (beta === 0) return h2 > 0 ? 2 / (h1 + h2) : 1 / h1;
@@ -644,10 +574,6 @@ function preconditionedCurvatures(H, diag, damping) {
   return eigen(congruence(root, H)).values;
 }
 
-/**
- * The rate with the lowest loss at the last step (where the loss is bounded below), or with the soonest escape that
- * never climbs. A generator that pauses after every rate it tries, so that a page may draw in between.
- */
 function* searchRate(method, S, land) {
   let best = null;
   for (let i = 0; i <= 80; i += 1) {
@@ -667,7 +593,6 @@ function* searchRate(method, S, land) {
   return best && best.lr;
 }
 
-/** The rate to mark on a method's slider, and the reason in words; null where there is none. A generator, as above. */
 function* seekBestRate(method, S, run = null) {
   const land = landscapeOf(S);
   const how = land.floor === null ? "cleanest escape" : "fastest convergence";
@@ -688,7 +613,6 @@ function* seekBestRate(method, S, run = null) {
   return value === null ? null : { value, how: land.floor === null ? "soonest escape" : `lowest loss after ${S.steps} steps` };
 }
 
-/** `seekBestRate` at one go. */
 function bestRate(method, S, run = null) {
   const search = seekBestRate(method, S, run);
   let step = search.next();
@@ -696,7 +620,6 @@ function bestRate(method, S, run = null) {
   return step.value;
 }
 
-/** The momentum that is best on a convex quadratic, the heavy ball's or Nesterov's, with its formula; null elsewhere. */
 function bestMomentum(S, form = heavyBall) {
   const land = landscapeOf(S);
   if (!land.quadratic || !land.convex) return null;
@@ -709,7 +632,6 @@ function bestMomentum(S, form = heavyBall) {
   return { value: (root - 2) / (root + 2), how: "Nesterov’s, (√(3κ + 1) − 2)/(√(3κ + 1) + 2)" };
 }
 
-/** First step at which the loss has fallen below the saddle by the landscape's drop, or null. */
 function escapeStep(run, S, land = landscapeOf(S)) {
   const drop = ESCAPE_DROP[S.landscape];
   if (!land.saddle || drop === null) return null;
@@ -717,23 +639,17 @@ function escapeStep(run, S, land = landscapeOf(S)) {
   return step < 0 ? null : step;
 }
 
-/** Escape steps of a method over seeds 0 … count − 1; null where it did not escape within S.steps. */
 function escapeTimes(method, S, count = 100) {
   const land = landscapeOf(S);
   return Array.from({ length: count }, (_, seed) => escapeStep(trajectory(method, { ...S, seed }), S, land));
 }
 
-/** Why there are no escape times to show, or null. */
 function whyNoEscape(S, land) {
   if (!land.saddle || ESCAPE_DROP[S.landscape] === null) return "There is no saddle to leave: choose a landscape that has one.";
   if (land.f([S.x0, S.y0]) < land.reference - ESCAPE_DROP[S.landscape]) return "This start is already past the saddle: move it up.";
   return null;
 }
 
-/**
- * Theorem 2' at one point: after a step of length α along Newton's and the saddle-free direction,
- * f_N − f_A ≥ 2αS − (L/3)α³r³, so the saddle-free step is no worse where α² Q ≤ 1 with Q = Lr³/(6S).
- */
 function comparison(land, x, alpha) {
   const g = land.grad(x);
   const H = land.hess(x);
@@ -749,10 +665,6 @@ function comparison(land, x, alpha) {
   return { S, r, fN, fA, bound: 2 * alpha * S - (L / 3) * alpha ** 3 * r ** 3, Q: (L * r ** 3) / (6 * S) };
 }
 
-/**
- * The first steps of Newton and |H|: `gap` is how much lower |H| ends (in the runs where both run, else in theory). The
- * theory is at one α without damping or noise; `alike` says whether the runs do the same.
- */
 function firstSteps(S, land, runs) {
   const alpha = S.methods.includes("newton") || !S.methods.includes("saddle_free") ? S.lr_newton : S.lr_saddle_free;
   const theory = comparison(land, [S.x0, S.y0], alpha);
@@ -763,7 +675,6 @@ function firstSteps(S, land, runs) {
   return { alpha, theory, fN, fA, gap: fN - fA, real: true, alike: off <= 0.005 * Math.abs(gap) + 1e-9 };
 }
 
-/** Random starts and lengths for the phase diagram; points without negative curvature are left out. */
 function phaseSample(S, count = 600) {
   const land = landscapeOf(S);
   const [cx, cy, half] = land.window;
@@ -778,7 +689,6 @@ function phaseSample(S, count = 600) {
   return sample;
 }
 
-/** Stationary SGD on an SPD quadratic: HΣ + ΣH − εHΣH = εC; returns Σ and E g² = diag(HΣH + C). */
 function stationary(H, C, lr) {
   const { values, angle } = eigen(H);
   const c = Math.cos(angle);
@@ -799,7 +709,6 @@ function stationary(H, C, lr) {
   return { sigma, second: [inner.a + C.a, inner.c + C.c] };
 }
 
-/** Why SGD has no stationary law here, or null where it has one. */
 function whyNotStationary(S, land) {
   if (!land.quadratic) return "not a quadratic";
   const [h1, h2] = eigen(land.quadratic).values;
@@ -808,13 +717,11 @@ function whyNotStationary(S, land) {
   return S.noise > 0 ? null : "no noise: it is at rest";
 }
 
-/** The covariance of the gradient noise of a state at Hessian H. */
 function noiseCovariance(S, H) {
   const B = noiseFactor(S.noise_shape, H);
   return scaled(congruence(B, IDENTITY), S.noise ** 2);
 }
 
-/** A number as a reader wants it: `digits` significant ones, true minus, powers of ten in superscript. */
 function formatNumber(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
@@ -829,15 +736,9 @@ function formatNumber(value, digits = 3) {
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
 
-/** An angle for a reader: to a tenth of a degree. */
 const inDegrees = (degrees) => (Number.isFinite(degrees) ? `${formatNumber(Math.round(degrees * 10) / 10 + 0, 4)}°` : "–");
 
 // modes.js
-// A quadratic mode by mode: the error in the Hessian's eigenbasis, the factor by which a step shrinks each part,
-// and the regime of momentum.
-
-
-/** The modes of H, the steepest upward first: {h, axis} with a unit eigenvector `axis`. */
 function modesOf(H) {
   const { values, angle } = eigen(H);
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
@@ -850,13 +751,8 @@ function modeName(h, other) {
   return h >= other ? "steep mode" : "flat mode";
 }
 
-/** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */
 const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0] + axis[1] * p[1]);
 
-/**
- * The factor on |qᵀ(θ − θ*)| in one step along curvature h, where theory knows one: for methods whose rates are a
- * function of H alone. For momentum and Nesterov it is the spectral radius, which a run reaches after a while. Null for the others.
- */
 function modeFactor(method, S, h) {
   const lr = S[`lr_${method}`];
   if (method === "sgd") return Math.abs(1 - lr * h);
@@ -867,7 +763,6 @@ function modeFactor(method, S, h) {
   return null;
 }
 
-/** Whether a diagonal D mixes the modes of H: it does unless D is a multiple of I or H is diagonal. */
 function mixes(method, H) {
   const D = { jacobi: jacobiDiagonal(H), equilibration: rowNorms(H) }[method];
   const size = Math.abs(H.a) + Math.abs(H.c) + Math.abs(H.b);
@@ -875,14 +770,12 @@ function mixes(method, H) {
   return D ? Math.abs(D[0] - D[1]) > 1e-9 * size : !["sgd", "momentum", "nesterov", "newton", "saddle_free"].includes(method);
 }
 
-/** Each mode's share of Σ ½|h| z² at a step: what is left to do, and in which direction. */
 function shares(run, modes, t) {
   const parts = modes.map((mode) => 0.5 * Math.abs(mode.h) * amplitudes({ points: [run.points[t]] }, mode)[0] ** 2);
   const whole = parts[0] + parts[1];
   return whole > 0 ? parts.map((part) => part / whole) : [0, 0];
 }
 
-/** Every step of a run along one mode as [distance, last step]; the start has made no step yet. */
 function phasePoints(run, mode) {
   const z = amplitudes(run, mode);
   return z.map((v, t) => [v, t ? v - z[t - 1] : 0]);
@@ -890,12 +783,6 @@ function phasePoints(run, mode) {
 
 const DOUBLE = 4e-4; // a discriminant this small: roots within 0.02 of each other are as good as one double root
 
-/**
- * The regime of momentum along curvature h, from the roots of z² − trace·z + det: real and apart (over-damped), double
- * (critical), a complex pair (under-damped), or one beyond 1. Where h < 0 there always is one beyond 1, as the
- * polynomial is lr·h < 0 at z = 1. Where the trace is negative and the roots are real, so is the larger of them: the
- * error changes sign at every step.
- */
 function regimeOf(lr, h, beta, form = heavyBall) {
   const [trace, det] = form(lr, h, beta);
   const disc = trace * trace - 4 * det;
@@ -923,16 +810,10 @@ function regimeWords({ kind, radius, flips }) {
 }
 
 // many.js
-// Quadratics of many weights, on which the lab's methods run with the same settings: a polynomial fitted to data, and
-// a chain of neighbours that must agree. Both start from zero weights, or from where the reader's hand has put them,
-// and have no noise.
-
-
 const POINTS = 12;
 const DEGREE = 5;
 const LENGTH = 16;
 const place = (i) => -1 + (2 * i) / (POINTS - 1);
-/** The data of the fit: a wave, with a fixed wobble in place of measurement error; or what the reader has moved. */
 const dataOf = (moved) =>
   Array.from({ length: POINTS }, (_, i) => moved[i] ?? Math.sin(2.6 * place(i)) + 0.35 * Math.cos(5 * i));
 const square = (n, entry) => Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => entry(i, j)));
@@ -942,7 +823,6 @@ const times = (H, v) => H.map((row) => dotted(row, v));
 
 const polynomial = (weights, x) => weights.reduceRight((value, w) => value * x + w, 0);
 
-/** Eigenvalues of a symmetric matrix, the largest first, and its unit eigenvectors, by Jacobi's rotations. */
 function eigenbasis(matrix) {
   const n = matrix.length;
   const A = matrix.map((row) => row.slice());
@@ -976,7 +856,6 @@ const MAKERS = {
       data: every.map((i) => [place(i), data[i]]),
     };
   },
-  // ½(w₁ − 1)² + Σ ½(wᵢ − wᵢ₊₁)²: the first has been told, every other one listens to its neighbours
   chain: () => ({
     goal: new Array(LENGTH).fill(1),
     H: square(LENGTH, (i, j) => (i === j ? (i === LENGTH - 1 ? 1 : 2) : Math.abs(i - j) === 1 ? -1 : 0)),
@@ -987,11 +866,6 @@ const MAKERS = {
 
 const bases = {}; // H, and with it the eigenbasis, is the same wherever the data are
 
-/**
- * The problem ½ wᵀHw − bᵀw of a state scaled to a steepest curvature: {name, H, b, goal, values, vectors, data, start}.
- * Gradients are Hw − b and not H(w − goal): where they are nought they must be so to the last digit, as methods that
- * divide by past gradients would show what is left of rounding.
- */
 function manyProblem(S, steepest) {
   const name = S.many;
   const { H, b, data, goal: known } = MAKERS[name](S.data);
@@ -1003,13 +877,10 @@ function manyProblem(S, steepest) {
   return { name, data, goal, start, vectors, H: H.map(scaledBy), b: scaledBy(b), values: scaledBy(values) };
 }
 
-/** How much of each mode is in the weights w. */
 const amountsOf = ({ vectors }, w) => vectors.map((q) => dotted(q, w));
 
-/** The weights with so much more of one mode. */
 const withMode = ({ vectors }, w, k, more) => w.map((v, i) => v + more * vectors[k][i]);
 
-/** The curve that weights, or an eigenvector, draw: the polynomial over [−1, 1], or the values along the chain. */
 const curveOf = ({ name }, w, cells = 80) =>
   name === "chain"
     ? w.map((v, i) => [i + 1, v])
@@ -1017,7 +888,6 @@ const curveOf = ({ name }, w, cells = 80) =>
 
 const rowNorm = (row) => Math.sqrt(dotted(row, row));
 
-/** What a refresh does to the mean that a probed method keeps, as in the runs of two weights. */
 function probed(S, t, m, H, fold) {
   if (t % S.interval !== 0) return;
   const wanted = m.k === 0 ? S.warmup : 1;
@@ -1029,7 +899,6 @@ function probed(S, t, m, H, fold) {
   }
 }
 
-/** The direction of each method: g is the gradient, e the error w − w*, m its memory. */
 const DIRECTIONS = {
   sgd: (S, p, g) => g,
   momentum: (S, p, g, e, m) => (m.buffer = m.buffer ? m.buffer.map((b, i) => S.momentum * b + g[i]) : g),
@@ -1068,7 +937,6 @@ const DIRECTIONS = {
   },
 };
 
-/** The weights after every step of a method on a problem; cut off where they leave 10⁶. */
 function manyRun(method, S, problem) {
   const zero = () => problem.goal.map(() => 0);
   const memory = { k: 0, sum: zero(), v: zero(), mean: zero(), buffer: null };
@@ -1086,7 +954,6 @@ function manyRun(method, S, problem) {
   return points;
 }
 
-/** For each mode, how much of its error at the start is left in the weights w; null where it had none. */
 function leftOver({ vectors, goal, start }, w) {
   const error = (q, at) => dotted(q, at) - dotted(q, goal);
   const size = Math.sqrt(dotted(goal, goal) + dotted(start, start));
@@ -1095,7 +962,6 @@ function leftOver({ vectors, goal, start }, w) {
 
 const computed = new WeakMap();
 
-/** The problem in a lab's state and the run of each of its methods, computed once for all views that show them. */
 function manyOf(lab) {
   const { S, land } = lab;
   const steepest = modesOf(land.quadratic)[0].h;
@@ -1107,17 +973,12 @@ function manyOf(lab) {
   return computed.get(lab);
 }
 
-/** The weights of a run at a step, or at its last. */
 const weightsAt = (run, step) => run[Math.min(step, run.length - 1)];
 
 const noMany = ({ land }) =>
   land.quadratic && modesOf(land.quadratic)[0].h > 0 ? null : "These need a landscape that curves upward somewhere: choose the bowl or the quadratic.";
 
 // state.js
-// The state of a lab is one flat object: every key is a setting with a range, so that it can be a slider, a
-// keyword of SaddleLab(...) in Python and a part of a shared address. esgd/lab/schema.py mirrors SETTINGS.
-
-
 const rate = (label) => ({ label, min: 1e-4, max: 10, scale: "log", digits: 3 });
 
 const SETTINGS = {
@@ -1181,7 +1042,6 @@ const DEFAULTS = {
   lr_adagrad: 0.3, lr_rmsprop: 0.03, lr_adam: 0.1, lr_esgd: 0.1,
 };
 
-/** Whether a setting or a further view says anything in this state: the others are hidden. */
 function relevant(key, S) {
   const runs = (...names) => names.some((name) => S.methods.includes(name));
   const probed = runs("esgd") || (runs("jacobi") && S.curvature === "probes");
@@ -1202,7 +1062,6 @@ function relevant(key, S) {
   return true;
 }
 
-/** One value made legal, or undefined when it is beyond repair. */
 function legal(key, value) {
   const setting = SETTINGS[key];
   if (!setting) return undefined;
@@ -1220,10 +1079,8 @@ function legal(key, value) {
   return setting.integer ? Math.round(clamped) : clamped;
 }
 
-/** The face that a state without one shows most likely: addresses from before faces were remembered tell none. */
 const likelyFace = (S) => (S.noise > 0 ? "noise" : S.lr_rmsprop >= 0.15 ? "oscillation" : "displacement");
 
-/** A whole state: the defaults, the scene's preset, then what was asked for, each made legal. */
 function makeState(preset = {}, wanted = {}) {
   const state = { ...DEFAULTS };
   for (const source of [preset, wanted]) {
@@ -1240,10 +1097,8 @@ function makeState(preset = {}, wanted = {}) {
 
 const plain = (value) => (Array.isArray(value) ? value.join("+") : String(value));
 
-/** A number as a hand sets it: short enough that an address holds it as it is. */
 const tidy = (value) => Number(value.toPrecision(6));
 
-/** The settings in which a state differs from its scene's preset; `at` and `face` where the others would not give them. */
 function difference(preset, state) {
   const { at, face, ...rest } = state;
   const follows = makeState(preset, rest);
@@ -1251,10 +1106,6 @@ function difference(preset, state) {
   return Object.fromEntries(Object.entries(state).filter(([key, value]) => plain(value) !== plain(base[key])));
 }
 
-/**
- * What follows # in a shared address, for example `lab=descent&kappa=50&lr_sgd=1.2`; the second lab of a scene on
- * its page is `lab=descent.2`.
- */
 function encodeState(scene, preset, state, nth = 1) {
   const parts = [`lab=${scene}${nth > 1 ? `.${nth}` : ""}`];
   for (const [key, value] of Object.entries(difference(preset, state))) {
@@ -1263,7 +1114,6 @@ function encodeState(scene, preset, state, nth = 1) {
   return parts.join("&");
 }
 
-/** The scene, which of its labs, and the settings of an address's hash; null when it is not ours. */
 function decodeState(hash) {
   const pairs = String(hash).replace(/^#/, "").split("&").map((part) => part.split("="));
   if (pairs[0][0] !== "lab" || pairs[0].length !== 2) return null;
@@ -1272,14 +1122,12 @@ function decodeState(hash) {
     try {
       if (key in SETTINGS && value !== undefined) wanted[key] = decodeURIComponent(value);
     } catch {
-      // a damaged escape: that setting keeps its preset
     }
   }
   const [scene, nth] = pairs[0][1].split(".");
   return { scene, nth: Number(nth) || 1, state: wanted };
 }
 
-/** The same figure as a line of Python. */
 function pythonLine(scene, preset, state) {
   const keywords = Object.entries(difference(preset, state)).map(([key, value]) => {
     return `${key}=${JSON.stringify(value)}`;
@@ -1288,9 +1136,6 @@ function pythonLine(scene, preset, state) {
 }
 
 // slider.js
-// A slider: a range input over a linear or logarithmic setting, with a clickable mark at its optimum.
-
-
 const POSITIONS = 1000; // a logarithmic slider moves over 0 … POSITIONS
 
 const toPosition = (setting, value) =>
@@ -1304,7 +1149,6 @@ function fromPosition(setting, position) {
   return setting.integer ? Math.round(value) : Number(value.toPrecision(3));
 }
 
-/** A logarithmic setting some positions (of whole numbers: units) on, and then as far as it takes to change. */
 function nudged(setting, value, strides) {
   if (setting.integer) return Math.max(setting.min, Math.min(setting.max, value + strides));
   const sign = Math.sign(strides);
@@ -1319,7 +1163,6 @@ function nudged(setting, value, strides) {
 const spokenValue = (setting, value) =>
   `${formatNumber(value, setting.digits ? Math.max(3, setting.digits) : 3)}${setting.unit ?? ""}`;
 
-/** A range input with a clickable mark at its optimum. `key` is a setting, or null for the timeline. */
 function slider(lab, key, { label, tint = null }) {
   const setting = SETTINGS[key];
   const log = setting.scale === "log";
@@ -1372,16 +1215,9 @@ function slider(lab, key, { label, tint = null }) {
 }
 
 // dial.js
-// The rotation dial: a knob that turns the eigenvectors, with a slider beside it for the keyboard.
-
-
 const SVG = "http://www.w3.org/2000/svg";
 const REACH = 19; // of the contour line drawn on the knob
 
-/**
- * A contour line of ½(h₁u² + h₂v²) as an SVG path, u along the pointer: an ellipse, long where the curvature is
- * small, or the arms at a saddle.
- */
 function contourPath(h1, h2) {
   const lengths = [h1, h2].map((h) => 1 / Math.sqrt(Math.max(Math.abs(h), 1e-6)));
   const longest = Math.max(...lengths);
@@ -1402,7 +1238,6 @@ function contourPath(h1, h2) {
   return seen.filter((arm) => arm.length > 1).map(curve).join("");
 }
 
-/** The curvatures along the first and the second eigenvector. */
 const curvatures = (S) => (S.landscape === "bowl" ? [1, 1 / S.kappa] : [S.eig1, S.eig2]);
 
 function dial(lab) {
@@ -1439,10 +1274,6 @@ function dial(lab) {
 }
 
 // controls.js
-// The controls under the figure: sliders, choices, the rotation dial, the method rows.
-
-
-/** A choice of a few as a row of buttons; `along` is what changes with it. */
 function segments(lab, key, along = {}) {
   const setting = SETTINGS[key];
   const buttons = setting.options.map((option) =>
@@ -1455,7 +1286,6 @@ function segments(lab, key, along = {}) {
   };
 }
 
-/** The methods that run, by colour and name, for a view with no room for names beside its curves. */
 function methodKey(lab) {
   const element = make("p", { class: "key" });
   return {
@@ -1464,7 +1294,6 @@ function methodKey(lab) {
   };
 }
 
-/** The choice between the problems of many weights, each with weights of its own, and the way back from what was moved. */
 function problemChoice(lab) {
   const choice = segments(lab, "many", { weights: [] });
   const back = make("button", { type: "button", class: "back", text: "As it was: the first data, a start from zero", onclick: () => lab.update({ data: [], weights: [] }) });
@@ -1475,7 +1304,6 @@ function problemChoice(lab) {
   } };
 }
 
-/** One control for a setting, by its kind. */
 function control(lab, key) {
   const setting = SETTINGS[key];
   if (key === "angle") return dial(lab);
@@ -1494,7 +1322,6 @@ function control(lab, key) {
   return { element: make("div", { class: "control" }, words, inner.track), draw: inner.draw, mark: inner.mark };
 }
 
-/** The rows of the methods that run: swatch and name, rate with its optimum, outcome; and chips for the others. */
 function methodRows(lab) {
   const rows = make("div", { class: "rows", role: "group", "aria-label": "Methods and their rates" });
   const add = make("div", { class: "add" });
@@ -1556,16 +1383,11 @@ function methodRows(lab) {
 }
 
 // change.js
-// The linked contours: the coordinates φ = √M⁻¹ θ in which descent preconditioned by M is plain descent.
-
-
-/** Whether the hyperbolic boost of Theorem 1' is at work: it needs |H| and a saddle. */
 function isBoosted(S, H) {
   const { values } = eigen(H);
   return S.precond === "absolute" && S.boost !== 0 && values[0] * values[1] < 0;
 }
 
-/** The preconditioner M of the linked contours, damped as in the methods, with the boost where it applies. */
 function preconditioner(S, H) {
   const inverted = (d) => 1 / (Math.abs(d) + S.damping);
   if (S.precond === "jacobi") return diagonal(...jacobiDiagonal(H).map(inverted));
@@ -1573,7 +1395,6 @@ function preconditioner(S, H) {
   const { values, angle } = eigen(H);
   const P = values.map(inverted);
   if (!isBoosted(S, H)) return fromEigen(P, angle);
-  // M = √P B √P with B in O(1, 1): [[cosh t, sinh t], [sinh t, cosh t]] in H's eigenbasis
   const [ch, sh] = [Math.cosh(S.boost), Math.sinh(S.boost)];
   const M = { a: P[0] * ch, b: Math.sqrt(P[0] * P[1]) * sh, c: P[1] * ch };
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
@@ -1584,13 +1405,10 @@ function preconditioner(S, H) {
   };
 }
 
-/** √M. */
 const contourRoot = (S, H) => squareRoot(preconditioner(S, H));
 
-/** The method of the lab that is descent under M, where there is no boost. */
 const METHOD_OF = { jacobi: "jacobi", equilibration: "equilibration", absolute: "saddle_free" };
 
-/** Descent under a fixed M at the rate of its method: in φ it is plain descent. */
 function descentUnder(M, S, land) {
   const P = scaled(M, S[`lr_${METHOD_OF[S.precond]}`]);
   const points = [[S.x0, S.y0]];
@@ -1604,10 +1422,6 @@ function descentUnder(M, S, land) {
   return points;
 }
 
-/**
- * What the second panel is: {formula, boosted, caveat, because}. The caveat is a hint that the run beside it is not plain
- * descent in φ, null where it is, and `because` is the whole reason.
- */
 function changeOfVariables(S, land) {
   const boosted = isBoosted(S, land.hess([S.x0, S.y0]));
   const D = S.precond === "absolute" ? "|H|" : "D";
@@ -1622,14 +1436,9 @@ function changeOfVariables(S, land) {
 }
 
 // fresh.js
-// What a choice takes along: a landscape its start, length and rates, a preconditioner its method.
-
-
 const rates = (...values) =>
   Object.fromEntries(Object.keys(METHODS).map((method, i) => [`lr_${method}`, values[i]]));
 
-// every landscape names the same settings, so that none of another landscape stays behind; the rates are those of
-// descent, momentum, Nesterov, Newton, saddle-free Newton, Jacobi, equilibration, AdaGrad, RMSProp, Adam and ESGD
 const FRESH = {
   bowl: { x0: -1.9, y0: 0.8, steps: 60, ...rates(1, 0.2, 0.2, 0.5, 0.5, 0.5, 0.5, 0.3, 0.05, 0.1, 0.5) },
   quadratic: { x0: 1.6, y0: 0.3, steps: 60, ...rates(0.2, 0.05, 0.05, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
@@ -1642,7 +1451,6 @@ const FRESH = {
   beale: { x0: 1, y0: 1.7, steps: 200, ...rates(0.005, 0.002, 0.002, 0.25, 0.25, 0.25, 0.25, 0.3, 0.05, 0.1, 0.25) },
 };
 
-/** The change that comes with a landscape: fresh settings, or the scene's own where the landscape is. */
 function freshFor(landscape, preset) {
   const own = makeState(preset);
   const keys = ["zoom", ...Object.keys(FRESH[landscape])];
@@ -1650,20 +1458,12 @@ function freshFor(landscape, preset) {
   return { landscape, ...Object.fromEntries(keys.map((key) => [key, own[key]])) };
 }
 
-/** The methods once the preconditioner changes: its own in place of the former one's, the reader's others as they are. */
 const methodsAfter = (methods, before, after) =>
   [...methods.filter((method) => method !== METHOD_OF[before]), METHOD_OF[after]];
 
 // plot.js
-// Drawing on a canvas, crisp at the screen's own resolution: a frame with axes, ticks, lines and labels.
-
-
 let boxes = null; // of the canvases that are being drawn
 
-/**
- * Draws with the boxes of these canvases as they are now. Reading a box after the page has changed makes the browser lay it
- * out anew, which costs more than most drawings: so all are read before the first view writes its words.
- */
 function withBoxes(canvases, drawAll) {
   boxes = new Map(canvases.map((canvas) => [canvas, [canvas.clientWidth, canvas.clientHeight]]));
   try {
@@ -1673,10 +1473,8 @@ function withBoxes(canvases, drawAll) {
   }
 }
 
-/** Width and height of a canvas in CSS pixels. */
 const boxOf = (canvas) => boxes?.get(canvas) ?? [canvas.clientWidth, canvas.clientHeight];
 
-/** Sizes the canvas to its box, at most `sharpest` dots to a CSS pixel; returns a context in CSS pixels. */
 function surface(canvas, sharpest = 3) {
   const ratio = Math.min(sharpest, Math.max(1, globalThis.devicePixelRatio || 1));
   const [width, height] = boxOf(canvas).map((size, i) => size || [300, 200][i]);
@@ -1706,7 +1504,6 @@ const logScale = (lo, hi, a, b) => {
   return scale;
 };
 
-/** Linear within ±unit and like a logarithm beyond, on either side of nought. */
 const bentScale = (unit) => (lo, hi, a, b) => {
   const inner = linearScale(Math.asinh(lo / unit), Math.asinh(hi / unit), a, b);
   const scale = (v) => inner(Math.asinh(v / unit));
@@ -1714,7 +1511,6 @@ const bentScale = (unit) => (lo, hi, a, b) => {
   return scale;
 };
 
-/** Nought and powers of ten on either side of it, at least `apart` pixels from one another on a bent scale. */
 function bentTicks(lo, hi, unit, scale, apart = 22) {
   const found = [0];
   for (const sign of [1, -1]) {
@@ -1729,7 +1525,6 @@ function bentTicks(lo, hi, unit, scale, apart = 22) {
   return found;
 }
 
-/** A few round values between lo and hi. */
 function ticks(lo, hi, wanted = 5) {
   const raw = (hi - lo) / Math.max(1, wanted);
   const power = 10 ** Math.floor(log10(raw));
@@ -1739,7 +1534,6 @@ function ticks(lo, hi, wanted = 5) {
   return found;
 }
 
-/** Powers of ten between lo and hi, thinned to about `wanted`. */
 function decades(lo, hi, wanted = 5) {
   const first = Math.ceil(log10(lo) - 1e-9);
   const last = Math.floor(log10(hi) + 1e-9);
@@ -1749,7 +1543,6 @@ function decades(lo, hi, wanted = 5) {
   return found;
 }
 
-/** Words at a place; at most `most` pixels wide, for which they are made smaller. */
 function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", colour = theme.muted, size = 12, weight = 400, halo = false, most = Infinity } = {}) {
   ctx.font = `${weight} ${size}px ${theme.font}`;
   if (most < Infinity) {
@@ -1767,10 +1560,6 @@ function text(ctx, theme, words, x, y, { align = "left", base = "alphabetic", co
   ctx.fillText(words, x, y);
 }
 
-/**
- * Two axes with ticks and names; returns the scales and the inner box. `yBent` is the unit of a bent scale of y, and
- * `gutter` the room that is left free at the right.
- */
 function axes(area, theme, wanted) {
   const { x, y, xLabel = "", yLabel = "", xLog = false, yLog = false, yBent = null, xTicks, yTicks, gutter = 10 } = wanted;
   const { ctx, width, height } = area;
@@ -1831,7 +1620,6 @@ function arrow(ctx, from, to, head = 7) {
   ctx.fill();
 }
 
-/** Draws only inside the box. */
 function clipped(ctx, box, draw) {
   ctx.save();
   ctx.beginPath();
@@ -1842,10 +1630,6 @@ function clipped(ctx, box, draw) {
 }
 
 // outcomes.js
-// How a run ended, in words: diverged, at the bottom, escaped, caught, overshot, or still on its way.
-
-
-/** How far a point of a quadratic lies along each direction that should shrink, and how far is out of the picture. */
 function upwardAxes(land, start) {
   const { values, angle } = eigen(land.quadratic);
   const axes = [[Math.cos(angle), Math.sin(angle)], [-Math.sin(angle), Math.cos(angle)]].filter((_, i) => values[i] > 0);
@@ -1855,10 +1639,6 @@ function upwardAxes(land, start) {
   });
 }
 
-/**
- * The step from which a run has diverged, or null: it left every bound, or it ends out of the picture in a direction
- * that should shrink and is there as far as it ever was. One that is on its way back has overshot.
- */
 function divergedStep(run, land, noise = 0) {
   if (!land.quadratic) return run.diverged;
   const last = run.points.length - 1;
@@ -1875,7 +1655,6 @@ function divergedStep(run, land, noise = 0) {
   return fell ? null : run.diverged;
 }
 
-/** The first step at which a run on a quadratic was out of the picture, or null. */
 function overshotStep(run, land) {
   if (!land.quadratic) return null;
   const axes = upwardAxes(land, run.points[0]);
@@ -1883,10 +1662,6 @@ function overshotStep(run, land) {
   return step < 0 ? null : step;
 }
 
-/**
- * Whether a run has stopped: its steps shrink so fast that all that would follow could not be seen. A small gradient
- * is not enough, as a long valley has one everywhere, and what noise drives never stops.
- */
 function hasStopped(run, S, land) {
   const moves = run.records.map(({ d }) => Math.hypot(d[0], d[1]));
   if (S.noise > 0 || run.diverged !== null || moves.length < 4) return false;
@@ -1906,14 +1681,12 @@ function hasStopped(run, S, land) {
 
 const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
 
-/** Whether a loss ends higher than it began by more than `least`, and still rises. */
 function climbs(losses, least) {
   const rise = losses[losses.length - 1] - losses[0];
   const quarter = Math.max(1, Math.floor(losses.length / 4));
   return rise > least && mean(losses.slice(-quarter)) > mean(losses.slice(-2 * quarter, -quarter)) + 0.01 * rise;
 }
 
-/** How a run ended: {kind, step, text}. */
 function outcome(run, S) {
   const land = landscapeOf(S);
   const { losses } = run;
@@ -1947,8 +1720,6 @@ function outcome(run, S) {
 }
 
 // scenes.js
-// The nine scenes that open the chapters: each a preset whose untouched state already shows its point.
-
 const SCENES = {
   welcome: {
     title: "A saddle to hold",
@@ -2076,8 +1847,6 @@ const SCENES = {
 };
 
 // style.js
-// The style sheet of the lab; it lives in a shadow root, so that neither page nor notebook can disturb it.
-
 const STYLE = `
 :host { display: block; container-type: inline-size; color: var(--ink); margin: 1.25rem 0; text-align: left; }
 * { box-sizing: border-box; }
@@ -2290,10 +2059,6 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
 `;
 
 // table.js
-// The runs as text: a table of the steps for screen readers and for anyone who wants the numbers.
-
-
-/** Rows [method, step, θ₁, θ₂, loss, rate 1, rate 2, direction of rate 1 in degrees] of all runs. */
 function stepRows(lab) {
   return lab.S.methods.flatMap((method) => {
     const run = lab.runs[method];
@@ -2328,8 +2093,6 @@ function stepTable(lab) {
 }
 
 // theme.js
-// Colours and the page's light or dark theme. PALETTE is esgd/figures/palette.py; a test keeps them equal.
-
 const PALETTE = {
   sgd: ["#0072B2", "#4FA8DD"],
   momentum: ["#6A51A3", "#A694DC"],
@@ -2344,7 +2107,6 @@ const PALETTE = {
   esgd: ["#007A57", "#1FC796"],
 };
 
-/** Red, green and blue of a colour like #0072B2. */
 const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
 const GROUNDS = {
@@ -2365,7 +2127,6 @@ function colours(dark) {
   return { dark, hue, ...GROUNDS[dark ? "dark" : "light"] };
 }
 
-/** Whether the page is dark: the book's theme, JupyterLab's, then the system's. */
 function pageIsDark() {
   const root = document.documentElement;
   const book = root.dataset.theme;
@@ -2376,7 +2137,6 @@ function pageIsDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/** Calls back when the page's theme changes; returns a function that stops it. */
 function watchTheme(callback) {
   const observer = new MutationObserver(callback);
   const options = { attributes: true, attributeFilter: ["data-theme", "data-jp-theme-light", "theme"] };
@@ -2391,9 +2151,6 @@ function watchTheme(callback) {
 }
 
 // toolbar.js
-// Play, pause, step, reset and the timeline; the foot with its ways to share; the faces of RMSProp.
-
-
 const ICONS = {
   play: "M5 3v14l12-7z", pause: "M5 3h4v14H5zM11 3h4v14h-4z", back: "M14 3v14L5 10zM3 3h2v14H3z", next: "M6 3v14l9-7zM15 3h2v14h-2z",
   reset: "M10 4a6 6 0 1 1-5.7 4.1l1.9.6A4 4 0 1 0 10 6v3L5.5 5 10 1z",
@@ -2409,7 +2166,6 @@ function icon(name) {
 
 const button = (name, label, onclick) => make("button", { type: "button", class: name, "aria-label": label, title: label, onclick }, icon(name));
 
-/** The bar with the timeline; gives the lab its `play` and `pause`. */
 function transport(lab) {
   const time = slider(lab, "at", { label: "Step shown" });
   time.track.classList.add("time");
@@ -2446,7 +2202,6 @@ function transport(lab) {
     lab.stop();
     lab.update({ at: Math.round(lab.at) });
   };
-  /** Ends the play and says nothing of it. */
   lab.stop = () => {
     lab.playing = false;
     look();
@@ -2472,7 +2227,6 @@ function transport(lab) {
   };
 }
 
-/** Copies words to the clipboard; where that is refused, shows them selected. */
 async function copy(words, field, note) {
   field.value = words;
   field.hidden = false;
@@ -2486,7 +2240,6 @@ async function copy(words, field, note) {
   }
 }
 
-/** The foot: what opens further views, and the ways to share; `onPage` says whether an address can restore the lab. */
 function footer(lab, disclosures, onPage) {
   const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
   const note = make("span", { role: "status" });
@@ -2515,20 +2268,15 @@ function faceButtons(lab, faces) {
 }
 
 // labels.js
-// Names beside what they name, so that colour never stands alone: at the ends of curves, or around points.
-
-
 const SIZE = 11.5;
 const TALL = 14; // of one line of words
 const DASH = 9; // the coloured mark before a name
 
-/** Width that a gutter needs for these names, mark and leader included. */
 function gutterFor(ctx, theme, names) {
   ctx.font = `400 ${SIZE}px ${theme.font}`;
   return Math.max(0, ...names.map((name) => ctx.measureText(name).width)) + DASH + 16;
 }
 
-/** Moves centres apart until each has `room`, within [low, high], keeping their order. */
 function spread(centres, room, low, high) {
   const order = centres.map((y, i) => ({ y: Math.max(low, Math.min(high, y)), i }));
   order.sort((a, b) => a.y - b.y || a.i - b.i);
@@ -2545,7 +2293,6 @@ function spread(centres, room, low, high) {
   return found;
 }
 
-/** Names of curves in the gutter right of a box, each tied to the end {x, y} of its curve. */
 function endLabels(ctx, theme, box, ends) {
   const left = box.right + 8;
   const inside = (y) => Math.max(box.top, Math.min(box.bottom, y));
@@ -2564,19 +2311,12 @@ function endLabels(ctx, theme, box, ends) {
 
 const COMPASS = Array.from({ length: 8 }, (_, k) => [Math.cos((k * Math.PI) / 4), Math.sin((k * Math.PI) / 4)]);
 
-/** Where two boxes [left, top, right, bottom] lie over each other: the area. */
 const shared = (a, b) =>
   Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
 
-/** By how much a box reaches out of the picture. */
 const outside = ([left, top, right, bottom], width, height) =>
   Math.max(0, 3 - left) + Math.max(0, right - width + 3) + Math.max(0, 3 - top) + Math.max(0, bottom - height + 3);
 
-/**
- * Finds a free place for a name beside each point {x, y, name, hue, heading: [dx, dy]}, at best where the curve
- * was heading; `taken` are boxes that names must leave free, `dots` points that they should. Returns the points
- * with `box` and `reach`, to be drawn.
- */
 function settleLabels(ctx, theme, points, width, height, { taken = [], dots = [] } = {}) {
   ctx.font = `600 ${SIZE + 0.5}px ${theme.font}`;
   const full = taken.slice();
@@ -2606,7 +2346,6 @@ function settleLabels(ctx, theme, points, width, height, { taken = [], dots = []
   });
 }
 
-/** Points along a line, `apart` pixels from one another, `most` of them. */
 function beads(pixels, apart, most) {
   const found = [];
   for (let i = 0; i + 1 < pixels.length && found.length < most; i += 1) {
@@ -2617,7 +2356,6 @@ function beads(pixels, apart, most) {
   return found;
 }
 
-/** Keeps what `make` gives while its causes are the same: to find places for names takes longer than to draw them. */
 function kept() {
   let last = { causes: [], value: null };
   return (causes, make) => {
@@ -2648,29 +2386,20 @@ function drawLabels(ctx, theme, labels) {
 }
 
 // view-probes.js
-// The views of probes: the cloud of products Hv, estimates converging, ESGD's bars and its ledger.
-
-
 const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${formatNumber(v[1], digits)})`;
 
 const stepOf = (at) => Math.max(0, Math.ceil(at) - 1); // the record of the step that led to the place shown
 
-/** The probes {v, Hv} that the runs have drawn up to the step shown; those of ESGD where no method draws any. */
 function probesSoFar(S, runs, at) {
   const drawn = ["esgd", "jacobi"].map((m) => runs[m]).find((run) => run?.records[0]?.products);
   return (drawn ?? trajectory("esgd", S)).records.slice(0, stepOf(at) + 1).flatMap(({ products }) => products);
 }
 
-/**
- * c in c/√k, one standard error of equilibration's √(D/k) as a share of the truth, for k not too small: 1/√2 for Gaussian
- * probes; for signs |h₁h₂|/‖h‖² of the row, of which the larger is taken.
- */
 function errorShare(S, H) {
   if (S.probe === "gaussian") return Math.SQRT1_2;
   return Math.max(...[[H.a, H.b], [H.b, H.c]].map(([p, q]) => Math.abs(p * q) / Math.max(p * p + q * q, 1e-300)));
 }
 
-/** Products Hv of the probes so far, inside the box that √(D/k) makes of them. */
 function cloudView(lab) {
   const view = panel({ title: "Products Hv", shape: "square" });
   view.draw = () => {
@@ -2728,7 +2457,6 @@ function cloudView(lab) {
   return view;
 }
 
-/** Estimate over truth against the number of probes, for both diagonals and both weights. */
 function estimatesView(lab) {
   const view = panel({ title: "Estimate ÷ truth" });
   const draws = (m) => lab.runs[m]?.records[0]?.products;
@@ -2790,7 +2518,6 @@ function estimatesView(lab) {
   return view;
 }
 
-/** Algorithm 1 in numbers: what the step shown has done. */
 function ledgerView(lab) {
   const list = make("dl", { class: "ledger" });
   const note = make("span");
@@ -2826,12 +2553,8 @@ function ledgerView(lab) {
 }
 
 // view-bars.js
-// D of the two weights at the step shown, against its true value: upright bars of one method, rows of several.
-
-
 const WEIGHTS = ["θ₁", "θ₂"];
 
-/** Of one method: a bar a weight, the number over it, the truth as a line across it. */
 function drawUpright(area, theme, { D, hue, fresh }, truth, highest) {
   const { ctx } = area;
   const { sx, sy, box } = axes(area, theme, { x: [0, 2], y: [0, highest], xTicks: [] });
@@ -2855,7 +2578,6 @@ function drawUpright(area, theme, { D, hue, fresh }, truth, highest) {
   });
 }
 
-/** Of several: a row a method, so that every name and number has its own line; the truth runs down the rows. */
 function drawRows({ ctx, width, height }, theme, rows, truth, highest) {
   const left = 124;
   const each = Math.min(26, (height - 14) / (2 * rows.length));
@@ -2915,25 +2637,18 @@ function barsView(lab) {
 }
 
 // view-convergence.js
-// Every rate and every momentum at once on a convex quadratic: by which factor a step shrinks the slowest mode.
-
-
 const [COLUMNS, ROWS] = [96, 60];
 const TOP = 0.99; // the largest momentum
 
-/** The form of momentum that the map is of: the heavy ball's, or Nesterov's where it alone runs. */
 const mapped = ({ methods }) =>
   methods.includes("nesterov") && !methods.includes("momentum")
     ? { method: "nesterov", form: nesterov, name: "of Nesterov’s form" }
     : { method: "momentum", form: heavyBall, name: "of the heavy ball" };
 
-/** The factor of the slowest mode. */
 const slowest = (modes, lr, beta, form) => Math.max(...modes.map(({ h }) => modeRadius(lr, h, beta, form)));
 
-/** The rate at which a step of the steepest mode stops shrinking. */
 const edgeAt = (modes, beta, form) => edgeOf(beta, form) / modes[0].h;
 
-/** The map as a small picture, the faster the stronger the hue; beyond the edge it goes on as it is at the edge. */
 function paintMap(modes, x, fastest, theme, { method, form }) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [COLUMNS, ROWS];
@@ -3018,17 +2733,8 @@ function convergenceView(lab) {
 }
 
 // beads.js
-// Beads on a plot that move up and down: by mouse, by finger, or by keys. The row of them is one stop of Tab; left and
-// right go from bead to bead, up and down move the one that has the focus.
-
-
 const BEAD_REACH = 44; // pixels to press; where beads stand closer, the nearest one is taken
 
-/**
- * Beads over the plot of a view. `place(beads)` puts them where they are now: each {x, y, value, least, most, step, label,
- * spoken, invert}, in pixels of the canvas, `invert` from a height to a value. `set(i, value, held)` hears of a move; `held`
- * is the row's own, what `hold()` gave when the bead was taken, and null for keys: a view keeps its scale while it is not.
- */
 function beadRow(lab, view, { label, set, hold = () => true }) {
   const element = make("div", { class: "beads", role: "group", "aria-label": label });
   view.plot.append(element);
@@ -3098,13 +2804,8 @@ function beadRow(lab, view, { label, set, hold = () => true }) {
 }
 
 // view-eigen.js
-// The eigenvectors of a problem of many weights, each drawn as the curve that it is; what is asked of each of them, and
-// what each method has of it so far. Its bead is how much of it the start has.
-
-
 const CAPTION_ROOM = 17; // room for the curvature above each curve
 
-/** Rows and columns of the small panels. */
 function tiles(n, width, height) {
   const columns = n === 6 ? (width < 560 ? 2 : 3) : width < 560 ? 4 : 8;
   const rows = Math.ceil(n / columns);
@@ -3115,17 +2816,14 @@ function tiles(n, width, height) {
   }));
 }
 
-/** How far a mode reaches in its panel. */
 const reach = (wanted, begun) => Math.max(Math.abs(wanted), Math.abs(begun), 0.05);
 
-/** How much of eigenvector q the start can have while every weight stays within its range. */
 function limitsOf(q, start, begun) {
   const { min, max } = SETTINGS.weights;
   const ends = q.flatMap((v, i) => (Math.abs(v) < 1e-9 ? [] : [[(min - start[i]) / v, (max - start[i]) / v].sort((a, b) => a - b)]));
   return [begun + Math.max(...ends.map(([low]) => low)), begun + Math.min(...ends.map(([, high]) => high))];
 }
 
-/** One mode; returns where its bead belongs, and the sign with which up is more. */
 function drawEigenvector(lab, ctx, box, { curve, value, wanted, begun, now, size }) {
   const { theme } = lab;
   const places = curve.map(([x]) => x);
@@ -3216,19 +2914,14 @@ function eigenView(lab) {
 }
 
 // view-escape.js
-// When each of a hundred seeds escapes: a row of bars for each method, with its median and its count in words.
-
-
 const BINS = 40;
 
-/** The middle of the sorted escape steps; null where half of the seeds or more have not escaped. */
 function medianStep(times) {
   const sorted = times.map((t) => t ?? Infinity).sort((a, b) => a - b);
   const middle = (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.floor(sorted.length / 2)]) / 2;
   return Number.isFinite(middle) ? middle : null;
 }
 
-/** What a method's row says: the median and how many of the seeds have not escaped by the last step. */
 function escapeWords(times, steps) {
   const stay = times.filter((t) => t === null).length;
   const median = medianStep(times);
@@ -3315,35 +3008,25 @@ function escapeView(lab) {
 }
 
 // faces.js
-// RMSProp's three faces: what its second moment is compared with in each, and where the comparison holds.
-
-
 const unit = (v) => v.map((x) => x / Math.hypot(v[0], v[1]));
 
-/** Root mean square of the gradients of a run from a record on. */
 function rootMeanSquare(run, from) {
   const records = run.records.slice(from);
   return [0, 1].map((i) => Math.sqrt(records.reduce((sum, r) => sum + r.g[i] ** 2, 0) / records.length));
 }
 
-/** Whether a run of RMSProp has settled, to 2 %, into jumping between two points: there g flips and √v is |g|. */
 function cycles(run) {
   const [before, last] = run.records.slice(-2);
   const near = (a, b) => Math.abs(a - b) < 0.02 * Math.abs(b);
   return Boolean(last) && last.g.every((g, i) => near(-before.g[i], g) && near(last.D[i], Math.abs(g)));
 }
 
-/** Why Theorem O says nothing of this run of RMSProp, or null. */
 function whyNoBounds(S, land, run) {
   if (!land.quadratic || !(eigen(land.quadratic).values[1] > 0)) return "not a bowl";
   if (S.noise > 0) return "there is noise";
   return run && cycles(run) ? null : "no jump between two points";
 }
 
-/**
- * The rows of the view, {name, v, hue, why}: two numbers, or the reason why there are none. `S.face` is the face that the
- * reader chose. All but the oscillation's are scaled to length 1, as only proportions are compared.
- */
 function faceRows({ S, land, runs }) {
   const H = land.hess([S.x0, S.y0]);
   const where = land.quadratic ? "" : " at the start";
@@ -3382,9 +3065,6 @@ function faceRows({ S, land, runs }) {
 }
 
 // view-faces.js
-// The second moment that RMSProp keeps, beside what it is said to estimate: two bars a row, one a weight.
-
-
 function facesView(lab) {
   const view = panel({ title: "The second moment" });
   view.still = true;
@@ -3425,9 +3105,6 @@ function facesView(lab) {
 }
 
 // view-loss.js
-// The loss of each run against its steps, and the effective learning rates of the step shown as ellipses.
-
-
 const DEEPEST = -1e5; // of the first loss: what a plot shows of a fall without end
 
 function lossRange(lab) {
@@ -3518,7 +3195,6 @@ function lossView(lab) {
   return view;
 }
 
-/** Outline of {P u : |u| = 1} for a symmetric P. */
 function outline(P) {
   const { values, angle } = eigen(P);
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
@@ -3529,7 +3205,6 @@ function outline(P) {
   });
 }
 
-/** The rates of a step in words: along its two principal directions. */
 function ratesWords(P) {
   const { values: [first, second], degrees } = principal(P);
   if (Math.abs(first - second) <= 1e-9 * Math.abs(first)) return `${formatNumber(first, 3)} in every direction`;
@@ -3610,13 +3285,9 @@ function ratesView(lab) {
 }
 
 // view-many.js
-// The methods with the same settings on a quadratic of many weights: what is left of each mode, and the weights at work.
-
-
 const LOWEST = 1e-4;
 const HEIGHTS = { polynomial: [-2.1, 2.1], chain: [-0.3, 1.5] }; // the data stay within; beliefs may need more
 
-/** Share of each mode's first error that is left, over its curvature. */
 function drawModes(lab, area, problem, runs, step) {
   const { S, theme } = lab;
   const { ctx } = area;
@@ -3650,13 +3321,11 @@ function drawModes(lab, area, problem, runs, step) {
   drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
-/** The range of the heights that are drawn. */
 function heightsOf({ name, start }) {
   const [low, high] = HEIGHTS[name];
   return name === "chain" ? [Math.min(low, ...start.map((v) => 1.1 * v)), Math.max(high, ...start.map((v) => 1.1 * v))] : [low, high];
 }
 
-/** The weights at work: the fitted polynomial among its data, or the chain on its way to agreement; returns the axes. */
 function drawWeights(lab, area, problem, runs, step, y) {
   const { S, theme } = lab;
   const { ctx } = area;
@@ -3732,12 +3401,8 @@ function manyView(lab) {
 }
 
 // view-modes.js
-// The error mode by mode: for each eigenvector of a quadratic's Hessian, how far each run still is along it.
-
-
 const FLOOR = 1e-9; // of the distance at the start: below it a mode counts as solved
 
-/** Distance along one mode against the step, one line a method. */
 function drawMode(lab, area, mode, other, range) {
   const { S, theme, runs, at } = lab;
   const { ctx } = area;
@@ -3775,7 +3440,6 @@ function drawMode(lab, area, mode, other, range) {
   return { frame, words: `${name}, curvature ${formatNumber(mode.h, 2)}: ${words.join("; ")}` };
 }
 
-/** For each method: which mode the rest of the loss lies in, and its factors a step where theory knows them. */
 function drawShares(lab, area, modes) {
   const { S, theme, runs, at, land } = lab;
   const { ctx, width, height } = area;
@@ -3844,10 +3508,6 @@ function modesView(lab) {
 }
 
 // expected.js
-// The expected loss of descent and both momenta on a quadratic under gradient noise, exactly: a step is linear in
-// (θ, m), so their mean and covariance follow closed recursions, and each has its part in the loss.
-
-
 const EXPECTED = ["sgd", "momentum", "nesterov"];
 const MOST = 1e15; // beyond it a run has long been cut off
 const FOUR = [0, 1, 2, 3];
@@ -3857,7 +3517,6 @@ const formOf = (method) => (method === "nesterov" ? nesterov : heavyBall);
 const table = (entry) => FOUR.map((i) => FOUR.map((j) => entry(i, j)));
 const composed = (A, B) => table((i, j) => FOUR.reduce((sum, k) => sum + A[i][k] * B[k][j], 0));
 
-/** What a step makes of the gradient and of m: [into θ, into m] for each; θ ← θ − lr·m, or θ − lr·(g + βm). */
 function weightsOf(method, S) {
   const [lr, beta] = [S[`lr_${method}`], momentumOf(method, S)];
   return method === "nesterov"
@@ -3865,7 +3524,6 @@ function weightsOf(method, S) {
     : { ofGradient: [-lr, 1], ofBuffer: [-lr * beta, beta] };
 }
 
-/** The step m ← βm + Hθ + ε, θ ← θ − lr·m as a matrix of (θ, m), and the covariance that ε gives both. */
 function linearStep(method, S, H) {
   const { ofGradient, ofBuffer } = weightsOf(method, S);
   const noise = noiseCovariance(S, H);
@@ -3877,10 +3535,6 @@ function linearStep(method, S, H) {
   return { A, C: table((i, j) => weight(i) * weight(j) * entry(noise, i, j)) };
 }
 
-/**
- * E f(θ_t) above the critical point for t = 0, 1, …, in two parts: `start`, the loss of the mean, which is the run
- * without noise, and `noise`, ½ tr(H cov θ_t). Both end early where they grow beyond all bounds.
- */
 function expectedLoss(method, S, land, steps = S.steps) {
   const H = land.quadratic;
   const { A, C } = linearStep(method, S, H);
@@ -3899,18 +3553,15 @@ function expectedLoss(method, S, land, steps = S.steps) {
   return { start, noise };
 }
 
-/** From which step on the part from the noise is the larger one, or null. */
 function takeover({ start, noise }) {
   let step = start.length;
   while (step > 0 && Math.abs(noise[step - 1]) >= Math.abs(start[step - 1])) step -= 1;
   return step < start.length ? step : null;
 }
 
-/** The variance of x at rest along one mode of curvature h with unit noise, from (x, m) = A (x, m) + ε·q. */
 function restingVariance(method, S, h) {
   const { ofGradient: q, ofBuffer } = weightsOf(method, S);
   const [[a, b], [c, d]] = [[1 + q[0] * h, ofBuffer[0]], [q[1] * h, ofBuffer[1]]];
-  // var x, cov, var m solve P = A P Aᵀ + q qᵀ: eliminate var m, then cov
   const rows = [
     [1 - a * a, -2 * a * b, -b * b, q[0] * q[0]],
     [-a * c, 1 - a * d - b * c, -b * d, q[0] * q[1]],
@@ -3922,7 +3573,6 @@ function restingVariance(method, S, h) {
   return left[3] / left[0];
 }
 
-/** What the part from the noise settles at, ½ Σ h·var over the modes; for curvatures at which each mode shrinks. */
 function noiseFloor(method, S, land) {
   const noise = noiseCovariance(S, land.quadratic);
   return modesOf(land.quadratic).filter(({ h }) => h !== 0).reduce((sum, { h, axis: [c, s] }) => {
@@ -3931,10 +3581,6 @@ function noiseFloor(method, S, land) {
   }, 0);
 }
 
-/**
- * What becomes of the expected loss: {kind, step, words, floor}. The step is sought over twice the steps shown, as
- * a part from the start that swings may come back.
- */
 function noiseVerdict(method, S, land) {
   const said = (kind, words, step = null, floor = null) => ({ kind, words, step, floor });
   if (!(S.noise > 0)) return said("quiet", "no noise: the loss is from the start alone");
@@ -3953,12 +3599,8 @@ function noiseVerdict(method, S, land) {
 }
 
 // view-noise.js
-// The expected loss under noise in two parts: what is left of the start, and what the noise adds. Pale: the run.
-
-
 const OVERHEAD = 15; // a second line of words above the axes
 
-/** The scale of the loss: a logarithm where it stays above a minimum, else bent about nought. */
 function scaleOf(parts, land) {
   const first = Math.max(...parts.map(({ start }) => Math.abs(start[0])), 1e-6);
   const all = parts.flatMap(({ start, noise }) => [...start, ...noise]);
@@ -3974,7 +3616,6 @@ function scaleOf(parts, land) {
   return { y: [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high) + 0.05)], yLog: true };
 }
 
-/** One method; returns its scale of the steps and what it shows in words. */
 function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
   const { S, theme, runs, at } = lab;
   const { ctx, width, height } = area;
@@ -4078,12 +3719,8 @@ function expectedView(lab) {
 }
 
 // contours.js
-// The ground of a path view: a quiet tint of the loss and its contour lines, drawn once and kept.
-
-
 const CELLS = 64; // enough for all but a landscape that names its own `cells`, a multiple of these
 
-/** The rise over the reference on a grid, and the largest |rise|^(1/power): contours are even in that power. */
 function riseGrid(land, frame, unmap, cells = CELLS) {
   const [cx, cy, half] = frame;
   const values = new Float64Array((cells + 1) * (cells + 1));
@@ -4100,16 +3737,13 @@ function riseGrid(land, frame, unmap, cells = CELLS) {
   return { values, largest: largest ** (1 / land.power) || 1, lowest, cells };
 }
 
-// For each pattern of corners above the level, the edges that the contour joins: 0 top, 1 right, 2 bottom, 3 left.
 const JOINS = [[], [3, 0], [0, 1], [3, 1], [1, 2], [3, 0, 1, 2], [0, 2], [3, 2], [2, 3], [2, 0], [0, 1, 2, 3], [2, 1], [1, 3], [1, 0], [0, 3], []];
 
-/** The levels of the contour lines, even in the landscape's power. */
 const contourLevels = (field, power, lines = 13) =>
   Array.from({ length: 2 * lines + 1 }, (_, i) => i - lines)
     .filter((k) => k !== 0)
     .map((k) => Math.sign(k) * ((Math.abs(k) / lines) * field.largest * 0.985) ** power);
 
-/** Writes the quiet tint of a rise, [red, green, blue], into `out`. */
 function tintOf(rise, field, theme, power, out) {
   const share = Math.min(1, Math.abs(rise) ** (1 / power) / field.largest) ** 0.8;
   const goal = rise < 0 ? theme.below : theme.above;
@@ -4117,7 +3751,6 @@ function tintOf(rise, field, theme, power, out) {
   return out;
 }
 
-/** Where a contour at `level` crosses a cell with corners a, b, c, d (clockwise): [x, y] pairs in cell units. */
 function crossings(a, b, c, d, level) {
   const joins = JOINS[(a > level ? 1 : 0) | (b > level ? 2 : 0) | (c > level ? 4 : 0) | (d > level ? 8 : 0)];
   return joins.map((edge) => {
@@ -4127,7 +3760,6 @@ function crossings(a, b, c, d, level) {
   });
 }
 
-/** Appends the segments of one level to the current path (marching squares; no object is made on the way). */
 function traceLevel(ctx, { values, cells }, level, width, height) {
   const n = cells + 1;
   const [sx, sy] = [width / cells, height / cells];
@@ -4155,7 +3787,6 @@ function traceLevel(ctx, { values, cells }, level, width, height) {
   }
 }
 
-/** The tint as a small picture, `wide` cells wide: it needs no finer grid than that, as it is drawn smoothly. */
 function tint(field, theme, power, wide) {
   const stride = field.cells / wide;
   const image = new ImageData(wide + 1, wide + 1);
@@ -4173,7 +3804,6 @@ function tint(field, theme, power, wide) {
   return canvas;
 }
 
-/** Paints the ground of `land` in a frame [cx, cy, half]; `unmap` takes frame coordinates to weights. */
 function paintContours(canvas, land, theme, frame, unmap) {
   const { ctx, width, height } = surface(canvas);
   const field = riseGrid(land, frame, unmap, land.cells ?? CELLS);
@@ -4200,12 +3830,8 @@ function paintContours(canvas, land, theme, frame, unmap) {
 }
 
 // view-path.js
-// The landscape from above with the runs on it and the start in the reader's hand; also its preconditioned twin.
-
-
 const clampPixel = (v) => Math.max(-4000, Math.min(4000, v));
 
-/** Coordinates of a path view: the plain weights, or φ = M^{-1/2} θ. */
 function coordinates(lab, transformed) {
   const { land, S } = lab;
   const window = [land.window[0], land.window[1], land.window[2] / S.zoom];
@@ -4242,7 +3868,6 @@ function marks(ctx, theme, land, place, width, height) {
   }
 }
 
-/** One run: all of it faintly, the part up to the step shown strongly, with a dot a step and a head. */
 function drawRun(ctx, theme, run, place, at, hue) {
   const pixels = run.points.map((p) => place(p).map(clampPixel));
   const whole = Math.min(Math.floor(at), pixels.length - 1);
@@ -4273,7 +3898,6 @@ function drawRun(ctx, theme, run, place, at, hue) {
   dot(ctx, head[0], head[1], 5.5, hue, theme.ground);
 }
 
-/** Where a run's name belongs: at its end, or where it leaves the picture for good; with the way it was heading. */
 function endOf(run, place, width, height) {
   const pixels = run.points.map((p) => place(p).map(clampPixel));
   const inside = ([x, y]) => x >= 0 && y >= 0 && x <= width && y <= height;
@@ -4307,7 +3931,6 @@ function pathView(lab, { transformed = false } = {}) {
   const settled = kept();
 
   const drawnIn = () => (where ??= coordinates(lab, transformed)); // a view out of sight may not have been drawn yet
-  /** A start within the window of the weights. */
   const inWindow = (x) => x.map((v, i) => {
     const { window } = drawnIn();
     const [middle, half] = [window[i], window[2] * 0.97];
@@ -4413,13 +4036,8 @@ function pathView(lab, { transformed = false } = {}) {
 }
 
 // view-phase.js
-// Position and velocity: each run along each eigenvector of a quadratic, its last step over its distance. Momentum
-// spirals where it is under-damped; plain descent lies on one line, as its step is a function of where it is.
-
-
 const LINE = 15; // of the words above the axes, beside the first
 
-/** How far the axes reach: to the farthest point of a run, but no farther than a run that stays would go. */
 function reachOf(paths, width) {
   const first = Math.abs(paths[0]?.points[0][0] ?? 0);
   const all = paths.flatMap(({ points }) => points);
@@ -4444,7 +4062,6 @@ function drawPath(ctx, theme, frame, hue, points, shown) {
   return pixels;
 }
 
-/** One mode; returns what it shows in words. */
 function drawPlane(lab, area, mode, other, settled) {
   const { S, theme, runs, at, land } = lab;
   const { ctx, width, height } = area;
@@ -4519,14 +4136,9 @@ function velocityView(lab) {
 }
 
 // view-spread.js
-// A run on many weights as a picture: steps to the right, places upward. On the chain it shows how far the news has
-// come, in the fit how far the curve still is from the best one.
-
-
 const SHOWN = 6; // pictures; words tell of every method
 const POWER = 0.6; // of the distance from the best fit: small ones are to be seen too
 
-/** What the picture shows of the weights: beliefs of the chain, or the distance from the best fit over the first one. */
 function rowsOf(problem, run) {
   if (problem.name === "chain") return run.map((w) => w);
   const best = curveOf(problem, problem.goal, 40).map(([, y]) => y);
@@ -4535,7 +4147,6 @@ function rowsOf(problem, run) {
   return far.map((row) => row.map((v) => v / first));
 }
 
-/** How far along the chain everybody from the first on believes more than half, with fractions in between; 0 if not the first. */
 function newsReach(beliefs) {
   const stop = beliefs.findIndex((v) => !(v >= 0.5));
   if (stop < 0) return beliefs.length;
@@ -4543,7 +4154,6 @@ function newsReach(beliefs) {
   return stop + (beliefs[stop - 1] - 0.5) / (beliefs[stop - 1] - beliefs[stop]);
 }
 
-/** How far the news has come, in words. */
 function newsWords(beliefs) {
   const front = Math.floor(newsReach(beliefs));
   const all = beliefs.filter((v) => v >= 0.5).length;
@@ -4551,7 +4161,6 @@ function newsWords(beliefs) {
   return `more than half believed ${front ? `up to place ${front}` : "not yet at place 1"}, and by ${all} of ${beliefs.length} in all`;
 }
 
-/** Nought in the page’s tone, one in the hue, what is below nought in grey. */
 function paint(rows, hue, theme, power) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [rows.length, rows[0].length];
@@ -4649,16 +4258,11 @@ function spreadView(lab) {
 }
 
 // surface-mesh.js
-// The geometry of the surface: heights on a grid, the camera, and what the surface hides from it. The weights of
-// the window become x and y in [−1, 1], the lowest and the highest point of the surface z = ∓HALF_HEIGHT.
-
-
 const MESH = 44;
 const HALF_HEIGHT = 0.46;
 const STRIDE = 0.045; // of the march towards the camera, in units of x
 const SLACK = 0.02; // a point on the surface must not be hidden by its own cell
 
-/** Heights, rises and contour segments of a landscape in a frame [cx, cy, half]. */
 function meshOf(land, frame) {
   const [cx, cy, half] = frame;
   const field = riseGrid(land, frame, (x) => x, MESH);
@@ -4670,15 +4274,10 @@ function meshOf(land, frame) {
   const heights = field.values.map(height);
   return {
     field, heights, segments: segmentsOf(field, land, height), dresses: new Map(),
-    /** [x, y, z] of a point of the weights. */
     place: (p) => [(p[0] - cx) / half, (p[1] - cy) / half, height(land.f(p) - land.reference)],
   };
 }
 
-/**
- * What the cells of `stride` grid steps wear whatever the camera: slope, length of the normal, tint and, as they are
- * needed, its shades as words. It is kept with the mesh, so that a turn computes little of it anew.
- */
 function dressOf(mesh, stride, theme, power) {
   const key = [stride, theme.dark].join();
   if (mesh.dresses.has(key)) return mesh.dresses.get(key);
@@ -4703,7 +4302,6 @@ function dressOf(mesh, stride, theme, power) {
   return dress;
 }
 
-/** The contour lines of each row of cells: a flat list of x₁, y₁, x₂, y₂, z, with the levels drawn at their heights. */
 function segmentsOf({ values, largest }, land, height) {
   const n = MESH + 1;
   const levels = contourLevels({ largest }, land.power, 11);
@@ -4727,7 +4325,6 @@ function segmentsOf({ values, largest }, land, height) {
   return found.map((row) => Float64Array.from(row));
 }
 
-/** An orthographic camera: `turn` and `tilt` in degrees, 90 of tilt looking straight down as the path view does. */
 function cameraOf(turn, tilt, width, height) {
   const [a, e] = [(turn * Math.PI) / 180, (tilt * Math.PI) / 180];
   const [ca, sa, ce, se] = [Math.cos(a), Math.sin(a), Math.cos(e), Math.sin(e)];
@@ -4741,7 +4338,6 @@ function cameraOf(turn, tilt, width, height) {
   };
 }
 
-/** Height of the surface at (x, y), between the points of the grid. */
 function heightAt(heights, x, y) {
   const n = MESH + 1;
   const u = ((x + 1) / 2) * MESH;
@@ -4753,7 +4349,6 @@ function heightAt(heights, x, y) {
   return (heights[k] * (1 - p) + heights[k + 1] * p) * (1 - q) + (heights[k + n] * (1 - p) + heights[k + n + 1] * p) * q;
 }
 
-/** Whether the surface stands between the camera and a point on it. */
 function isHidden(mesh, camera, [x, y, z]) {
   if (camera.ce < 1e-3) return false;
   const [dx, dy, dz] = [-camera.sa * STRIDE, -camera.ca * STRIDE, (camera.se / camera.ce) * STRIDE];
@@ -4767,7 +4362,6 @@ function isHidden(mesh, camera, [x, y, z]) {
   return false;
 }
 
-/** The straight steps of a run laid on the surface, `pieces` to a step: points [x, y, z], null outside the window. */
 function laidOut(run, mesh, pieces) {
   const laid = [];
   run.points.forEach((p, t) => {
@@ -4782,16 +4376,12 @@ function laidOut(run, mesh, pieces) {
 }
 
 // view-surface.js
-// The landscape as a surface in three dimensions with the runs lying on it, turned by hand.
-
-
 const LIGHT = [-0.42, 0.36, 0.83]; // in the camera's frame: from the upper left
 const HAIR = 0.6; // pixels by which a cell reaches over its neighbour, so that no gap shows
 const around = (degrees) => ((degrees % 360) + 360) % 360;
 const SHADES = 64; // of a cell, from the darkest to the lightest
 const rgb = (c, shade) => `rgb(${Math.round(c[0] * shade)},${Math.round(c[1] * shade)},${Math.round(c[2] * shade)})`;
 
-/** The cells from the farthest to the nearest, `stride` grid steps wide, each row with its piece of the contour lines. */
 function paintSurface(ctx, mesh, camera, theme, power, stride) {
   const n = MESH + 1;
   const { heights, segments } = mesh;
@@ -4849,7 +4439,6 @@ function paintSurface(ctx, mesh, camera, theme, power, stride) {
   }
 }
 
-/** The two cut faces towards the camera, and the names of the weights along them. */
 function paintSides(ctx, mesh, camera, theme) {
   const floor = -0.56;
   const n = MESH + 1;
@@ -4876,7 +4465,6 @@ function paintSides(ctx, mesh, camera, theme) {
   });
 }
 
-/** A run on the surface: strong where it is seen, faint where the surface hides it or where it is still to come. */
 function drawLaid(ctx, pixels, hidden, upTo, hue) {
   const stroke = (from, to, alpha, wanted) => {
     ctx.globalAlpha = alpha;
@@ -5017,10 +4605,6 @@ function surfaceView(lab) {
 }
 
 // view-theory.js
-// The views that belong to one chapter each: 1-D descent, the phase diagram, the rotation dial.
-
-
-/** Descent along each eigenvector by itself: two parabolas with the iterates on them. */
 function sliceView(lab) {
   const view = panel({ title: "One direction at a time" });
   view.lacks = () => (lab.land.quadratic ? null : "Directions of their own are those of a quadratic: choose the bowl or the quadratic.");
@@ -5072,7 +4656,6 @@ function sliceView(lab) {
   return view;
 }
 
-/** Who ends lower after the first step, in the runs if both run. */
 function firstStepWords({ gap, real, alike, theory }) {
   if (alike && !(theory.S > 0)) return "no negative curvature at this start";
   const words = gap >= 0 ? `|H| lower by ${formatNumber(gap, 2)}` : `Newton lower by ${formatNumber(-gap, 2)}`;
@@ -5086,7 +4669,6 @@ function firstStepSentence(first, S) {
   return `The first steps of the runs: ${one("Newton", "lr_newton", first.fN)}, ${one("|H|", "lr_saddle_free", first.fA)}; ${firstStepWords(first)}.${why}`;
 }
 
-/** Theorem 2' as a phase diagram: length α against Q = L r³/(6S); below α = Q^{-1/2} nothing can go wrong. */
 function phaseView(lab) {
   const view = panel({ title: "Who steps lower?" });
   view.still = true;
@@ -5161,7 +4743,6 @@ function phaseView(lab) {
   return view;
 }
 
-/** D of Jacobi and equilibration against the angle of the saddle. */
 function dialView(lab) {
   const view = panel({ title: "D of the first weight" });
   view.still = true;
@@ -5213,9 +4794,6 @@ function dialView(lab) {
 }
 
 // views.js
-// Every view of the lab by its name.
-
-
 const VIEWS = {
   path: pathView, after: (lab) => pathView(lab, { transformed: true }), loss: lossView, rates: ratesView, slice: sliceView,
   escape: escapeView, phase: phaseView, dial: dialView, cloud: cloudView, estimates: estimatesView, bars: barsView,
@@ -5223,17 +4801,12 @@ const VIEWS = {
   surface: surfaceView, velocity: velocityView, expected: expectedView,
 };
 
-/** The views that any scene opens on request, by the names of the setting `show`. */
 const FURTHER = {
   loss: "Loss", rates: "Effective rates", surface: "Surface", modes: "Mode by mode", velocity: "Position and velocity", expected: "Expected loss",
   many: "Many weights", eigen: "Eigenvectors", spread: "Over time", convergence: "All rates",
 };
 
 // app.js
-// The lab itself: one state, runs computed from it, views that draw them. Every change computes the whole run
-// anew, so that what is seen is always the picture of the state, and the state can be shared.
-
-
 const CAMERA = ["turn", "tilt"]; // settings of the surface alone
 const ELSEWHERE = ["at", "show", "many", "data", "weights"]; // the runs of two weights do not depend on them
 const AROUND = 160; // pixels above and below the window in which a view counts as seen
@@ -5243,14 +4816,6 @@ const EVERY_CONTROL = [
   "warmup", "probe", "curvature", "seed", "zoom",
 ];
 
-/**
- * Puts a lab into an element.
- *
- * @param {HTMLElement} el where it goes; its content is replaced.
- * @param {{scene?: string, state?: object, opening?: object, onChange?: function}} options the scene, the settings that
- *   differ from the scene's, those that a reset goes back to if they are others, and a listener for what the reader changes.
- * @returns {{lab: object, set: function, print: function, destroy: function}}
- */
 function mount(el, options = {}) {
   const scene = SCENES[options.scene] ? options.scene : "welcome";
   const preset = SCENES[scene];
@@ -5288,7 +4853,6 @@ function mount(el, options = {}) {
     rows.mark();
     parts.forEach((part) => part.mark?.(part.key === "momentum" ? beta : null));
   };
-  /** Seeks the best settings for a few milliseconds at a time, so that the page can draw in between. */
   const markBest = () => {
     const { S, runs } = lab;
     if (marked === runs) {
@@ -5329,7 +4893,6 @@ function mount(el, options = {}) {
       view.draw();
     }));
   };
-  /** Draws what is out of sight, a view at a time while the page has nothing else to do; not while a run plays. */
   const payLater = () => {
     const waits = lab.playing && !matchMedia("(prefers-reduced-motion: reduce)").matches; // a slow play leaves time
     if (idle || !owed.size || waits) return;
@@ -5356,7 +4919,6 @@ function mount(el, options = {}) {
     whole = true;
     lab.redraw();
   };
-  /** Shows what the state asks for. */
   const unfold = () => {
     parts.forEach((part) => (part.element.hidden = !relevant(part.key, lab.S)));
     views.forEach((view) => {
@@ -5548,11 +5110,6 @@ function mount(el, options = {}) {
 }
 
 // index.js
-// What the module offers: mount(el, options) for a page, the default export for anywidget, and the arithmetic
-// for the tests.
-
-
-/** anywidget's entry: the scene and state come from Python, the reader's changes go back. */
 function render({ model, el }) {
   let ours = "";
   const handle = mount(el, {

@@ -123,7 +123,7 @@ def test_keyboard_moves_the_start_of_a_lab_and_stays_on_the_page(read, page):
 
 
 CONTROLS = "[data-esgd-plotly] .esgd-controls :is(select, input)"
-WITH_CONTROLS = {"02": 1, "03": 2, "05": 1, "08": 2, "09": 4, "10": 1}
+WITH_CONTROLS = {"02": 1, "03": 2, "05": 1, "08": 4, "09": 4, "10": 2}
 SHOWN = """(i) => { const plot = document.querySelectorAll('.esgd-plot')[i]; return JSON.stringify([
   plot.data.map((t) => [t.visible ?? true, Array.from(t.x ?? []).slice(0, 5)]),
   (plot.layout.annotations ?? []).map((a) => a.text), plot._fullLayout.xaxis.title.text]); }"""
