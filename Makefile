@@ -107,9 +107,10 @@ test-book: $(BUILT)  ## only the built book, in a browser
 figures: $(READY)  ## remake the paper's figures from the recorded runs
 	@$(BIN)/python -m esgd figure all
 
+# The other scripts of benchmarks/ are experiments: they train, some of them for hours.
 bench: $(READY)  ## speed and memory against peers, as ratios
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
-	@for script in benchmarks/*.py; do case $$script in */_*) ;; *) echo "== $$script"; $(BIN)/python $$script || exit 1;; esac; done
+	@for name in step hvp page; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lint: $(READY)  ## style of code and notebooks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --keep-id --verify book/*.ipynb

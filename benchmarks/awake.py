@@ -12,34 +12,24 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from itertools import chain
-from pathlib import Path
 
-import torch
-from _sleep import COLUMNS, IMAGES, asleep
+from _recorded import recorded_run
+from _sleep import asleep, export, looked_at
 from tqdm import tqdm
 
 from esgd.config import RunConfig
-from esgd.provenance import now
 from esgd.resumable import train_in_folder
-from esgd.runs import RunFolder, read_csv, write_csv
+from esgd.runs import RunFolder, read_csv
 from esgd.snapshots import list_snapshots
-from esgd.workload import workload
 
-RESULTS = Path(__file__).parent.parent / "results" / "fig5"
 DAMPING = 1e-2
 EPOCHS = (300, 100, 100)  # of seeds 0, 1 and 2, as far as the recorded runs went
 EVERY = 10
 
 
-def recorded(seed: int) -> RunConfig:
-    """The settings of the recorded ESGD run of a seed."""
-    runs = RunFolder("mnist", RESULTS).manifest()["runs"]
-    return next(
-        RunConfig.from_dict(r["config"])
-        for r in runs
-        if (r["config"]["method"], r["config"]["seed"]) == ("esgd", seed)
-    )
+def calmed(seed: int, epochs: int) -> RunConfig:
+    """The settings of the recorded ESGD run of a seed, but for the damping and the length."""
+    return replace(RunConfig.from_dict(recorded_run("esgd", seed)["config"]), damping=DAMPING, epochs=epochs)
 
 
 def main() -> None:
@@ -48,12 +38,11 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--no-record", action="store_true", help="print, but leave results/ alone")
     options = parser.parse_args()
-    folders = []
-    for seed, epochs in enumerate(options.epochs):
-        config = replace(recorded(seed), damping=DAMPING, epochs=epochs)
-        folders.append(RunFolder(config.name()))
-        train_in_folder(config, folders[-1], device=options.device, checkpoint_every=5, snapshot_every=EVERY)
-    images = workload("mnist").data(device="cpu", dtype=torch.float32).images[:IMAGES]
+    configs = [calmed(seed, epochs) for seed, epochs in enumerate(options.epochs)]
+    folders = [RunFolder(config.name()) for config in configs]
+    for config, folder in zip(configs, folders, strict=True):
+        train_in_folder(config, folder, device=options.device, checkpoint_every=5, snapshot_every=EVERY)
+    images = looked_at()
     looks = [(folder, epoch) for folder in folders for epoch in sorted(list_snapshots(folder)) if epoch]
     sleepers = {(f.name, epoch): asleep(f, epoch, images) for f, epoch in tqdm(looks, desc="asleep", unit="look")}
     for folder in folders:
@@ -61,19 +50,10 @@ def main() -> None:
         for epoch in (e for name, e in sleepers if name == folder.name and e in (10, 50, 100, 200, 300)):
             count = sum(row["asleep"] for row in sleepers[folder.name, epoch])
             print(f"{folder.name}  epoch {epoch:3d}{losses[epoch]:8.2f}{count:6d} units asleep")
-    if options.no_record:
-        return
-    out = RunFolder("mnist-awake", RESULTS)
-    out.path.mkdir(parents=True, exist_ok=True)
-    out.write_records([row for folder in folders for row in read_csv(folder.records)])
-    write_csv(out.path / "asleep.csv", chain(*sleepers.values()), COLUMNS)
-    out.write_manifest(
-        {
-            "command": "python benchmarks/awake.py",
-            "exported": now(),
-            "runs": [folder.manifest() for folder in folders],
-        }
-    )
+    if not options.no_record:
+        lengths = "" if tuple(options.epochs) == EPOCHS else f" --epochs {' '.join(map(str, options.epochs))}"
+        rows = [row for found in sleepers.values() for row in found]
+        export("mnist-awake", f"python benchmarks/awake.py{lengths}", folders, rows)
 
 
 if __name__ == "__main__":

@@ -12,20 +12,15 @@ are saturated on all of 10,000 images at the end (``asleep.csv``).
 from __future__ import annotations
 
 import argparse
-from itertools import chain, product
-from pathlib import Path
+from itertools import product
 
-import torch
-from _sleep import COLUMNS, IMAGES, asleep
+from _sleep import asleep, export, looked_at
 
 from esgd.config import RunConfig
-from esgd.provenance import now
 from esgd.resumable import train_in_folder
-from esgd.runs import RunFolder, read_csv, write_csv
+from esgd.runs import RunFolder, read_csv
 from esgd.search import SEARCH_SEED
-from esgd.workload import workload
 
-RESULTS = Path(__file__).parent.parent / "results" / "fig5"
 EPOCHS = 5
 SEEDS = (SEARCH_SEED, SEARCH_SEED + 1)
 CHANGES = (
@@ -47,25 +42,14 @@ def main() -> None:
         config = RunConfig("mnist", "esgd", lr=0.0359384, epochs=EPOCHS, seed=seed, **change)
         folders.append(RunFolder(config.name()))
         train_in_folder(config, folders[-1], device=options.device, snapshot_every=EPOCHS)
-    records = [row for folder in folders for row in read_csv(folder.records)]
-    images = workload("mnist").data(device="cpu", dtype=torch.float32).images[:IMAGES]
+    images = looked_at()
     sleepers = {folder.name: asleep(folder, EPOCHS, images) for folder in folders}
     for folder in folders:
         count = sum(row["asleep"] for row in sleepers[folder.name])
         print(f"{folder.name:60}{read_csv(folder.records)[-1]['loss']:8.2f}{count:6d} units asleep")
-    if options.no_record:
-        return
-    out = RunFolder("mnist-damping", RESULTS)
-    out.path.mkdir(parents=True, exist_ok=True)
-    out.write_records(records)
-    write_csv(out.path / "asleep.csv", chain(*sleepers.values()), COLUMNS)
-    out.write_manifest(
-        {
-            "command": "python benchmarks/damping.py",
-            "exported": now(),
-            "runs": [folder.manifest() for folder in folders],
-        }
-    )
+    if not options.no_record:
+        rows = [row for found in sleepers.values() for row in found]
+        export("mnist-damping", "python benchmarks/damping.py", folders, rows)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
+from _recorded import RESULTS, recorded_run
+from _sleep import looked_at
 from torch import Tensor
 from tqdm import tqdm
 
@@ -33,7 +34,6 @@ from esgd.snapshots import Snapshot, list_snapshots, load_snapshot
 from esgd.train import Training
 from esgd.workload import workload
 
-RESULTS = Path(__file__).parent.parent / "results" / "fig5"
 START, EPOCHS = 260, 10
 SEEDS = (0, 1)
 CHANGES: tuple[dict[str, float], ...] = (
@@ -47,7 +47,6 @@ UNIT_COLUMNS = (
     *("next_moved", "out_moved", "out_next", "out_share", "out_diagonal", "awake", "asleep", "constant"),
 )
 CONSTANT = 0.01  # range of a sigmoid over the images below which it says the same of all
-IMAGES = 10_000  # the first of the training set, on which units are looked at
 ARM_COLUMNS = (
     *("run", "seed", "method", "epoch", "step", "loss", "squared_error", "damping", "beta"),
     *("layer", "unit", "moved", "next_moved", "median_moved", "diagonal", "typical"),
@@ -60,8 +59,7 @@ def long_run(method: str) -> RunFolder:
     Raises:
         DataError: it is not there; the message has the command that makes it.
     """
-    runs = RunFolder("mnist", RESULTS).manifest()["runs"]
-    recorded = next(r for r in runs if (r["config"]["method"], r["config"]["seed"]) == (method, 0))
+    recorded = recorded_run(method, 0)
     folder = RunFolder(recorded["run"])
     if START not in list_snapshots(folder):
         command = recorded["command"]
@@ -217,7 +215,7 @@ def main() -> None:
         print(f"not recorded yet, another process is at it: {', '.join(busy)}. Run the command again")
     elif not options.no_record:
         out = RunFolder("mnist-jump", RESULTS)
-        moved = [row for folder in folders for row in units(folder, data.images[:IMAGES].cpu())]
+        moved = [row for folder in folders for row in units(folder, looked_at())]
         write_csv(out.path / "units.csv", moved, UNIT_COLUMNS)
         rows = [{key: row.get(key) for key in ARM_COLUMNS} for arm in arms for row in read_csv(arm.records)]
         write_csv(out.path / "arms.csv", rows, ARM_COLUMNS)

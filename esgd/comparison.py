@@ -16,6 +16,8 @@ __all__ = [
     "edge_position",
     "first_reached",
     "last_common",
+    "losses_of",
+    "median_lead",
     "median_reached",
     "until",
     "within_range",
@@ -73,6 +75,32 @@ def first_reached(records: Iterable[Record], target: float, y: str = "loss") -> 
 def median_reached(hits: Iterable[Record | None], x: str = "epoch") -> float:
     """The median of ``x`` over runs, where a run that never got there counts as infinite."""
     return median(math.inf if hit is None else hit[x] for hit in hits)
+
+
+def losses_of(records: Iterable[Record], method: str, seed: int, y: str = "loss") -> dict[int, float]:
+    """``y`` of the run of a method and a seed, by epoch."""
+    return {row["epoch"]: row[y] for row in records if (row["method"], row["seed"]) == (method, seed)}
+
+
+def median_lead(
+    first: Mapping[int, float], second: Mapping[int, float], ends: Iterable[int], *, width: int = 25
+) -> dict[int, float]:
+    """How far the first run is below the second, as a median over the last epochs before each end.
+
+    Args:
+        first: a loss by epoch, as :func:`losses_of` gives it.
+        second: another run's; where only one of the two was evaluated, nothing is compared.
+        ends: epochs.
+        width: of the window (end − width, end], in epochs.
+
+    Raises:
+        ConfigError: a window in which the two were never both evaluated.
+    """
+    lead = {epoch: second[epoch] - first[epoch] for epoch in first.keys() & second.keys()}
+    found = {end: [x for epoch, x in lead.items() if end - width < epoch <= end] for end in ends}
+    if empty := [end for end, values in found.items() if not values]:
+        raise ConfigError(f"the runs have no evaluation in common in the {width} epochs up to {empty[0]}")
+    return {end: median(values) for end, values in found.items()}
 
 
 def within_range(run: Iterable[Record], records: Iterable[Record], y: str = "loss") -> list[dict[str, Any]]:

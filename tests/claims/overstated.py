@@ -9,6 +9,7 @@ from printed import CLAIMS, Printed
 
 RECORDED = CLAIMS + "test_recorded_runs.py::"
 MEASURED = CLAIMS + "test_measured_runs.py::"
+ON_MNIST = CLAIMS + "test_measured_mnist.py::"
 SLEEPING = CLAIMS + "test_sleeping_units.py::"
 LEDGER = "book/claims.yml"
 
@@ -28,12 +29,12 @@ OVERSTATED = (
         "0.08 and 0.28 on Jacobi's run,", "on Jacobi's own run it ends nearer than √v,", LEDGER,
     ),
     Printed(
-        "F4", MEASURED + "test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist",
+        "F4", ON_MNIST + "test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist",
         "at most 0.048 ± 0.004 from D_E on its own run, and nearest at the end,",
         "leaves D_E late, and at the end is at", LEDGER,
     ),
     Printed(
-        "F6", MEASURED + "test_figure_6_on_mnist_so_far",
+        "F6", ON_MNIST + "test_figure_6_on_mnist_so_far",
         '{"rmsprop": [100, 200, 300], "esgd": [50, 100, 200, 260]}',
         '{"rmsprop": [50, 100, 200, 300], "esgd": [50, 100, 200, 260, 300]}',
     ),
@@ -80,6 +81,11 @@ OVERSTATED = (
     Printed(
         "SLP", SLEEPING + "test_the_late_jump_is_one_unit",
         "still 2.2e-04 at 270, and 6.2 at 280", "and 6.2 ten epochs later", LEDGER,
+    ),
+    Printed(
+        "SLP", SLEEPING + "test_at_a_hundredth_the_net_stays_awake_and_esgd_is_level_with_rmsprop",
+        "on seed 0 it is above RMSProp by +0.2 at 100, +0.3 at 200, −0.5 at 300", "on seed 0 it is below RMSProp",
+        LEDGER,
     ),
     Printed(
         "SLP", SLEEPING + "test_larger_dampings_keep_single_units_nearer",

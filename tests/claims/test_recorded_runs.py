@@ -16,7 +16,16 @@ import numpy as np
 import pytest
 from ledger_row import row
 
-from esgd.comparison import best_losses, edge_position, first_reached, last_common, median_reached, until
+from esgd.comparison import (
+    best_losses,
+    edge_position,
+    first_reached,
+    last_common,
+    losses_of,
+    median_lead,
+    median_reached,
+    until,
+)
 from esgd.runs import read_csv
 from esgd.spaces import SPACES
 
@@ -96,14 +105,11 @@ def test_figure_5_on_mnist_so_far():
 @pytest.mark.claim("F5")
 def test_one_seed_that_goes_on_past_the_papers_250_epochs():
     """Medians over 25 epochs, since single evaluations jump: the lead shrinks to 250, then ESGD's loss jumps."""
-    alone = [
-        {r["epoch"]: r["loss"] for r in records("mnist") if r["method"] == m and r["seed"] == 0 and r["epoch"]}
-        for m in ("esgd", "rmsprop")
-    ]
+    alone = [{e: x for e, x in losses_of(records("mnist"), m, 0).items() if e} for m in ("esgd", "rmsprop")]
     lead = {e: alone[0][e] - alone[1][e] for e in sorted(alone[0].keys() & alone[1].keys())}
     assert max(lead) == 300
     assert min(lead.values()) > 0
-    medians = {e: np.median([x for at, x in lead.items() if e - 25 < at <= e]) for e in (100, 150, 200, 250)}
+    medians = median_lead(alone[1], alone[0], (100, 150, 200, 250))
     assert list(medians.values()) == sorted(medians.values(), reverse=True)
     said = ", ".join(f"{x:.1f} at {e}" for e, x in medians.items())
     assert f"went on to {max(lead)} epochs" in row("F5").correct

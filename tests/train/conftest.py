@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -35,6 +37,20 @@ def tiny(monkeypatch) -> Workload:
     task = TinyWorkload("tiny", "tiny", TINY_SIZES)
     monkeypatch.setitem(WORKLOADS, "tiny", task)
     return task
+
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def experiment(monkeypatch) -> Iterator[Callable[[str], ModuleType]]:
+    """A module of ``benchmarks/`` by its name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(BENCHMARKS)):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from esgd.comparison import (
     edge_position,
     first_reached,
     last_common,
+    losses_of,
+    median_lead,
     median_reached,
     within_range,
 )
@@ -47,3 +49,18 @@ def test_the_position_in_a_range_is_logarithmic():
     assert edge_position(0.01, 0.01, 0.1) == 0
     assert edge_position(0.1, 0.01, 0.1) == 1
     assert edge_position(1e-3 * 10**-0.5, 1e-4, 1e-3) == pytest.approx(0.5)
+
+
+def test_the_median_lead_is_of_what_both_have_in_the_window():
+    records = [
+        {"method": m, "seed": seed, "epoch": e, "loss": loss + seed}
+        for m, path in (("esgd", {0: 9, 10: 5, 20: 4, 30: 1}), ("sgd", {0: 9, 10: 8, 20: 6, 25: 0, 30: 5}))
+        for e, loss in path.items()
+        for seed in (0, 7)
+    ]
+    esgd, sgd = (losses_of(records, m, 7) for m in ("esgd", "sgd"))
+    assert esgd == {0: 16, 10: 12, 20: 11, 30: 8}
+    assert median_lead(esgd, sgd, (20, 30), width=20) == {20: 2.5, 30: 3}  # 25 is not shared
+    assert median_lead(sgd, esgd, [30], width=5) == {30: -4}
+    with pytest.raises(ConfigError, match="no evaluation in common in the 5 epochs up to 15"):
+        median_lead(esgd, sgd, [15], width=5)

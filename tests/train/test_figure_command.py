@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from esgd.figures.paper import paper_figure
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -47,3 +49,16 @@ def test_bad_input_gets_one_line(tmp_path, arguments, words):
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("data", "panels"), [("curves", 3), ("mnist", 2)])
+def test_figure_6_has_a_panel_for_what_was_measured_and_no_other(data, panels):
+    """On MNIST the spectrum was left out."""
+    drawn = paper_figure(6, ROOT / "results" / "fig6" / data / "measures.csv")
+    titles = [axis.title.text for axis in drawn.select_yaxes()]
+    assert len(titles) == panels
+    assert ("share of Σλ² on λ < 0" in titles) == (panels == 3)
+    (menu,) = drawn.layout.updatemenus
+    assert all(f"xaxis{panels}.title.text" in button.args[1] for button in menu.buttons)
+    assert drawn.layout[f"xaxis{panels}"].title.text == "epochs"
+    assert all(trace.x for trace in drawn.data)

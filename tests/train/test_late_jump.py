@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -16,15 +13,10 @@ from esgd.workload import workload
 
 from .test_checkpoint import config
 
-ROOT = Path(__file__).parents[2]
 
-
-@pytest.fixture(scope="module")
-def late_jump():
-    spec = importlib.util.spec_from_file_location("late_jump", ROOT / "benchmarks" / "late_jump.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def late_jump(experiment):
+    return experiment("late_jump")
 
 
 @pytest.mark.parametrize("update_every", [1, 2])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,32 +10,15 @@ import torch
 
 from esgd.errors import DataError
 from esgd.resumable import train_in_folder
-from esgd.runs import RunFolder
+from esgd.runs import RunFolder, read_csv
 from esgd.snapshots import Snapshot, list_snapshots, load_snapshot
 
 from .conftest import tiny_images
 from .test_checkpoint import config
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """A module of ``benchmarks/`` by its name."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def load(name: str):
-        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    yield load
-    sys.modules.pop("_sleep", None)
-
-
-def test_units_that_are_off_or_on_for_all_images_are_counted(tiny, tmp_path, benchmark, monkeypatch):
-    sleep = benchmark("_sleep")
+def test_units_that_are_off_or_on_for_all_images_are_counted(tiny, tmp_path, experiment, monkeypatch):
+    sleep = experiment("_sleep")
     folder = RunFolder("run", tmp_path)
     train_in_folder(config(epochs=1), folder, snapshot_every=1, device="cpu", progress=False)
     images = tiny_images()
@@ -64,10 +46,27 @@ def test_units_that_are_off_or_on_for_all_images_are_counted(tiny, tmp_path, ben
         sleep.asleep(folder, 7, images)
 
 
-def test_repeated_runs_are_the_recorded_ones(benchmark):
-    awake = benchmark("awake")
-    settings = [awake.recorded(seed) for seed in (0, 1, 2)]
-    assert [s.seed for s in settings] == [0, 1, 2]
-    assert {(s.method, s.damping, s.lr) for s in settings} == {("esgd", 1e-4, settings[0].lr)}
-    assert awake.DAMPING == 1e-2
-    assert max(awake.EPOCHS) == settings[0].epochs
+def test_repeated_runs_are_the_recorded_ones_but_for_the_damping(experiment):
+    awake, recorded = experiment("awake"), experiment("_recorded")
+    for seed, epochs in enumerate(awake.EPOCHS):
+        theirs = recorded.recorded_run("esgd", seed)["config"]
+        mine = asdict(awake.calmed(seed, epochs))
+        assert {key for key in mine if mine[key] != theirs[key]} == {"damping"}
+        assert (mine["damping"], theirs["damping"]) == (1e-2, 1e-4)
+    with pytest.raises(DataError, match="no run of esgd with seed 9, only with: 0, 1, 2"):
+        awake.calmed(9, 10)
+
+
+def test_export_holds_every_run_and_every_count(tiny, tmp_path, experiment, monkeypatch):
+    sleep = experiment("_sleep")
+    monkeypatch.setattr(sleep, "RESULTS", tmp_path / "results")
+    folders = [RunFolder(f"run{seed}", tmp_path) for seed in (0, 1)]
+    for seed, folder in enumerate(folders):
+        train_in_folder(config(epochs=1, seed=seed), folder, snapshot_every=1, device="cpu", progress=False)
+    rows = [row for folder in folders for row in sleep.asleep(folder, 1, tiny_images())]
+    sleep.export("out", "python some.py", folders, rows)
+    out = RunFolder("out", tmp_path / "results")
+    assert read_csv(out.path / "asleep.csv") == rows
+    assert {row["seed"] for row in read_csv(out.records)} == {0, 1}
+    assert out.manifest()["command"] == "python some.py"
+    assert out.manifest()["runs"] == [folder.manifest() for folder in folders]

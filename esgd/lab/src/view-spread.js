@@ -14,14 +14,14 @@ const POWER = 0.6; // of the distance from the best fit: small ones are to be se
 
 /** What the picture shows of the weights: beliefs of the chain, or the distance from the best fit over the first one. */
 function rowsOf(problem, run) {
-  if (problem.name === "chain") return run.map((w) => w);
+  if (problem.name === "chain") return run;
   const best = curveOf(problem, problem.goal, 40).map(([, y]) => y);
   const far = run.map((w) => curveOf(problem, w, 40).map(([, y], i) => Math.abs(y - best[i])));
   const first = Math.max(...far[0], 1e-9);
   return far.map((row) => row.map((v) => v / first));
 }
 
-/** How far along the chain everybody from the first on believes more than half, with fractions in between; 0 if not the first. */
+/** How far along the chain everybody from the first on believes at least half, with fractions in between; 0 if not the first. */
 export function newsReach(beliefs) {
   const stop = beliefs.findIndex((v) => !(v >= 0.5));
   if (stop < 0) return beliefs.length;
@@ -33,8 +33,8 @@ export function newsReach(beliefs) {
 export function newsWords(beliefs) {
   const front = Math.floor(newsReach(beliefs));
   const all = beliefs.filter((v) => v >= 0.5).length;
-  if (front === all) return front ? `more than half believed up to place ${front} of ${beliefs.length}` : "more than half believed by nobody";
-  return `more than half believed ${front ? `up to place ${front}` : "not yet at place 1"}, and by ${all} of ${beliefs.length} in all`;
+  if (front === all) return front ? `at least half believed up to place ${front} of ${beliefs.length}` : "at least half believed by nobody";
+  return `at least half believed ${front ? `up to place ${front}` : "not yet at place 1"}, and by ${all} of ${beliefs.length} in all`;
 }
 
 /** Nought in the page’s tone, one in the hue, what is below nought in grey. */
@@ -83,12 +83,12 @@ export function spreadView(lab) {
       }));
       cache = { key, dark: theme.dark, told, pictures };
     }
-    const shown = cache.pictures;
-    const columns = width < 560 ? (shown.length > 3 ? 2 : 1) : Math.min(shown.length, 3);
-    const rows = Math.ceil(shown.length / columns);
+    const { pictures, told } = cache;
+    const columns = width < 560 ? (pictures.length > 3 ? 2 : 1) : Math.min(pictures.length, 3);
+    const rows = Math.ceil(pictures.length / columns);
     const [wide, tall] = [width / columns, height / rows];
     const step = Math.round(at);
-    frames = cache.pictures.map(({ method, image, reach, rows: values }, k) => {
+    frames = pictures.map(({ method, image, reach, rows: values }, k) => {
       const [x, y] = [(k % columns) * wide, Math.floor(k / columns) * tall];
       const box = { left: x + 22, right: x + wide - 8, top: y + 19, bottom: y + tall - 20 };
       const sx = linearScale(0, S.steps, box.left, box.right);
@@ -120,10 +120,9 @@ export function spreadView(lab) {
       text(ctx, theme, `step ${S.steps}`, box.right, box.bottom + 14, { align: "right", size: 11 });
       return { box, sx };
     });
-    const hidden = S.methods.length - shown.length;
-    const rest = hidden > 0 ? `; the first ${SHOWN} of ${S.methods.length} methods` : "";
+    const rest = told.length > pictures.length ? `; the first ${SHOWN} of ${S.methods.length} methods` : "";
     view.note((chain ? "upward: place in the chain; line: where belief is one half; grey: below nought" : "upward: x; strong: far from the best fit") + rest);
-    const words = cache.told.map(({ method, rows: values }) => {
+    const words = told.map(({ method, rows: values }) => {
       const now = Math.min(step, values.length - 1);
       if (now < step) return `${METHODS[method].label}: beyond all bounds at step ${values.length}`;
       if (chain) return `${METHODS[method].label}: ${newsWords(values[now])}`;
