@@ -1,7 +1,8 @@
 """How far a recorded run's replay is from the record, and what moves it: five epochs of ESGD on CURVES, seed 0.
 
 The settings are those of the recorded run; each variant changes nothing but the rounding. A process of its own runs
-each, since threads and instruction sets are chosen when PyTorch starts.
+each, since threads and instruction sets are chosen when PyTorch starts; all but what a variant changes are those of
+the record. Replays of another record than today's are thrown away.
 
     python benchmarks/replay.py        # writes results/replay; about half a minute a variant on a free core
 """
@@ -29,14 +30,15 @@ from esgd.workload import workload
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 EPOCHS = 5
 RECORDED_CODE = "the code of the record's commit"
+SAME = {"OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": "avx2"}  # one thread, AVX2: what the record was made with
 VARIANTS = {
-    "one thread": {},
-    "one thread, again": {},
+    "nothing": {},
+    "nothing, once more": {},
+    RECORDED_CODE: {},
     "one weight's last bit": {},
     "ATen without vector instructions": {"ATEN_CPU_CAPABILITY": "default"},
     "ATen with AVX-512": {"ATEN_CPU_CAPABILITY": "avx512"},
     "MKL in its compatible mode": {"MKL_CBWR": "COMPATIBLE"},
-    RECORDED_CODE: {},
     "two threads": {"OMP_NUM_THREADS": "2"},
 }
 COLUMNS = ("variant", "epoch", "step", "loss", "squared_error")
@@ -73,34 +75,42 @@ def unpack(commit: str, folder: Path) -> None:
         tar.extractall(folder, filter="data")
 
 
+def run(variant: str) -> dict:
+    """A variant in a process of its own: its records, and where they come from."""
+    with tempfile.TemporaryDirectory() as checkout:
+        env = os.environ | SAME | VARIANTS[variant]
+        if variant == RECORDED_CODE:
+            unpack(recorded()["commit"], Path(checkout))
+            env["PYTHONPATH"] = checkout
+        words = [sys.executable, __file__, "--variant", variant]
+        done = subprocess.run(words, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    if variant == RECORDED_CODE:  # it ran from an archive, which is no checkout
+        found["provenance"] |= {"commit": recorded()["commit"], "changed": False}
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variant", choices=VARIANTS, help="run this one here and print its records")
     if (variant := parser.parse_args().variant) is not None:
-        print(json.dumps(replay(variant)))
+        print(json.dumps({"records": replay(variant), "provenance": provenance(torch.device("cpu"))}))
         return
+    if not recorded()["device"].endswith("1 thread, AVX2"):
+        raise SystemExit(f"the record was made on {recorded()['device']!r}: set SAME to its threads and instructions")
     out = RunFolder("replay", RESULTS)
     table = out.path / "replays.csv"
-    rows = read_csv(table) if table.exists() else []
-    manifest = out.manifest() or {
-        "command": "python benchmarks/replay.py",
-        "replays": recorded()["run"],
-        **provenance(torch.device("cpu")),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "started": now(),
-    }
+    record = {key: recorded()[key] for key in ("run", "commit", "device")}
+    manifest = out.manifest() or {}
+    rows = read_csv(table) if manifest.get("replays") == record else []  # those of another record say nothing of this
+    if not rows:
+        manifest = {"command": "python benchmarks/replay.py", "replays": record, "started": now(), "variants": {}}
     for variant in VARIANTS:
         if variant in {row["variant"] for row in rows}:
             continue  # a stopped session goes on
-        with tempfile.TemporaryDirectory() as checkout:
-            env = os.environ | {"OMP_NUM_THREADS": "1"} | VARIANTS[variant]
-            if variant == RECORDED_CODE:
-                unpack(recorded()["commit"], Path(checkout))
-                env["PYTHONPATH"] = checkout
-            words = [sys.executable, __file__, "--variant", variant]
-            done = subprocess.run(words, env=env, check=True, stdout=subprocess.PIPE, text=True)
-        rows += json.loads(done.stdout.splitlines()[-1])
-        manifest.setdefault("variants", {})[variant] = {"ran": now(), **provenance(torch.device("cpu"))}
+        found = run(variant)
+        rows += found["records"]
+        manifest["variants"][variant] = {"ran": now(), **found["provenance"]}
         out.write_manifest(manifest | {"ended": now()})
         write_csv(table, rows, COLUMNS)
         print(f"{variant}: loss {rows[-1]['loss']:.4f} after {rows[-1]['epoch']} epochs", flush=True)
