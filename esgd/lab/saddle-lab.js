@@ -183,6 +183,7 @@ function minimumBelow(form, eigenvalues) {
     floor: convex ? 0 : null,
     minima: convex ? [[0, 0]] : [],
     saddle: Math.min(...eigenvalues) < 0 ? [0, 0] : null,
+    point: Math.max(...eigenvalues) > 0 ? "saddle" : Math.max(...eigenvalues) < 0 ? "maximum" : "ridge",
   };
 }
 
@@ -247,7 +248,6 @@ const LANDSCAPES = {
       grad: ([x, y]) => [-(1 - x * y) * y, -(1 - x * y) * x],
       hess: ([x, y]) => ({ a: y * y, b: 2 * x * y - 1, c: x * x }),
       floor: 0,
-      minima: [],
       critical: [0, 0],
       saddle: [0, 0],
       lift: 0.5,
@@ -349,6 +349,8 @@ function landscapeOf(S) {
     power: entry.power,
     cells: entry.cells,
     convex: false,
+    minima: [],
+    point: "saddle", // what the critical point is called
     reference: made.f(made.critical),
     ...made,
   };
@@ -646,7 +648,7 @@ function escapeTimes(method, S, count = 100) {
 
 function whyNoEscape(S, land) {
   if (!land.saddle || ESCAPE_DROP[S.landscape] === null) return "There is no saddle to leave: choose a landscape that has one.";
-  if (land.f([S.x0, S.y0]) < land.reference - ESCAPE_DROP[S.landscape]) return "This start is already past the saddle: move it up.";
+  if (land.f([S.x0, S.y0]) < land.reference - ESCAPE_DROP[S.landscape]) return `This start is already past the ${land.point}: move it up.`;
   return null;
 }
 
@@ -746,9 +748,11 @@ function modesOf(H) {
 }
 
 function modeName(h, other) {
-  if (h < 0) return "downhill mode";
-  if (other < 0) return "uphill mode";
-  return h >= other ? "steep mode" : "flat mode";
+  const least = 1e-9 * Math.max(Math.abs(h), Math.abs(other)); // less is rounding
+  if (h < -least) return "downhill mode";
+  if (h <= least) return "flat mode";
+  if (other < -least) return "uphill mode";
+  return Math.abs(h - other) <= least ? "mode" : h > other ? "steep mode" : "flat mode";
 }
 
 const amplitudes = (run, { axis }) => run.points.map((p) => axis[0] * p[0] + axis[1] * p[1]);
@@ -1662,21 +1666,21 @@ function overshotStep(run, land) {
   return step < 0 ? null : step;
 }
 
+const NEXT = 400; // steps that a run is followed to see whether it stays, as many as the lab ever shows
+
+function isNearCritical(land, x) {
+  const g = land.grad(x);
+  const modes = modesOf(land.hess(x));
+  const steepest = Math.max(...modes.map(({ h }) => Math.abs(h)));
+  return modes.every(({ h, axis }) => Math.abs(axis[0] * g[0] + axis[1] * g[1]) <= 0.01 * land.window[2] * (Math.abs(h) + 1e-9 * steepest));
+}
+
 function hasStopped(run, S, land) {
-  const moves = run.records.map(({ d }) => Math.hypot(d[0], d[1]));
-  if (S.noise > 0 || run.diverged !== null || moves.length < 4) return false;
-  const end = run.points[run.points.length - 1];
-  const steepest = Math.max(...eigen(land.hess(end)).values.map(Math.abs));
-  if (Math.hypot(...land.grad(end)) > 0.01 * land.window[2] * steepest) return false; // no critical point is near
-  if (run.method === "rmsprop" || run.method === "adam") { // steps may be small by large gradients of the past, which it forgets
-    const g = Math.max(...land.grad(end).map(Math.abs));
-    if ((S[`lr_${run.method}`] * g) / (g + S.damping) > 0.005 * land.window[2]) return false;
-  }
-  const span = Math.max(2, Math.ceil(moves.length / 10));
-  const late = Math.max(...moves.slice(-span));
-  const ratio = late / Math.max(...moves.slice(-2 * span, -span)); // of one span's steps to those of the span before
-  if (late < 1e-9 * land.window[2]) return true; // no more than rounding
-  return ratio < 1 && (span * late * ratio) / (1 - ratio) < 0.005 * land.window[2];
+  const last = run.records.length;
+  const end = run.points[last];
+  if (S.noise > 0 || run.diverged !== null || last < 4 || !isNearCritical(land, end)) return false;
+  const on = trajectory(run.method, S, last + NEXT);
+  return on.diverged === null && on.points.slice(last).every((p) => Math.hypot(p[0] - end[0], p[1] - end[1]) < 0.005 * land.window[2]);
 }
 
 const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
@@ -1700,17 +1704,19 @@ function outcome(run, S) {
   }
   const escaped = escapeStep(run, S, land);
   const above = losses[last] > (land.floor ?? -Infinity) + 0.02;
-  const stopped = above && (land.saddle || land.floor === null) && hasStopped(run, S, land);
-  const lowest = eigen(land.hess(run.points[last])).values[1];
-  const inMinimum = stopped && lowest > 0; // of those that are above the lowest one
+  const end = run.points[last];
+  const bent = land.floor === null || !(eigen(land.hess(end)).values[1] > 0); // no minimum holds it
+  const inMinimum = land.minima.some((p) => land.f(p) > land.floor + 0.02 && Math.hypot(p[0] - end[0], p[1] - end[1]) < 0.02 * land.window[2]);
+  const stopped = above && (land.saddle || land.floor === null) && (bent || inMinimum) && hasStopped(run, S, land);
   if (escaped > 0 && losses[last] < land.reference && (!stopped || inMinimum)) {
-    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}${inMinimum ? ", to a higher minimum" : ""}` };
+    const left = land.point === "saddle" ? "escaped" : `left the ${land.point}`;
+    return { kind: "escaped", step: escaped, text: `${left} at step ${escaped}${stopped ? ", to a higher minimum" : ""}` };
   }
   if (stopped) {
     return { kind: "caught", step: last, text: inMinimum ? "in a higher minimum" : land.saddle ? "caught at a critical point" : "at rest" };
   }
   const now = `loss ${formatNumber(losses[last], 3)} at step ${last}`;
-  if (escaped === 0) return { kind: "moving", step: last, text: `started past the saddle; ${now}` };
+  if (escaped === 0) return { kind: "moving", step: last, text: `started past the ${land.point}; ${now}` };
   const overshot = S.noise === 0 ? overshotStep(run, land) : null; // noise alone may throw it out
   if (overshot !== null) return { kind: "overshot", step: overshot, text: `overshot at step ${overshot}; ${now}` };
   if (climbs(losses, S.noise > 0 ? 10 * (1 + Math.abs(losses[0] - (land.floor ?? land.reference))) : 0)) {
@@ -3178,7 +3184,7 @@ function lossView(lab) {
       const level = frame.sy(range.of(land.reference));
       const free = level - frame.box.top > 18 ? level - 5 : level + 14; // above the line, unless that is outside
       const share = Math.abs(at / S.steps - 0.5) < 0.12 ? 0.72 : 0.5; // beside the line of the step shown
-      text(ctx, theme, "saddle", frame.sx(share * S.steps), free, { align: "center", size: 11.5, halo: true });
+      text(ctx, theme, land.point, frame.sx(share * S.steps), free, { align: "center", size: 11.5, halo: true });
     }
     endLabels(ctx, theme, frame.box, ends);
     const labels = settled([runs, theme, area.width, area.height], () => {
@@ -3848,7 +3854,7 @@ function coordinates(lab, transformed) {
 
 function marks(ctx, theme, land, place, width, height) {
   const inside = ([x, y]) => x > 4 && y > 4 && x < width - 4 && y < height - 4;
-  for (const point of land.minima ?? []) {
+  for (const point of land.minima) {
     const [x, y] = place(point);
     if (inside([x, y])) {
       ctx.strokeStyle = theme.critical;
@@ -3988,7 +3994,7 @@ function pathView(lab, { transformed = false } = {}) {
     for (const method of S.methods) drawRun(ctx, theme, lab.runs[method], place, lab.at, theme.hue[method]);
     if (land.saddle) {
       const [px, py] = place(land.saddle);
-      text(ctx, theme, "saddle", px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
+      text(ctx, theme, land.point, px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
     }
     const [x, y] = place([S.x0, S.y0]);
     const symbol = transformed ? "φ" : "θ";
@@ -4590,7 +4596,7 @@ function surfaceView(lab) {
       text(ctx, theme, label, x + (label === "start" ? 0 : 9 * side), y + (label === "start" ? 20 : -8), { ...style, size: 12, halo: true });
       ctx.globalAlpha = 1;
     };
-    if (land.saddle) mark(mesh.place(land.saddle), "saddle");
+    if (land.saddle) mark(mesh.place(land.saddle), land.point);
     mark(start, "start");
     if (!wordy) return;
     view.note(land.lift ? "height: asinh of the loss" : "height: the loss");
@@ -4626,7 +4632,7 @@ function sliceView(lab) {
       ctx.strokeStyle = theme.faint;
       ctx.lineWidth = 1.5;
       line(ctx, Array.from({ length: 61 }, (_, k) => -reach + (k * 2 * reach) / 60).map((z) => [sx(z), sy(0.5 * h * z * z)]));
-      const title = `${h < 0 ? "downhill" : i ? "flat" : "steep"}, h = ${formatNumber(h, 2)}`;
+      const title = `${modeName(h, values[1 - i])}, h = ${formatNumber(h, 2)}`;
       text(ctx, theme, title, (left + right) / 2, height - 24, { align: "center", colour: theme.ink, weight: 600, size: 12 });
       if (!run) return;
       ctx.save();
@@ -5139,7 +5145,7 @@ export const core = {
   amountsOf, amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
   descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
   escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, freshFor, hasStopped, heavyBall, isHidden, laidOut, landscapeOf, LANDSCAPES,
-  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nesterov, newsReach, newsWords, noiseFloor,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeName, modeRadius, modesOf, nesterov, newsReach, newsWords, noiseFloor,
   noiseVerdict, nudged,
   outcome, PALETTE, phasePoints, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, regimeOf,
   regimeWords, SETTINGS, shares, stationary, stepRows, stream, takeover, trajectory, whyNoEscape,

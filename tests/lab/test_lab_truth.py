@@ -58,27 +58,33 @@ RANDOM = """(core, SCENES, methods) => {
   const next = core.stream(11, 2, 3); const within = (a, b) => a + (b - a) * next();
   const pick = (list) => list[Math.floor(next() * list.length)];
   const wrong = []; const said = {};
+  const onRidge = ({ eig1, eig2, angle }) => { // a tenth at most off the way into the saddle
+    const a = (eig1 > eig2 ? angle : angle + 90) * Math.PI / 180;
+    const [u, v] = [within(-2, 2), 10 ** within(-8, -1) * pick([-1, 0, 1])];
+    return { x0: u * Math.cos(a) - v * Math.sin(a), y0: u * Math.sin(a) + v * Math.cos(a) }; };
   const rests = (run, S, land) => { const { a, b, c } = land.hess(run.points.at(-1)); // at another saddle
     return core.hasStopped(run, S, land) && (a + c - Math.hypot(a - c, 2 * b)) / 2 < 0; };
-  for (let i = 0; i < 2500; i += 1) {
+  for (let i = 0; i < 3000; i += 1) {
     const m = pick(methods);
     const wanted = { landscape: pick(Object.keys(core.LANDSCAPES)), methods: m,
       x0: within(-2, 2), y0: within(-2, 2), kappa: 10 ** within(0, 3), eig1: within(-1, 3), eig2: within(-2, 2),
       angle: within(0, 90), seed: i % 50, steps: pick([5, 16, 60, 150]), noise: pick([0, 0, 0, 0.1]),
       [`lr_${m}`]: 10 ** within(-2.5, 0.5), damping: 10 ** within(-8, 0), momentum: within(0, 0.95) };
+    if (i >= 2500) Object.assign(wanted, { landscape: 'quadratic', noise: 0 }, onRidge(wanted));
     const S = core.makeState({}, wanted); const land = core.landscapeOf(S);
-    const run = core.trajectory(m, S); const { kind, step } = core.outcome(run, S);
-    const on = core.trajectory(m, S, 2 * S.steps); // the same run, twice as long
+    const run = core.trajectory(m, S); const { kind, step, text } = core.outcome(run, S);
+    const on = core.trajectory(m, S, S.steps + 400); // the same run, for as long as the lab can show one
     const [end, losses] = [run.points.at(-1), run.losses];
     said[kind] = (said[kind] ?? 0) + 1;
     const moved = Math.max(...on.points.slice(S.steps).map((p) => Math.hypot(p[0] - end[0], p[1] - end[1])));
     const bad = {
-      caught: () => S.noise > 0 || moved > 0.03 * land.window[2],
+      caught: () => S.noise > 0 || moved > 0.03 * land.window[2] || on.diverged !== null,
       diverged: () => run.diverged === null && Math.hypot(...end) < 3 * land.window[2],
       escaped: () => step === 0 || losses.at(-1) >= land.reference || rests(run, S, land),
       climbing: () => losses.at(-1) <= losses[0],
     }[kind];
-    if (bad?.()) wrong.push([kind, wanted]);
+    const higher = text.includes('higher minimum') && S.landscape !== 'camel'; // no other has one
+    if (bad?.() || higher) wrong.push([kind, wanted]);
   }
   return { wrong, said }; }"""
 

@@ -10,7 +10,7 @@ import { LANDSCAPES, landscapeOf } from "./landscapes.js";
 import { freshFor } from "./fresh.js";
 import { amountsOf, eigenbasis, leftOver, manyProblem, manyRun } from "./many.js";
 import { METHODS, trajectory } from "./methods.js";
-import { amplitudes, mixes, modeFactor, modesOf, phasePoints, regimeOf, regimeWords, shares } from "./modes.js";
+import { amplitudes, mixes, modeFactor, modeName, modesOf, phasePoints, regimeOf, regimeWords, shares } from "./modes.js";
 import { divergedStep, hasStopped, outcome } from "./outcomes.js";
 import { drawNoise, drawProbe, stream } from "./rng.js";
 import { SCENES } from "./scenes.js";
@@ -57,7 +57,7 @@ export const core = {
   amountsOf, amplitudes, bestMomentum, bestRate, cameraOf, changeOfVariables, comparison, contourPath, contourRoot, decodeState,
   descentUnder, divergedStep, drawNoise, drawProbe, eigenbasis, encodeState, errorShare, escapeStep, escapeTimes,
   escapeWords, expectedLoss, faceRows, firstSteps, firstStepWords, freshFor, hasStopped, heavyBall, isHidden, laidOut, landscapeOf, LANDSCAPES,
-  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeRadius, modesOf, nesterov, newsReach, newsWords, noiseFloor,
+  leftOver, makeState, manyProblem, manyRun, meshOf, METHODS, mixes, modeFactor, modeName, modeRadius, modesOf, nesterov, newsReach, newsWords, noiseFloor,
   noiseVerdict, nudged,
   outcome, PALETTE, phasePoints, phaseSample, preconditioner, probesSoFar, pythonLine, ratesWords, regimeOf,
   regimeWords, SETTINGS, shares, stationary, stepRows, stream, takeover, trajectory, whyNoEscape,

@@ -23,6 +23,7 @@ function minimumBelow(form, eigenvalues) {
     floor: convex ? 0 : null,
     minima: convex ? [[0, 0]] : [],
     saddle: Math.min(...eigenvalues) < 0 ? [0, 0] : null,
+    point: Math.max(...eigenvalues) > 0 ? "saddle" : Math.max(...eigenvalues) < 0 ? "maximum" : "ridge",
   };
 }
 
@@ -88,7 +89,6 @@ export const LANDSCAPES = {
       grad: ([x, y]) => [-(1 - x * y) * y, -(1 - x * y) * x],
       hess: ([x, y]) => ({ a: y * y, b: 2 * x * y - 1, c: x * x }),
       floor: 0,
-      minima: [],
       critical: [0, 0],
       saddle: [0, 0],
       lift: 0.5,
@@ -194,6 +194,8 @@ export function landscapeOf(S) {
     power: entry.power,
     cells: entry.cells,
     convex: false,
+    minima: [],
+    point: "saddle", // what the critical point is called
     reference: made.f(made.critical),
     ...made,
   };

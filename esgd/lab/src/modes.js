@@ -11,10 +11,13 @@ export function modesOf(H) {
   return [{ h: values[0], axis: [c, s] }, { h: values[1], axis: [-s, c] }];
 }
 
+/** A mode by the sign of its curvature h, and in a bowl by which of the two is the steeper. */
 export function modeName(h, other) {
-  if (h < 0) return "downhill mode";
-  if (other < 0) return "uphill mode";
-  return h >= other ? "steep mode" : "flat mode";
+  const least = 1e-9 * Math.max(Math.abs(h), Math.abs(other)); // less is rounding
+  if (h < -least) return "downhill mode";
+  if (h <= least) return "flat mode";
+  if (other < -least) return "uphill mode";
+  return Math.abs(h - other) <= least ? "mode" : h > other ? "steep mode" : "flat mode";
 }
 
 /** qᵀ(θ_t − θ*) for every step of a run along one mode; the critical point is the origin. */

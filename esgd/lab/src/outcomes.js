@@ -2,6 +2,8 @@
 
 import { eigen } from "./linalg.js";
 import { landscapeOf } from "./landscapes.js";
+import { trajectory } from "./methods.js";
+import { modesOf } from "./modes.js";
 import { escapeStep, formatNumber } from "./theory.js";
 
 /** How far a point of a quadratic lies along each direction that should shrink, and how far is out of the picture. */
@@ -42,25 +44,23 @@ function overshotStep(run, land) {
   return step < 0 ? null : step;
 }
 
-/**
- * Whether a run has stopped: its steps shrink so fast that all that would follow could not be seen. A small gradient
- * is not enough, as a long valley has one everywhere, and what noise drives never stops.
- */
+const NEXT = 400; // steps that a run is followed to see whether it stays, as many as the lab ever shows
+
+/** Whether every principal direction leads at most 1 % of the window to a critical point: |H⁻¹g|, where H bends. */
+function isNearCritical(land, x) {
+  const g = land.grad(x);
+  const modes = modesOf(land.hess(x));
+  const steepest = Math.max(...modes.map(({ h }) => Math.abs(h)));
+  return modes.every(({ h, axis }) => Math.abs(axis[0] * g[0] + axis[1] * g[1]) <= 0.01 * land.window[2] * (Math.abs(h) + 1e-9 * steepest));
+}
+
+/** Whether a run has stopped: it is near a critical point, and the steps that would follow could not be seen. */
 export function hasStopped(run, S, land) {
-  const moves = run.records.map(({ d }) => Math.hypot(d[0], d[1]));
-  if (S.noise > 0 || run.diverged !== null || moves.length < 4) return false;
-  const end = run.points[run.points.length - 1];
-  const steepest = Math.max(...eigen(land.hess(end)).values.map(Math.abs));
-  if (Math.hypot(...land.grad(end)) > 0.01 * land.window[2] * steepest) return false; // no critical point is near
-  if (run.method === "rmsprop" || run.method === "adam") { // steps may be small by large gradients of the past, which it forgets
-    const g = Math.max(...land.grad(end).map(Math.abs));
-    if ((S[`lr_${run.method}`] * g) / (g + S.damping) > 0.005 * land.window[2]) return false;
-  }
-  const span = Math.max(2, Math.ceil(moves.length / 10));
-  const late = Math.max(...moves.slice(-span));
-  const ratio = late / Math.max(...moves.slice(-2 * span, -span)); // of one span's steps to those of the span before
-  if (late < 1e-9 * land.window[2]) return true; // no more than rounding
-  return ratio < 1 && (span * late * ratio) / (1 - ratio) < 0.005 * land.window[2];
+  const last = run.records.length;
+  const end = run.points[last];
+  if (S.noise > 0 || run.diverged !== null || last < 4 || !isNearCritical(land, end)) return false;
+  const on = trajectory(run.method, S, last + NEXT);
+  return on.diverged === null && on.points.slice(last).every((p) => Math.hypot(p[0] - end[0], p[1] - end[1]) < 0.005 * land.window[2]);
 }
 
 const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
@@ -86,17 +86,19 @@ export function outcome(run, S) {
   }
   const escaped = escapeStep(run, S, land);
   const above = losses[last] > (land.floor ?? -Infinity) + 0.02;
-  const stopped = above && (land.saddle || land.floor === null) && hasStopped(run, S, land);
-  const lowest = eigen(land.hess(run.points[last])).values[1];
-  const inMinimum = stopped && lowest > 0; // of those that are above the lowest one
+  const end = run.points[last];
+  const bent = land.floor === null || !(eigen(land.hess(end)).values[1] > 0); // no minimum holds it
+  const inMinimum = land.minima.some((p) => land.f(p) > land.floor + 0.02 && Math.hypot(p[0] - end[0], p[1] - end[1]) < 0.02 * land.window[2]);
+  const stopped = above && (land.saddle || land.floor === null) && (bent || inMinimum) && hasStopped(run, S, land);
   if (escaped > 0 && losses[last] < land.reference && (!stopped || inMinimum)) {
-    return { kind: "escaped", step: escaped, text: `escaped at step ${escaped}${inMinimum ? ", to a higher minimum" : ""}` };
+    const left = land.point === "saddle" ? "escaped" : `left the ${land.point}`;
+    return { kind: "escaped", step: escaped, text: `${left} at step ${escaped}${stopped ? ", to a higher minimum" : ""}` };
   }
   if (stopped) {
     return { kind: "caught", step: last, text: inMinimum ? "in a higher minimum" : land.saddle ? "caught at a critical point" : "at rest" };
   }
   const now = `loss ${formatNumber(losses[last], 3)} at step ${last}`;
-  if (escaped === 0) return { kind: "moving", step: last, text: `started past the saddle; ${now}` };
+  if (escaped === 0) return { kind: "moving", step: last, text: `started past the ${land.point}; ${now}` };
   const overshot = S.noise === 0 ? overshotStep(run, land) : null; // noise alone may throw it out
   if (overshot !== null) return { kind: "overshot", step: overshot, text: `overshot at step ${overshot}; ${now}` };
   if (climbs(losses, S.noise > 0 ? 10 * (1 + Math.abs(losses[0] - (land.floor ?? land.reference))) : 0)) {

@@ -131,7 +131,7 @@ export function escapeTimes(method, S, count = 100) {
 /** Why there are no escape times to show, or null. */
 export function whyNoEscape(S, land) {
   if (!land.saddle || ESCAPE_DROP[S.landscape] === null) return "There is no saddle to leave: choose a landscape that has one.";
-  if (land.f([S.x0, S.y0]) < land.reference - ESCAPE_DROP[S.landscape]) return "This start is already past the saddle: move it up.";
+  if (land.f([S.x0, S.y0]) < land.reference - ESCAPE_DROP[S.landscape]) return `This start is already past the ${land.point}: move it up.`;
   return null;
 }
 

@@ -80,7 +80,7 @@ export function lossView(lab) {
       const level = frame.sy(range.of(land.reference));
       const free = level - frame.box.top > 18 ? level - 5 : level + 14; // above the line, unless that is outside
       const share = Math.abs(at / S.steps - 0.5) < 0.12 ? 0.72 : 0.5; // beside the line of the step shown
-      text(ctx, theme, "saddle", frame.sx(share * S.steps), free, { align: "center", size: 11.5, halo: true });
+      text(ctx, theme, land.point, frame.sx(share * S.steps), free, { align: "center", size: 11.5, halo: true });
     }
     endLabels(ctx, theme, frame.box, ends);
     const labels = settled([runs, theme, area.width, area.height], () => {

@@ -29,7 +29,7 @@ function coordinates(lab, transformed) {
 
 function marks(ctx, theme, land, place, width, height) {
   const inside = ([x, y]) => x > 4 && y > 4 && x < width - 4 && y < height - 4;
-  for (const point of land.minima ?? []) {
+  for (const point of land.minima) {
     const [x, y] = place(point);
     if (inside([x, y])) {
       ctx.strokeStyle = theme.critical;
@@ -172,7 +172,7 @@ export function pathView(lab, { transformed = false } = {}) {
     for (const method of S.methods) drawRun(ctx, theme, lab.runs[method], place, lab.at, theme.hue[method]);
     if (land.saddle) {
       const [px, py] = place(land.saddle);
-      text(ctx, theme, "saddle", px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
+      text(ctx, theme, land.point, px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
     }
     const [x, y] = place([S.x0, S.y0]);
     const symbol = transformed ? "φ" : "θ";

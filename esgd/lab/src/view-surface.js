@@ -224,7 +224,7 @@ export function surfaceView(lab) {
       text(ctx, theme, label, x + (label === "start" ? 0 : 9 * side), y + (label === "start" ? 20 : -8), { ...style, size: 12, halo: true });
       ctx.globalAlpha = 1;
     };
-    if (land.saddle) mark(mesh.place(land.saddle), "saddle");
+    if (land.saddle) mark(mesh.place(land.saddle), land.point);
     mark(start, "start");
     if (!wordy) return;
     view.note(land.lift ? "height: asinh of the loss" : "height: the loss");

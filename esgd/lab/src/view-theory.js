@@ -4,7 +4,7 @@ import { panel, scrub } from "./dom.js";
 import { endLabels, gutterFor } from "./labels.js";
 import { absolute, eigen, fromEigen, jacobiDiagonal, rowNorms } from "./linalg.js";
 import { METHODS } from "./methods.js";
-import { modeFactor } from "./modes.js";
+import { modeFactor, modeName } from "./modes.js";
 import { axes, clipped, dot, line, linearScale, surface, text } from "./plot.js";
 import { tidy } from "./state.js";
 import { firstSteps, formatNumber, phaseSample } from "./theory.js";
@@ -32,7 +32,7 @@ export function sliceView(lab) {
       ctx.strokeStyle = theme.faint;
       ctx.lineWidth = 1.5;
       line(ctx, Array.from({ length: 61 }, (_, k) => -reach + (k * 2 * reach) / 60).map((z) => [sx(z), sy(0.5 * h * z * z)]));
-      const title = `${h < 0 ? "downhill" : i ? "flat" : "steep"}, h = ${formatNumber(h, 2)}`;
+      const title = `${modeName(h, values[1 - i])}, h = ${formatNumber(h, 2)}`;
       text(ctx, theme, title, (left + right) / 2, height - 24, { align: "center", colour: theme.ink, weight: 600, size: 12 });
       if (!run) return;
       ctx.save();
