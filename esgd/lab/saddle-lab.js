@@ -406,15 +406,15 @@ function drawNoise(seed, index) {
 // methods.js
 const METHODS = {
   sgd: { label: "Gradient descent", short: "GD" },
-  momentum: { label: "Momentum", short: "Momentum" },
-  nesterov: { label: "Nesterov momentum", short: "Nesterov" },
+  momentum: { label: "Momentum", short: "Momentum", memory: true },
+  nesterov: { label: "Nesterov momentum", short: "Nesterov", memory: true },
   newton: { label: "Newton", short: "Newton" },
   saddle_free: { label: "Saddle-free Newton", short: "Saddle-free" },
   jacobi: { label: "Jacobi", short: "Jacobi" },
   equilibration: { label: "Equilibration", short: "Equilibration" },
   adagrad: { label: "AdaGrad", short: "AdaGrad" },
   rmsprop: { label: "RMSProp", short: "RMSProp" },
-  adam: { label: "Adam", short: "Adam" },
+  adam: { label: "Adam", short: "Adam", memory: true },
   esgd: { label: "ESGD", short: "ESGD" },
 };
 
@@ -977,6 +977,8 @@ function manyOf(lab) {
   return computed.get(lab);
 }
 
+const isOut = ({ goal, start }, w) => rowNorm(w.map((v, i) => v - goal[i])) > 10 * (rowNorm(goal) + rowNorm(start));
+
 const weightsAt = (run, step) => run[Math.min(step, run.length - 1)];
 
 const noMany = ({ land }) =>
@@ -1294,7 +1296,8 @@ function methodKey(lab) {
   const element = make("p", { class: "key" });
   return {
     element,
-    draw: () => element.replaceChildren(...lab.S.methods.map((m) => make("span", {}, make("i", { style: `--tint: ${lab.theme.hue[m]}` }), METHODS[m].short))),
+    draw: (out = []) => element.replaceChildren(...lab.S.methods.map((m) =>
+      make("span", {}, make("i", { style: `--tint: ${lab.theme.hue[m]}` }), METHODS[m].short + (out.includes(m) ? " is out" : "")))),
   };
 }
 
@@ -2065,6 +2068,8 @@ tr.at td { background: color-mix(in srgb, var(--ink) 8%, transparent); }
 `;
 
 // table.js
+const REST = 160; // milliseconds without a change after which the table is written
+
 function stepRows(lab) {
   return lab.S.methods.flatMap((method) => {
     const run = lab.runs[method];
@@ -2075,27 +2080,46 @@ function stepRows(lab) {
   });
 }
 
+function remembers(methods) {
+  const names = methods.filter((m) => METHODS[m].memory).map((m) => METHODS[m].label);
+  return names.length ? `; of ${names.join(" and ")} they are what a steady gradient would get` : "";
+}
+
 function stepTable(lab) {
   const holder = make("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the steps" });
   let written = null;
-  const draw = () => {
-    if (holder.hidden) return;
-    if (written !== lab.runs) {
-      written = lab.runs;
-      const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate 1", "Rate 2", "Direction of rate 1"];
-      const body = stepRows(lab).map(([method, t, x, y, loss, first, second, degrees]) =>
-        make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }),
-          ...[x, y, loss, first, second].map((v) => make("td", { text: formatNumber(v ?? null, 5) })), make("td", { text: inDegrees(degrees) })));
-      const table = make("table", {},
-        make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); the rates are those of the step that leaves the row: rate 1 along its direction, in degrees from θ₁, rate 2 at right angles to it.` }),
-        make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })))),
-        make("tbody", {}, ...body));
-      holder.replaceChildren(table);
-    }
+  let waiting = null;
+  let timer = 0;
+  const light = () => {
     const now = String(Math.round(lab.at));
     holder.querySelectorAll("tr[data-step]").forEach((row) => row.classList.toggle("at", row.dataset.step === now));
   };
-  return { element: holder, button: disclosure("Table of the steps", holder, draw), draw };
+  const write = () => {
+    written = lab.runs;
+    const head = ["Method", "Step", "θ₁", "θ₂", "Loss", "Rate 1", "Rate 2", "Direction of rate 1"];
+    const body = stepRows(lab).map(([method, t, x, y, loss, first, second, degrees]) =>
+      make("tr", { "data-step": t }, make("td", { text: method }), make("td", { text: t }),
+        ...[x, y, loss, first, second].map((v) => make("td", { text: formatNumber(v ?? null, 5) })), make("td", { text: inDegrees(degrees) })));
+    const table = make("table", {},
+      make("caption", { text: `${lab.land.label}, from (${formatNumber(lab.S.x0, 4)}, ${formatNumber(lab.S.y0, 4)}); the rates are those of the step that leaves the row: rate 1 along its direction, in degrees from θ₁, rate 2 at right angles to it${remembers(lab.S.methods)}.` }),
+      make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })))),
+      make("tbody", {}, ...body));
+    holder.replaceChildren(table);
+    light();
+  };
+  const draw = () => {
+    if (holder.hidden) return;
+    if (written !== lab.runs && !lab.printing) { // thousands of cells: not while a hand still moves
+      if (waiting === lab.runs) return;
+      waiting = lab.runs;
+      clearTimeout(timer);
+      timer = setTimeout(write, REST);
+      return;
+    }
+    if (written !== lab.runs) write();
+    else light();
+  };
+  return { element: holder, button: disclosure("Table of the steps", holder, write), draw };
 }
 
 // theme.js
@@ -2887,12 +2911,13 @@ function eigenView(lab) {
     const { S, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     choice.draw();
-    key.draw();
     const { problem, runs } = manyOf(lab);
     const { values, vectors, goal, start } = problem;
     const step = Math.round(at);
     const [wanted, begun] = [amountsOf(problem, goal), amountsOf(problem, start)];
-    const now = S.methods.map((method) => ({ method, amounts: amountsOf(problem, weightsAt(runs[method], step)) }));
+    const out = S.methods.filter((m) => isOut(problem, weightsAt(runs[m], step)));
+    key.draw(out);
+    const now = S.methods.filter((m) => !out.includes(m)).map((method) => ({ method, amounts: amountsOf(problem, weightsAt(runs[method], step)) }));
     const spots = tiles(vectors.length, width, height).map((box, k) => drawEigenvector(lab, ctx, box, {
       curve: curveOf(problem, vectors[k], 60), value: values[k], wanted: wanted[k], begun: begun[k],
       now: now.map(({ method, amounts }) => ({ method, amount: amounts[k] })), size: row.held?.sizes[k] ?? reach(wanted[k], begun[k]),
@@ -3129,6 +3154,16 @@ function lossRange(lab) {
   return { log: false, bent: 10 ** Math.floor(Math.log10(top) - 0.5), y: [bottom, top], of: (f) => f };
 }
 
+function exitOf(pixels, { top, bottom }) {
+  const inside = ([, y]) => y >= top && y <= bottom;
+  let i = pixels.length - 1;
+  while (i > 0 && !inside(pixels[i])) i -= 1;
+  const [[x, y], next] = [pixels[i], pixels[i + 1]];
+  const edge = (v) => Math.max(top, Math.min(bottom, v));
+  if (!next || !inside(pixels[i])) return { x, y: edge(y) };
+  return { x: x + ((next[0] - x) * (edge(next[1]) - y)) / (next[1] - y), y: edge(next[1]) };
+}
+
 function lossView(lab) {
   const view = panel({ title: "Loss" });
   const settled = kept();
@@ -3143,7 +3178,8 @@ function lossView(lab) {
     const { ctx } = area;
     const range = lossRange(lab);
     view.title(range.log ? (land.floor === 0 ? "Loss" : "Loss above the minimum") : "Loss");
-    const leaves = (m) => runs[m].points.length <= S.steps || range.of(runs[m].losses[S.steps]) < range.y[0];
+    const within = (f) => range.of(f) >= range.y[0] && range.of(f) <= range.y[1];
+    const leaves = (m) => runs[m].points.length <= S.steps || !within(runs[m].losses[S.steps]);
     const staying = S.methods.filter((m) => !leaves(m)).map((m) => METHODS[m].short);
     const gutter = Math.max(18, gutterFor(ctx, theme, staying));
     const scales = { x: [0, S.steps], y: range.y, yLog: range.log, yBent: range.bent };
@@ -3175,9 +3211,8 @@ function lossView(lab) {
         line(ctx, pixels.slice(0, whole + 1));
         dot(ctx, ...pixels[whole], 4, theme.hue[method], theme.ground);
         drawn.push(pixels);
-        const [x, y] = pixels.find(([, y]) => y > frame.box.bottom) ?? pixels[pixels.length - 1];
-        const end = { x, y: Math.max(frame.box.top, Math.min(frame.box.bottom, y)), heading: [1, 0] };
-        (leaves(method) ? leaving : ends).push({ ...end, name: METHODS[method].short, hue: theme.hue[method] });
+        const end = exitOf(pixels, frame.box);
+        (leaves(method) ? leaving : ends).push({ ...end, heading: [1, 0], name: METHODS[method].short, hue: theme.hue[method] });
       }
     });
     if (land.saddle) {
@@ -3189,7 +3224,8 @@ function lossView(lab) {
     endLabels(ctx, theme, frame.box, ends);
     const labels = settled([runs, theme, area.width, area.height], () => {
       const dots = leaving.length ? drawn.flatMap((pixels) => beads(pixels, 9, 200)) : [];
-      return settleLabels(ctx, theme, leaving, frame.box.right, frame.box.bottom, { dots });
+      const taken = [[0, 0, frame.box.left, area.height]]; // the numbers
+      return settleLabels(ctx, theme, leaving, frame.box.right, frame.box.bottom, { taken, dots });
     });
     drawLabels(ctx, theme, labels);
     const words = S.methods.map((m) => {
@@ -3243,13 +3279,15 @@ function ratesView(lab) {
     const head = shown.length ? runs[shown[0].m].points[Math.min(t, runs[shown[0].m].points.length - 1)] : [S.x0, S.y0];
     const ideal = inverse(absolute(land.hess(head)));
     const longest = Math.max(...eigen(ideal).values);
-    if (Number.isFinite(longest) && Math.min(...eigen(ideal).values) > 0.03 * longest) {
+    const wide = Number.isFinite(longest) && Math.min(...eigen(ideal).values) > 0.03 * longest;
+    if (wide) {
       ctx.setLineDash([3, 4]);
       ctx.strokeStyle = theme.muted;
       line(ctx, outline(matrixFunction(ideal, (x) => (x / longest) * extent * 0.94)).map(([x, y]) => [sx(x), sy(y)]));
       ctx.setLineDash([]);
     }
     const beyond = [];
+    const uphill = [];
     const names = [];
     const dots = [];
     for (const item of shown) {
@@ -3269,6 +3307,7 @@ function ratesView(lab) {
       }
       line(ctx, points);
       if (values[1] < 0 && values[0] * values[1] < 0) {
+        uphill.push(METHODS[item.m].short);
         const { angle } = eigen(item.record.P); // the axis along which this method steps uphill
         ctx.setLineDash([4, 4]);
         const [ux, uy] = [-Math.sin(angle) * values[1], Math.cos(angle) * values[1]];
@@ -3278,13 +3317,19 @@ function ratesView(lab) {
       dots.push(...points.filter((_, i) => i % 2 === 0));
       const inside = points.filter(([x, y]) => x > 0 && x < width && y > 0 && y < height);
       const [tip] = inside.sort((p, q) => q[0] - q[1] - p[0] + p[1]); // farthest to the upper right
-      if (tip) names.push({ x: tip[0], y: tip[1], heading: [1, -1], name: METHODS[item.m].short, hue: theme.hue[item.m] });
+      if (tip) names.push({ x: tip[0], y: tip[1], heading: [1, -1], name: METHODS[item.m].short + (METHODS[item.m].memory ? "*" : ""), hue: theme.hue[item.m] });
     }
     const taken = [[width / 2 - 10, 0, width / 2 + 10, 14], [width - 20, height / 2 - 8, width, height / 2 + 8]];
     const labels = settled([runs, theme, t, width, height], () => settleLabels(ctx, theme, names, width, height, { taken, dots }));
     drawLabels(ctx, theme, labels);
-    view.note(beyond.length ? `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame` : "dashed: the shape of |H|⁻¹");
-    const words = shown.map(({ m, record }) => `${METHODS[m].label} ${ratesWords(record.P)}`);
+    const notes = [
+      beyond.length && `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame`,
+      wide && `dashed: |H|⁻¹${shown.length ? ` at ${METHODS[shown[0].m].short}’s place` : ""}`,
+      uphill.length && `dashed axis: ${uphill.join(", ")} uphill`,
+      shown.some(({ m }) => METHODS[m].memory) && "*: for a steady gradient",
+    ];
+    view.note(notes.filter(Boolean).join("; "));
+    const words = shown.map(({ m, record }) => `${METHODS[m].label} ${ratesWords(record.P)}${METHODS[m].memory ? " for a steady gradient" : ""}`);
     view.describe(`Effective learning rates at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
   };
   return view;
@@ -3323,7 +3368,7 @@ function drawModes(lab, area, problem, runs, step) {
       dots.push(...beads(pixels, 9, 200));
     }
   });
-  const taken = [[0, 0, area.width, 18]]; // the title
+  const taken = [[0, 0, area.width, 18], [0, 0, frame.box.left, area.height]]; // the title, and the numbers
   drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
@@ -3341,13 +3386,16 @@ function drawWeights(lab, area, problem, runs, step, y) {
   const frame = axes(area, theme, { ...range, yLabel: " ", xLabel: fit ? "x" : "place in the chain" });
   const pixels = (w) => curveOf(problem, w).map(([x, y]) => [frame.sx(x), frame.sy(Math.max(-99, Math.min(99, y)))]);
   text(ctx, theme, fit ? "the fitted polynomial" : "what each one believes", frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  const out = S.methods.filter((m) => isOut(problem, weightsAt(runs[m], step)));
+  const words = out.map((m) => METHODS[m].short).join(", ");
+  if (out.length) text(ctx, theme, `${words} ${out.length > 1 ? "are" : "is"} out`, frame.box.right, 12, { align: "right", colour: theme.bad, weight: 600, most: 0.55 * (frame.box.right - frame.box.left) });
   clipped(ctx, { ...frame.box, left: frame.box.left - 4, right: frame.box.right + 4 }, () => {
     ctx.strokeStyle = theme.muted;
     ctx.lineWidth = 1.3;
     ctx.setLineDash([3, 4]);
     line(ctx, pixels(problem.goal));
     ctx.setLineDash([]);
-    for (const method of S.methods) {
+    for (const method of S.methods.filter((m) => !out.includes(m))) {
       ctx.strokeStyle = theme.hue[method];
       ctx.lineWidth = 2;
       line(ctx, pixels(weightsAt(runs[method], step)));

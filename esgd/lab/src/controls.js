@@ -24,7 +24,8 @@ export function methodKey(lab) {
   const element = make("p", { class: "key" });
   return {
     element,
-    draw: () => element.replaceChildren(...lab.S.methods.map((m) => make("span", {}, make("i", { style: `--tint: ${lab.theme.hue[m]}` }), METHODS[m].short))),
+    draw: (out = []) => element.replaceChildren(...lab.S.methods.map((m) =>
+      make("span", {}, make("i", { style: `--tint: ${lab.theme.hue[m]}` }), METHODS[m].short + (out.includes(m) ? " is out" : "")))),
   };
 }
 

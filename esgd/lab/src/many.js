@@ -184,6 +184,9 @@ export function manyOf(lab) {
   return computed.get(lab);
 }
 
+/** Whether weights are so far off that no picture of them can be read. */
+export const isOut = ({ goal, start }, w) => rowNorm(w.map((v, i) => v - goal[i])) > 10 * (rowNorm(goal) + rowNorm(start));
+
 /** The weights of a run at a step, or at its last. */
 export const weightsAt = (run, step) => run[Math.min(step, run.length - 1)];
 

@@ -1,5 +1,6 @@
 // Eleven methods, one step each. Every rule returns the direction d and the matrix P of effective learning rates
-// (θ ← θ − d, where d = P g, except for momentum, Nesterov and Adam, whose d is made of past gradients too).
+// (θ ← θ − d, where d = P g, except for those with a `memory`, whose d is made of past gradients too: their P is what a
+// steady gradient would get).
 
 import {
   absolute, diagonal, IDENTITY, inverse, jacobiDiagonal, matrixFunction, matvec, rowNorms, scaled, squareRoot,
@@ -9,15 +10,15 @@ import { landscapeOf } from "./landscapes.js";
 
 export const METHODS = {
   sgd: { label: "Gradient descent", short: "GD" },
-  momentum: { label: "Momentum", short: "Momentum" },
-  nesterov: { label: "Nesterov momentum", short: "Nesterov" },
+  momentum: { label: "Momentum", short: "Momentum", memory: true },
+  nesterov: { label: "Nesterov momentum", short: "Nesterov", memory: true },
   newton: { label: "Newton", short: "Newton" },
   saddle_free: { label: "Saddle-free Newton", short: "Saddle-free" },
   jacobi: { label: "Jacobi", short: "Jacobi" },
   equilibration: { label: "Equilibration", short: "Equilibration" },
   adagrad: { label: "AdaGrad", short: "AdaGrad" },
   rmsprop: { label: "RMSProp", short: "RMSProp" },
-  adam: { label: "Adam", short: "Adam" },
+  adam: { label: "Adam", short: "Adam", memory: true },
   esgd: { label: "ESGD", short: "ESGD" },
 };
 

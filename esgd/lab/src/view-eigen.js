@@ -4,7 +4,7 @@
 import { beadRow } from "./beads.js";
 import { methodKey, problemChoice } from "./controls.js";
 import { panel } from "./dom.js";
-import { amountsOf, curveOf, leftOver, manyOf, noMany, weightsAt, withMode } from "./many.js";
+import { amountsOf, curveOf, isOut, leftOver, manyOf, noMany, weightsAt, withMode } from "./many.js";
 import { METHODS } from "./methods.js";
 import { clipped, line, linearScale, surface, text } from "./plot.js";
 import { SETTINGS } from "./state.js";
@@ -91,12 +91,13 @@ export function eigenView(lab) {
     const { S, at } = lab;
     const { ctx, width, height } = surface(view.canvas);
     choice.draw();
-    key.draw();
     const { problem, runs } = manyOf(lab);
     const { values, vectors, goal, start } = problem;
     const step = Math.round(at);
     const [wanted, begun] = [amountsOf(problem, goal), amountsOf(problem, start)];
-    const now = S.methods.map((method) => ({ method, amounts: amountsOf(problem, weightsAt(runs[method], step)) }));
+    const out = S.methods.filter((m) => isOut(problem, weightsAt(runs[m], step)));
+    key.draw(out);
+    const now = S.methods.filter((m) => !out.includes(m)).map((method) => ({ method, amounts: amountsOf(problem, weightsAt(runs[method], step)) }));
     const spots = tiles(vectors.length, width, height).map((box, k) => drawEigenvector(lab, ctx, box, {
       curve: curveOf(problem, vectors[k], 60), value: values[k], wanted: wanted[k], begun: begun[k],
       now: now.map(({ method, amounts }) => ({ method, amount: amounts[k] })), size: row.held?.sizes[k] ?? reach(wanted[k], begun[k]),

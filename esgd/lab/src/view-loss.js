@@ -25,6 +25,17 @@ function lossRange(lab) {
   return { log: false, bent: 10 ** Math.floor(Math.log10(top) - 0.5), y: [bottom, top], of: (f) => f };
 }
 
+/** Where a curve leaves the box upward or downward for good, or its end. */
+function exitOf(pixels, { top, bottom }) {
+  const inside = ([, y]) => y >= top && y <= bottom;
+  let i = pixels.length - 1;
+  while (i > 0 && !inside(pixels[i])) i -= 1;
+  const [[x, y], next] = [pixels[i], pixels[i + 1]];
+  const edge = (v) => Math.max(top, Math.min(bottom, v));
+  if (!next || !inside(pixels[i])) return { x, y: edge(y) };
+  return { x: x + ((next[0] - x) * (edge(next[1]) - y)) / (next[1] - y), y: edge(next[1]) };
+}
+
 export function lossView(lab) {
   const view = panel({ title: "Loss" });
   const settled = kept();
@@ -39,7 +50,8 @@ export function lossView(lab) {
     const { ctx } = area;
     const range = lossRange(lab);
     view.title(range.log ? (land.floor === 0 ? "Loss" : "Loss above the minimum") : "Loss");
-    const leaves = (m) => runs[m].points.length <= S.steps || range.of(runs[m].losses[S.steps]) < range.y[0];
+    const within = (f) => range.of(f) >= range.y[0] && range.of(f) <= range.y[1];
+    const leaves = (m) => runs[m].points.length <= S.steps || !within(runs[m].losses[S.steps]);
     const staying = S.methods.filter((m) => !leaves(m)).map((m) => METHODS[m].short);
     const gutter = Math.max(18, gutterFor(ctx, theme, staying));
     const scales = { x: [0, S.steps], y: range.y, yLog: range.log, yBent: range.bent };
@@ -71,9 +83,8 @@ export function lossView(lab) {
         line(ctx, pixels.slice(0, whole + 1));
         dot(ctx, ...pixels[whole], 4, theme.hue[method], theme.ground);
         drawn.push(pixels);
-        const [x, y] = pixels.find(([, y]) => y > frame.box.bottom) ?? pixels[pixels.length - 1];
-        const end = { x, y: Math.max(frame.box.top, Math.min(frame.box.bottom, y)), heading: [1, 0] };
-        (leaves(method) ? leaving : ends).push({ ...end, name: METHODS[method].short, hue: theme.hue[method] });
+        const end = exitOf(pixels, frame.box);
+        (leaves(method) ? leaving : ends).push({ ...end, heading: [1, 0], name: METHODS[method].short, hue: theme.hue[method] });
       }
     });
     if (land.saddle) {
@@ -85,7 +96,8 @@ export function lossView(lab) {
     endLabels(ctx, theme, frame.box, ends);
     const labels = settled([runs, theme, area.width, area.height], () => {
       const dots = leaving.length ? drawn.flatMap((pixels) => beads(pixels, 9, 200)) : [];
-      return settleLabels(ctx, theme, leaving, frame.box.right, frame.box.bottom, { dots });
+      const taken = [[0, 0, frame.box.left, area.height]]; // the numbers
+      return settleLabels(ctx, theme, leaving, frame.box.right, frame.box.bottom, { taken, dots });
     });
     drawLabels(ctx, theme, labels);
     const words = S.methods.map((m) => {
@@ -141,13 +153,15 @@ export function ratesView(lab) {
     const head = shown.length ? runs[shown[0].m].points[Math.min(t, runs[shown[0].m].points.length - 1)] : [S.x0, S.y0];
     const ideal = inverse(absolute(land.hess(head)));
     const longest = Math.max(...eigen(ideal).values);
-    if (Number.isFinite(longest) && Math.min(...eigen(ideal).values) > 0.03 * longest) {
+    const wide = Number.isFinite(longest) && Math.min(...eigen(ideal).values) > 0.03 * longest;
+    if (wide) {
       ctx.setLineDash([3, 4]);
       ctx.strokeStyle = theme.muted;
       line(ctx, outline(matrixFunction(ideal, (x) => (x / longest) * extent * 0.94)).map(([x, y]) => [sx(x), sy(y)]));
       ctx.setLineDash([]);
     }
     const beyond = [];
+    const uphill = [];
     const names = [];
     const dots = [];
     for (const item of shown) {
@@ -167,6 +181,7 @@ export function ratesView(lab) {
       }
       line(ctx, points);
       if (values[1] < 0 && values[0] * values[1] < 0) {
+        uphill.push(METHODS[item.m].short);
         const { angle } = eigen(item.record.P); // the axis along which this method steps uphill
         ctx.setLineDash([4, 4]);
         const [ux, uy] = [-Math.sin(angle) * values[1], Math.cos(angle) * values[1]];
@@ -176,13 +191,19 @@ export function ratesView(lab) {
       dots.push(...points.filter((_, i) => i % 2 === 0));
       const inside = points.filter(([x, y]) => x > 0 && x < width && y > 0 && y < height);
       const [tip] = inside.sort((p, q) => q[0] - q[1] - p[0] + p[1]); // farthest to the upper right
-      if (tip) names.push({ x: tip[0], y: tip[1], heading: [1, -1], name: METHODS[item.m].short, hue: theme.hue[item.m] });
+      if (tip) names.push({ x: tip[0], y: tip[1], heading: [1, -1], name: METHODS[item.m].short + (METHODS[item.m].memory ? "*" : ""), hue: theme.hue[item.m] });
     }
     const taken = [[width / 2 - 10, 0, width / 2 + 10, 14], [width - 20, height / 2 - 8, width, height / 2 + 8]];
     const labels = settled([runs, theme, t, width, height], () => settleLabels(ctx, theme, names, width, height, { taken, dots }));
     drawLabels(ctx, theme, labels);
-    view.note(beyond.length ? `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame` : "dashed: the shape of |H|⁻¹");
-    const words = shown.map(({ m, record }) => `${METHODS[m].label} ${ratesWords(record.P)}`);
+    const notes = [
+      beyond.length && `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame`,
+      wide && `dashed: |H|⁻¹${shown.length ? ` at ${METHODS[shown[0].m].short}’s place` : ""}`,
+      uphill.length && `dashed axis: ${uphill.join(", ")} uphill`,
+      shown.some(({ m }) => METHODS[m].memory) && "*: for a steady gradient",
+    ];
+    view.note(notes.filter(Boolean).join("; "));
+    const words = shown.map(({ m, record }) => `${METHODS[m].label} ${ratesWords(record.P)}${METHODS[m].memory ? " for a steady gradient" : ""}`);
     view.describe(`Effective learning rates at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
   };
   return view;

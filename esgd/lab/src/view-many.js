@@ -4,7 +4,7 @@ import { beadRow } from "./beads.js";
 import { problemChoice } from "./controls.js";
 import { panel } from "./dom.js";
 import { beads, drawLabels, settleLabels } from "./labels.js";
-import { curveOf, dataOf, leftOver, manyOf, noMany, weightsAt } from "./many.js";
+import { curveOf, dataOf, isOut, leftOver, manyOf, noMany, weightsAt } from "./many.js";
 import { METHODS } from "./methods.js";
 import { axes, clipped, dot, line, surface, text } from "./plot.js";
 import { SETTINGS } from "./state.js";
@@ -43,7 +43,7 @@ function drawModes(lab, area, problem, runs, step) {
       dots.push(...beads(pixels, 9, 200));
     }
   });
-  const taken = [[0, 0, area.width, 18]]; // the title
+  const taken = [[0, 0, area.width, 18], [0, 0, frame.box.left, area.height]]; // the title, and the numbers
   drawLabels(ctx, theme, settleLabels(ctx, theme, ends, frame.box.right, frame.box.bottom, { taken, dots }));
 }
 
@@ -63,13 +63,16 @@ function drawWeights(lab, area, problem, runs, step, y) {
   const frame = axes(area, theme, { ...range, yLabel: " ", xLabel: fit ? "x" : "place in the chain" });
   const pixels = (w) => curveOf(problem, w).map(([x, y]) => [frame.sx(x), frame.sy(Math.max(-99, Math.min(99, y)))]);
   text(ctx, theme, fit ? "the fitted polynomial" : "what each one believes", frame.box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
+  const out = S.methods.filter((m) => isOut(problem, weightsAt(runs[m], step)));
+  const words = out.map((m) => METHODS[m].short).join(", ");
+  if (out.length) text(ctx, theme, `${words} ${out.length > 1 ? "are" : "is"} out`, frame.box.right, 12, { align: "right", colour: theme.bad, weight: 600, most: 0.55 * (frame.box.right - frame.box.left) });
   clipped(ctx, { ...frame.box, left: frame.box.left - 4, right: frame.box.right + 4 }, () => {
     ctx.strokeStyle = theme.muted;
     ctx.lineWidth = 1.3;
     ctx.setLineDash([3, 4]);
     line(ctx, pixels(problem.goal));
     ctx.setLineDash([]);
-    for (const method of S.methods) {
+    for (const method of S.methods.filter((m) => !out.includes(m))) {
       ctx.strokeStyle = theme.hue[method];
       ctx.lineWidth = 2;
       line(ctx, pixels(weightsAt(runs[method], step)));
