@@ -20,7 +20,7 @@ GRAPH_GONE = (
     "the graph of this loss is gone: call optimizer.probe(loss) before backward(); otherwise compute the "
     "loss again, or pass retain_graph=True to all products but the last"
 )
-_DIFFERENCE = "or take the product from differences of gradients (curvature='difference' in the optimizers)"
+_DIFFERENCE = "or take the product from differences of gradients (curvature='difference' in ESGD and JacobiSGD)"
 _COMPILED = (
     "a module compiled by torch.compile cannot be differentiated twice: compute the loss that is probed "
     f"from the uncompiled module (compiled._orig_mod), {_DIFFERENCE}"
@@ -72,6 +72,11 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         GRAPH_GONE,
     ),
     (
+        "cudnn_rnn",
+        "a recurrent layer run by cuDNN cannot be differentiated twice: compute the loss that is probed inside "
+        f"torch.backends.cudnn.flags(enabled=False), {_DIFFERENCE}",
+    ),
+    (
         "is not implemented",
         f"an operation of the model has no second derivative in torch: replace it, {_DIFFERENCE}",
     ),
@@ -93,7 +98,7 @@ def translated() -> Iterator[None]:
     except RuntimeError as error:
         text = str(error)
         for part, remedy in _REMEDIES:
-            if part in text:
+            if part in text.lower():
                 raise CurvatureError(f"{remedy} (torch says: {text.splitlines()[0]})") from error
         raise
 

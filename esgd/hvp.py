@@ -12,6 +12,7 @@ products over many batches, are exported from here as well.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,6 +36,7 @@ __all__ = [
     "hvp",
     "product_from_gradient",
     "second_sweep",
+    "without_hooks",
 ]
 
 
@@ -72,6 +74,11 @@ def check_parameters(params: Sequence[Tensor]) -> None:
             raise CurvatureError(
                 f"parameter {i} is a sharded DTensor, which torch cannot differentiate twice: use "
                 "DistributedDataParallel instead of FSDP where curvature is measured"
+            )
+        if getattr(p, "_fsdp_flattened", False):
+            raise CurvatureError(
+                f"parameter {i} is sharded by FullyShardedDataParallel, and no rank has the whole of it: use "
+                "DistributedDataParallel instead where curvature is measured"
             )
         if p.layout is not torch.strided:
             raise CurvatureError(
@@ -138,6 +145,23 @@ def check_loss(loss: Tensor) -> None:
         )
 
 
+@contextmanager
+def without_hooks(params: Iterable[Tensor]) -> Iterator[None]:
+    """Within it the hooks that somebody has put on the gradients of ``params`` do not run.
+
+    Such a hook (clipping, a mask, logging) is meant for ``.grad``. In the sweeps of a product it would change the
+    gradient that is differentiated, and the product itself once more.
+    """
+    hooks = [(p._backward_hooks, dict(p._backward_hooks)) for p in params if p._backward_hooks]
+    for living, _ in hooks:
+        living.clear()  # in place: autograd holds this very dictionary
+    try:
+        yield
+    finally:
+        for living, kept in hooks:
+            living.update(kept)
+
+
 def gradient_with_graph(loss: Tensor, params: Sequence[Tensor], *, check: bool = True) -> list[Tensor | None]:
     """Gradient of ``loss``, differentiable once more; ``None`` where ``loss`` does not depend on a parameter.
 
@@ -159,7 +183,7 @@ def gradient_with_graph(loss: Tensor, params: Sequence[Tensor], *, check: bool =
     if check:
         check_graph(loss)
     live = [p for p in params if p.requires_grad]
-    with translated():
+    with translated(), without_hooks(live):
         grads = iter(torch.autograd.grad(loss, live, create_graph=True, allow_unused=True) if live else ())
     return [next(grads) if p.requires_grad else None for p in params]
 
@@ -220,7 +244,7 @@ def second_sweep(
         CurvatureError: a part of the model cannot be differentiated twice, or the graph is gone.
     """
     live = [p for p in params if p.requires_grad]
-    with translated():
+    with translated(), without_hooks(live):
         found = iter(
             torch.autograd.grad(outputs, live, starts, retain_graph=retain_graph, allow_unused=True) if live else ()
         )

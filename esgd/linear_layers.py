@@ -25,7 +25,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from esgd.double_backward import GRAPH_GONE, check_graph, translated
 from esgd.errors import CurvatureError
-from esgd.hvp import check_loss, check_parameters, second_sweep
+from esgd.hvp import check_loss, check_parameters, second_sweep, without_hooks
 from esgd.low_rank import LowRank
 
 __all__ = ["Layer", "LayerGradient", "linear_layers"]
@@ -152,6 +152,7 @@ class LayerGradient:
     Attributes:
         rows: positions of the parameters that do not go by factors, with their gradients, which have a graph where
             the loss is not linear in them; empty after the last product.
+        reached: positions of the parameters that the loss depends on.
         depends: whether the loss depends on any of the parameters.
 
     Raises:
@@ -169,12 +170,23 @@ class LayerGradient:
             for i, p in enumerate(params)
             if p.requires_grad and not p._backward_hooks and probe.factors(i) is not None
         ]
-        layers = linear_layers(loss, params, wanted)
+        while odd := self._differentiate(loss, wanted):
+            wanted = [i for i in wanted if i not in odd]
+        self._spent = False
+        self.reached = {i for i, _ in self.rows} | {layer.parameter for layer, _, _ in self._layers}
+        self.depends = bool(self.reached)
+
+    def _differentiate(self, loss: Tensor, wanted: Sequence[int]) -> set[int]:
+        """Fill in ``_layers`` and ``rows``; returns those of ``wanted`` that cannot go by factors after all.
+
+        These are real matrices that work on complex numbers, and those whose inputs are sparse.
+        """
+        layers = linear_layers(loss, self.params, wanted)
         covered = {layer.parameter for layer in layers}
-        others = [i for i, p in enumerate(params) if p.requires_grad and i not in covered]
+        others = [i for i, p in enumerate(self.params) if p.requires_grad and i not in covered]
         edges = [GradientEdge(layer.node, 0) for layer in layers]
-        inputs = [*edges, *(params[i] for i in others)]
-        with ExitStack() as stack, translated():
+        inputs = [*edges, *(self.params[i] for i in others)]
+        with ExitStack() as stack, translated(), without_hooks(self.params):
             hooked: dict[Any, Tensor] = {}  # dY behind the hooks on Y, which autograd would hand out before them
             for layer in layers:
                 stack.callback(layer.node.register_prehook(partial(_keep, hooked, layer.node)).remove)
@@ -185,9 +197,12 @@ class LayerGradient:
                 (layer, d, layer.inputs()) for layer, d in zip(layers, arrived, strict=True) if d is not None
             ]
         plain = found[len(edges) :]
-        self._spent = False
         self.rows = [(i, g) for i, g in zip(others, plain, strict=True) if g is not None]
-        self.depends = bool(self._layers or self.rows)
+        return {
+            layer.parameter
+            for layer, d, x in self._layers
+            if d.is_complex() or x.is_complex() or x.layout is not torch.strided
+        }
 
     @cached_property
     def gradient(self) -> list[Tensor | None]:

@@ -28,29 +28,40 @@ def descend(
         buffer: gives a parameter's momentum buffer.
     """
     lr, momentum = number(group["lr"]), group["momentum"]
-    sign = 1.0 if group["maximize"] else -1.0
+    if isinstance(lr, Tensor) and lr.device.type == "cpu" and not lr.dim() and not torch.compiler.is_compiling():
+        lr = lr.item()  # compiled, it would be a constant
     grads = [p.grad for p in params]
     if group["weight_decay"]:
         keep = 1 - lr * group["weight_decay"]
         for p in params:
             p.mul_(keep.to(p.device) if isinstance(keep, Tensor) else keep)
-    if not momentum and not isinstance(lr, Tensor):
-        if group["foreach"] is False:
-            for p, g, m in zip(params, grads, scales, strict=True):
-                p.addcmul_(g, m, value=sign * lr)
-        else:
-            torch._foreach_addcmul_(params, grads, scales, sign * lr)
+    rate = lr if group["maximize"] else -lr
+    buffers = [buffer(p) for p in params] if momentum else []
+    plain, ahead = not momentum or group["nesterov"], rate * momentum if group["nesterov"] else rate
+    apart = isinstance(rate, Tensor) and (rate.dim() or any(p.device != rate.device for p in params))
+    if group["foreach"] is False or apart:  # a rate for each member has a shape, which foreach does not take
+        for i, p in enumerate(params):
+            if momentum:
+                buffers[i].mul_(momentum).addcmul_(grads[i], scales[i])
+            if plain and isinstance(rate, Tensor):
+                p.add_(grads[i].mul(scales[i]).mul_(rate.to(p.device)))
+            elif plain:
+                p.addcmul_(grads[i], scales[i], value=rate)
+            if momentum and isinstance(rate, Tensor):
+                p.add_(buffers[i] * ahead.to(p.device))
+            elif momentum:
+                p.add_(buffers[i], alpha=ahead)
         return
-    steps = torch._foreach_mul(grads, scales)
     if momentum:
-        buffers = [buffer(p) for p in params]
         torch._foreach_mul_(buffers, momentum)
-        torch._foreach_add_(buffers, steps)
-        if group["nesterov"]:
-            torch._foreach_add_(steps, buffers, alpha=momentum)
-        else:
-            steps = buffers
-    if isinstance(lr, Tensor):
-        torch._foreach_add_(params, [d * lr.to(d.device) for d in steps], alpha=sign)
-    else:
-        torch._foreach_add_(params, steps, alpha=sign * lr)
+        torch._foreach_addcmul_(buffers, grads, scales)
+    if plain and isinstance(rate, Tensor):
+        steps = torch._foreach_mul(grads, scales)
+        torch._foreach_mul_(steps, rate)
+        torch._foreach_add_(params, steps)
+    elif plain:
+        torch._foreach_addcmul_(params, grads, scales, rate)
+    if momentum and isinstance(rate, Tensor):
+        torch._foreach_add_(params, torch._foreach_mul(buffers, ahead))
+    elif momentum:
+        torch._foreach_add_(params, buffers, alpha=ahead)

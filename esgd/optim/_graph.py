@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from esgd.errors import CurvatureError
+
 __all__ = ["GraphFacts", "deposit", "inspect_graph", "owned"]
 
 
@@ -78,8 +80,13 @@ class Probed(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, incoming: Tensor):
+        if torch.is_grad_enabled():  # create_graph=True
+            raise CurvatureError(
+                "the loss that optimizer.probe() returned cannot be differentiated twice: its gradient is handed "
+                "out as numbers. Compute what needs the gradient's graph (a gradient penalty) from the loss "
+                "itself, and probe the sum: optimizer.probe(loss + penalty).backward()"
+            )
         if ctx.gradient is None:
             raise RuntimeError(
                 "backward() ran twice on the loss that optimizer.probe() returned: its gradient is handed out "

@@ -24,7 +24,7 @@ class LaggedScalars:
     def push(self, values: Tensor) -> None:
         """Send ``values``, shape (n,), on their way."""
         if values.device.type == "cuda":
-            self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            self._host = torch.empty(values.shape, dtype=values.dtype, device="cpu", pin_memory=True)
             self._host.copy_(values, non_blocking=True)
             self._event = torch.cuda.Event()
             self._event.record()

@@ -71,6 +71,7 @@ class Pending:
     params: list[Tensor]
     sums: list[list[Tensor]]  # for each probe vector one tensor a parameter
     weight: float
+    reached: list[bool] = field(default_factory=list)  # whether a loss so far depends on each parameter
     arrivals: Arrivals | None = None  # from the moment that the products are there
     traces: list[Trace | None] = field(default_factory=list)  # of each micro-batch; None where there is no loss
 

@@ -12,6 +12,7 @@ from esgd import probes
 from esgd.double_backward import custom_functions
 from esgd.errors import ConfigError, CurvatureError
 from esgd.optim._check import UNCHECKED, check_functions
+from esgd.optim._distributed import resolve_group
 from esgd.optim._graph import deposit, inspect_graph
 from esgd.optim._pending import Arrivals, Pending, Trace
 from esgd.optim._products import difference_products, exact_products
@@ -29,6 +30,7 @@ class Probing:
     def _reset_transient(self) -> None:
         self._pending: Pending | None = None
         self._cleared = False
+        self._unreached = False  # whether the loss probed last depends on none of the parameters
         self._checked = False  # whether somebody has looked for functions that cannot be differentiated twice
         self._given: Sequence[Tensor] | None = None  # v in a captured step, which is drawn outside
 
@@ -63,13 +65,14 @@ class Probing:
 
     def _num_vectors(self) -> int:
         clock = self.param_groups[0]
-        cold = not clock["probe_index"] or self._has_new_parameters() or not self._is_warm()
+        cold = not clock["probe_index"] or clock["cold"] or self._has_new_parameters() or not self._is_warm()
         return clock["warmup_probes"] if cold else 1
 
     def _is_warm(self) -> bool:
         """Whether something is known of every parameter's curvature: not if the first products were rejected."""
         return True
 
+    @torch._disable_dynamo  # where a whole step is compiled, the graph behind the loss is looked at from outside
     def probe(
         self,
         loss: Tensor | Callable[[], Tensor],
@@ -145,19 +148,24 @@ class Probing:
         result: Tensor | None = None
         if is_function and self.param_groups[0]["curvature"] == "difference":
             step = self.param_groups[0]["difference_step"]
-            products = difference_products(_uncached(loss), params, vectors, step=step)
+            products, reached = difference_products(_uncached(loss, loss_scale), params, vectors, step=step)
+            _divide(products, loss_scale)
         elif is_function:
             with torch.enable_grad():
                 value = loss()
                 if check:
                     self._check_once(value, loss)
-                _, products = exact_products(value * loss_scale, params, vectors, count, keep_graph=False)
+                _, products, reached = exact_products(value * loss_scale, params, vectors, count, keep_graph=False)
             _divide(products, loss_scale)
         else:
-            result, products = self._probe_graph(loss, params, vectors, count, loss_scale)
+            result, products, reached = self._probe_graph(loss, params, vectors, count, loss_scale)
             if check:
                 self._check_once(loss)
             trace = Trace(loss, result) if result is not loss else Trace(loss)
+        if not (any(reached) or pending.sums or resolve_group(self._process_group)):
+            self._unreached = True  # there is nothing to wait for, unless other ranks reach something
+            return result
+        pending.reached = [a or b for a, b in zip(reached, pending.reached or reached, strict=True)]
         if pending.sums:
             for mine, new in zip(pending.sums, products, strict=True):
                 torch._foreach_add_(mine, new)
@@ -165,7 +173,7 @@ class Probing:
             pending.sums, pending.arrivals = products, Arrivals(params)
         pending.weight = weight
         pending.traces.append(trace)
-        self._pending, self._cleared = pending, False
+        self._pending, self._cleared, self._unreached = pending, False, False
         return result
 
     def _check_once(self, value: Tensor, closure: Callable[[], Tensor] | None = None) -> None:
@@ -217,17 +225,17 @@ class Probing:
 
     def _probe_graph(
         self, loss: Tensor, params: list[Tensor], vectors: Any, count: int, loss_scale: float | Tensor
-    ) -> tuple[Tensor, list[list[Tensor]]]:
+    ) -> tuple[Tensor, list[list[Tensor]], list[bool]]:
         with torch.enable_grad():
             scaled = loss if isinstance(loss_scale, (int, float)) and loss_scale == 1 else loss * loss_scale
-        gradient, products = exact_products(scaled, params, vectors, count, keep_graph=True)
+        gradient, products, reached = exact_products(scaled, params, vectors, count, keep_graph=True)
         if scaled is not loss:
             _divide([[g for g in gradient if g is not None], *products], loss_scale)
         hooked = any(p._backward_hooks for p in params)
         if hooked or inspect_graph(loss, params).foreign_leaves:
-            return loss, products
+            return loss, products, reached
         with torch.enable_grad():
-            return deposit(loss, params, gradient), products
+            return deposit(loss, params, gradient), products, reached
 
     def _pending_for_this_step(self) -> Pending:
         """What earlier micro-batches of this step left, or a fresh start where there are none."""
@@ -258,12 +266,13 @@ class Probing:
         super().zero_grad(set_to_none)
 
 
-def _uncached(closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """``closure`` without autocast's memory of cast weights, which would hide that the parameters move."""
+def _uncached(closure: Callable[[], Tensor], scale: float | Tensor) -> Callable[[], Tensor]:
+    """``closure`` times ``scale``, without autocast's memory of cast weights, which hides that parameters move."""
 
     def evaluate() -> Tensor:
         torch.clear_autocast_cache()
-        return closure()
+        value = closure()
+        return value * scale if isinstance(value, Tensor) else value
 
     return evaluate
 

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from esgd.double_backward import REENTRANT, bears_saved_hooks
 from esgd.errors import CurvatureError
-from esgd.hvp import check_loss, check_vector, gradient_with_graph, product_from_gradient, second_sweep
+from esgd.hvp import (
+    check_loss,
+    check_vector,
+    gradient_with_graph,
+    product_from_gradient,
+    second_sweep,
+    without_hooks,
+)
 from esgd.linear_layers import LayerGradient
 from esgd.low_rank import LowRank
 from esgd.optim._graph import inspect_graph, owned
@@ -40,7 +47,7 @@ def exact_products(
     count: int,
     *,
     keep_graph: bool,
-) -> tuple[list[Tensor | None], list[list[Tensor]]]:
+) -> tuple[list[Tensor | None], list[list[Tensor]], list[bool]]:
     """From one graph the gradient of ``loss``, where the graph is kept, and one product H v for each probe.
 
     Args:
@@ -52,7 +59,8 @@ def exact_products(
 
     Returns:
         The gradient (without a graph; ``None`` where the loss does not depend on a parameter, and everywhere if the
-        graph is not kept: the caller then has the gradient from elsewhere) and the products.
+        graph is not kept: the caller then has the gradient from elsewhere), the products, and for each parameter
+        whether the loss depends on it.
     """
     check_loss(loss)
     probes = iter(probes)
@@ -62,6 +70,7 @@ def exact_products(
         if isinstance(first, LowRank):
             layers = LayerGradient(loss, params, first)
             check_dense([g for _, g in layers.rows])
+            reached = [i in layers.reached for i in range(len(params))]
             gradient = layers.gradient if keep_graph else [None] * len(params)
 
             def product(v: LowRank, *, retain_graph: bool) -> list[Tensor]:
@@ -69,6 +78,7 @@ def exact_products(
 
         else:
             gradient = gradient_with_graph(loss, params)
+            reached = [g is not None for g in gradient]
             product = partial(_product, gradient, params)
     check_dense(gradient)
     products = []
@@ -80,7 +90,7 @@ def exact_products(
             products.append(owned(found, [*params, *given]))
     finally:
         saved.close()
-    return [g.detach() if g is not None and keep_graph else None for g in gradient], products
+    return [g.detach() if g is not None and keep_graph else None for g in gradient], products, reached
 
 
 def _product(
@@ -114,16 +124,18 @@ def _product(
             hook.remove()
 
 
-def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> list[Tensor]:
-    """One plain gradient of what ``closure`` returns; zeros where it does not depend on a parameter."""
+def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> tuple[list[Tensor], list[bool]]:
+    """One plain gradient of what ``closure`` returns, and for each parameter whether that depends on it."""
     with torch.enable_grad():
         loss = closure()
         check_loss(loss)
         if inspect_graph(loss, params).reentrant_checkpoint:
             raise CurvatureError(REENTRANT)  # autograd.grad would leave out what the checkpoint holds
-        grads = torch.autograd.grad(loss, params, allow_unused=True)
+        with without_hooks(params):
+            grads = torch.autograd.grad(loss, params, allow_unused=True)
     check_dense(grads)
-    return owned([torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)], params)
+    full = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)]
+    return owned(full, params), [g is not None for g in grads]
 
 
 STEP = 0.1
@@ -153,7 +165,7 @@ def difference_products(
     *,
     step: float = STEP,
     central: bool = False,
-) -> list[list[Tensor]]:
+) -> tuple[list[list[Tensor]], list[bool]]:
     """Products H v from differences of gradients, for models that torch cannot differentiate twice.
 
     One-sided: (∇f(θ + h v) − ∇f(θ)) / h, an error of order h; central: (∇f(θ + h v) − ∇f(θ − h v)) / 2h, of
@@ -171,6 +183,9 @@ def difference_products(
         probes: vectors with entries of order one.
         step: h, relative to :func:`typical_weight`.
         central: take central differences.
+
+    Returns:
+        The products, and for each parameter whether the loss depends on it in any of the evaluations.
     """
     params = list(params)
     h = step * typical_weight(params)
@@ -178,13 +193,17 @@ def difference_products(
     saved = [d.clone() for d in data]
     devices = {p.device.index for p in params if p.device.type == "cuda"}
 
+    reached = [False] * len(params)
+
     def at(shift: float, v: Sequence[Tensor] | None) -> list[Tensor]:
         with torch.random.fork_rng(devices=[d for d in devices if d is not None]):
             try:
                 if v is not None:
                     for d, x in zip(data, v, strict=True):
                         d.add_(x, alpha=shift)
-                return _gradient(closure, params)
+                gradient, here = _gradient(closure, params)
+                reached[:] = [a or b for a, b in zip(reached, here, strict=True)]
+                return gradient
             finally:
                 if v is not None:
                     torch._foreach_copy_(data, saved)
@@ -199,4 +218,4 @@ def difference_products(
         torch._foreach_sub_(ahead, behind)
         torch._foreach_div_(ahead, 2 * h if central else h)
         products.append(ahead)
-    return products
+    return products, reached

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from esgd.errors import ConfigError, CurvatureError
 from esgd.hvp import check_parameters
 from esgd.optim._cuda_graph import is_capturing
-from esgd.optim._distributed import average_over_ranks, resolve_group, shared_by_copies
+from esgd.optim._distributed import average_over_ranks, check_alike, resolve_group, shared_by_copies
 from esgd.optim._probe import Probing
 from esgd.optim._settings import check_shared
 from esgd.optim._warning import warn
@@ -20,7 +20,8 @@ from esgd.optim._warning import warn
 __all__ = ["CurvatureOptimizer"]
 
 # where the schedule stands; kept in the groups, since only groups and state survive a state_dict
-CLOCK = {"step": 0, "next_probe": 0, "interval": 0, "probe_index": 0}
+# "cold": the next products are as many as the first ones, for the sake of parameters of which nothing is known
+CLOCK = {"step": 0, "next_probe": 0, "interval": 0, "probe_index": 0, "cold": False}
 
 _NEVER_PROBED = (
     "curvature is due at this step, but {name} has seen no loss: between the forward pass and backward() add\n"
@@ -29,6 +30,11 @@ _NEVER_PROBED = (
 _CLEARED = (
     "curvature is due at this step, and {name} had it, but zero_grad() came between probe() and step() and "
     "cleared it: call optimizer.zero_grad() first, then optimizer.probe(loss), loss.backward(), optimizer.step()"
+)
+_UNREACHED = (
+    "curvature is due at this step, and the loss that {name} was shown depends on none of its parameters, but they "
+    "have gradients: probe the loss that backward() runs on, computed with these parameters and not with a copy of "
+    "the model"
 )
 
 
@@ -55,6 +61,8 @@ class CurvatureOptimizer(Probing, Optimizer):
         process_group: Any = "world",
     ) -> None:
         self._draw_custom = probe if callable(probe) else None
+        if isinstance(process_group, str) and process_group != "world":
+            raise ConfigError(f"process_group must be 'world', None or a process group, got {process_group!r}")
         self._process_group = process_group
         defaults = {**defaults, "probe": "custom" if callable(probe) else probe}
         self._reset_transient()
@@ -65,6 +73,7 @@ class CurvatureOptimizer(Probing, Optimizer):
     def _reset_transient(self) -> None:
         super()._reset_transient()
         self._rejected = 0
+        self._alike: list[int] | None = None  # sizes of parameters that all ranks are known to hold
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {"_draw_custom": self._draw_custom, "_process_group": shared_by_copies(self._process_group)}
@@ -124,7 +133,7 @@ class CurvatureOptimizer(Probing, Optimizer):
             if group[key] != "auto":
                 group[key] = int(group[key])  # a whole number of NumPy's would not survive everywhere
 
-    def _set_clock(self, **values: int) -> None:
+    def _set_clock(self, **values: int | bool) -> None:
         for group in self.param_groups:
             group.update(values)
 
@@ -183,16 +192,26 @@ class CurvatureOptimizer(Probing, Optimizer):
     def _take_curvature(self) -> None:
         pending = self._pending
         if pending is None:
-            text = _CLEARED if self._cleared else _NEVER_PROBED
+            text = _UNREACHED if self._unreached else _CLEARED if self._cleared else _NEVER_PROBED
             raise CurvatureError(text.format(name=type(self).__name__))
         self._drop_pending()
         group = resolve_group(self._process_group)
         if group is not None:
-            average_over_ranks(pending.sums, pending.weight, group)
+            self._check_ranks(pending.params, group)
+            pending.reached = average_over_ranks(pending.sums, pending.weight, group, pending.reached)
+        if not any(pending.reached):
+            raise CurvatureError(_UNREACHED.format(name=type(self).__name__))
         count = len(pending.sums)
-        accepted = self._absorb(pending.params, pending.sums, pending.first_index)
+        accepted = self._absorb(pending.params, pending.sums, pending.first_index, pending.reached)
         self._schedule_next(count, accepted)
+        self._set_clock(cold=False)
         self._cleared = False
+
+    def _check_ranks(self, params: list[Tensor], group: Any) -> None:
+        """Once for the parameters as they are: the ranks hold the same."""
+        if (sizes := [p.numel() for p in params]) != self._alike:
+            check_alike(params, group)
+            self._alike = sizes
 
     def _schedule_next(self, count: int, accepted: bool) -> None:
         """Set the clock after ``count`` products."""
@@ -203,8 +222,17 @@ class CurvatureOptimizer(Probing, Optimizer):
             self._set_clock(interval=interval, next_probe=clock["step"] + interval)
         self._set_clock(probe_index=clock["probe_index"] + count)
 
-    def _absorb(self, params: list[Tensor], products: list[list[Tensor]], first_index: int) -> bool:
-        """Work the products into the state; ``False`` asks for others at the very next step."""
+    def _absorb(
+        self, params: list[Tensor], products: list[list[Tensor]], first_index: int, reached: list[bool]
+    ) -> bool:
+        """Work the products into the state; ``False`` asks for others at the very next step.
+
+        Args:
+            params: those that were probed.
+            products: for each vector one tensor a parameter.
+            first_index: the number of the first vector.
+            reached: whether the loss depends on each parameter; nothing is learnt of the others.
+        """
         raise NotImplementedError
 
     def _auto_interval(self) -> int:

@@ -23,6 +23,8 @@ from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["DiagonalOptimizer"]
 
+_HALF = (torch.float16, torch.bfloat16)
+
 
 class DiagonalOptimizer(CurvatureOptimizer):
     """Base of :class:`~esgd.ESGD` and :class:`~esgd.JacobiSGD`: θ ← θ − lr · M ∘ g, M a cached diagonal.
@@ -75,6 +77,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
             "maximize": maximize,
             "foreach": foreach,
             "seed": seed,
+            "diagonal": self._diagonal_of,
         }
         super().__init__(params, defaults, probe=probe, process_group=process_group)
 
@@ -86,7 +89,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
         self._log_ratio: float | None = None
         self._count = 1.0  # how often the products of this step count,
         self._times: Tensor | None = None  # and the same where a captured step reads it
-        self._warm: bool | None = None  # whether something is known of every parameter's curvature
+        self._warm: bool | None = None  # whether something is known of any parameter's curvature
+        self._unknown: set[Tensor] | None = None  # those of which nothing is known, though there were products
         self._report: Tensor | None = None  # (rejected products, mean log-ratio of energies) of the last ones
 
     def __getstate__(self) -> dict[str, Any]:
@@ -106,7 +110,16 @@ class DiagonalOptimizer(CurvatureOptimizer):
         """Load what ``state_dict()`` returned, onto the parameters' devices.
 
         The curvature keeps its own precision (float32 for half-precision parameters), where torch would cast it.
+
+        Raises:
+            ConfigError: the state is of the other class of diagonal preconditioner.
         """
+        for group in state_dict.get("param_groups", ()):
+            if group.get("diagonal", self._diagonal_of) != self._diagonal_of:
+                raise ConfigError(
+                    f"this state holds a running mean of {group['diagonal']}, and {type(self).__name__} needs one "
+                    f"of {self._diagonal_of}: load it into an optimizer of the class that saved it, or begin anew"
+                )
         with precision_kept(self, ("curvature", "weight", *ENERGY)):
             super().load_state_dict(state_dict)
 
@@ -127,37 +140,49 @@ class DiagonalOptimizer(CurvatureOptimizer):
         """Turn running means, in place, into the damped diagonal whose reciprocal is M."""
         raise NotImplementedError
 
+    _diagonal_of = ""  # what the running mean is of, as the state names it
     _may_be_captured = True
     needs_probe = False  # whether _factor looks at v
 
-    def _absorb(self, params: list[Tensor], products: list[list[Tensor]], first_index: int) -> bool:
+    def _absorb(
+        self, params: list[Tensor], products: list[list[Tensor]], first_index: int, reached: list[bool]
+    ) -> bool:
         capturing = is_capturing(params[0])
         warming = not self._warm or self._has_new_parameters()
+        here = [i for i, yes in enumerate(reached) if yes]
+        everybody, params = params, [params[i] for i in here]
+        for p, h, yes in zip(everybody, products[0], reached, strict=True):
+            if not yes:  # nothing is known of it, and M is 0, until a loss depends on it
+                self._state_of(p, h.float() if h.dtype in _HALF else h)
         if not capturing:
             self._before_products(len(products))
         auto = self.param_groups[0]["update_every"] == "auto"
         count = self._times if auto and self._capturable else self._count
         bad, ratios, factors = [], [], self._factors(params)
         for i, product in enumerate(products):
-            product = [h.float() if h.dtype in (torch.float16, torch.bfloat16) else h for h in product]
+            product = [product[j].float() if product[j].dtype in _HALF else product[j] for j in here]
             states = [self._state_of(p, h) for p, h in zip(params, product, strict=True)]
             good, ratio = judge(states, product, factors, members=self._members, auto=auto, count=count)
-            v = self._draw(params, first_index + i) if self.needs_probe else []
+            v = self._draw(everybody, first_index + i) if self.needs_probe else []
+            v = [v[j] for j in here] if v else []
             left, look = self._factor(v, product), self._may_look(good)
             accumulate(states, left, product, good, factors, count, look=look)
             bad.append((~good).sum())
             ratios.append(ratio)
         self._scale_key = None
         if not self._capturable:
-            for p, h in zip(params, products[-1], strict=True):
-                self._scales.adopt(p, h)
+            for p, j in zip(params, here, strict=True):
+                self._scales.adopt(p, products[-1][j])
         products.clear()
         report = torch.stack([torch.stack(bad).sum().float(), torch.stack(ratios).mean().float()])
         self._report = report if self._report is None or not self._capturable else self._report.copy_(report)
         if capturing:
             return True
         self._after_products()
-        self._warm = None if warming else True
+        if warming:
+            self._warm = self._unknown = None  # to be asked for
+        elif self._unknown:
+            self._unknown.difference_update(params)
         if not (self._may_look(good) or warming):  # the first products are worth a wait, no later ones are
             return True
         rejected, log_ratio = self._lagged.read()
@@ -166,9 +191,18 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     def _is_warm(self) -> bool:
         if self._warm is None:  # a device is asked once: after the first products, and after loading a state
-            states = (self.state.get(p, {}) for p in self._probed())
-            self._warm = all(bool(s["weight"].any()) for s in states if "weight" in s)
+            begun = [p for p in self._probed() if "weight" in self.state.get(p, {})]
+            self._unknown = {p for p in begun if not bool(self.state[p]["weight"].any())}
+            self._warm = not begun or len(self._unknown) < len(begun)
         return self._warm
+
+    @torch._disable_dynamo
+    def _look_out_for_unknown(self) -> None:
+        """Where a parameter has a gradient and no curvature yet it stands still, and the next step is due."""
+        if self._unknown is None:
+            self._is_warm()
+        if self._unknown and any(p.grad is not None and bool(p.grad.any()) for p in self._unknown):
+            self._set_clock(next_probe=self.param_groups[0]["step"] + 1, cold=True)
 
     def _may_look(self, t: Tensor) -> bool:
         """Whether the host may look at numbers of the device of ``t`` without waiting."""
@@ -232,6 +266,11 @@ class DiagonalOptimizer(CurvatureOptimizer):
                 "this parameter has no curvature yet: it comes with the first step after optimizer.probe(loss), "
                 "for parameters that the optimizer holds"
             )
+        if not bool(state["weight"].all()):
+            raise ConfigError(
+                "nothing is known of this parameter's curvature: no loss that was probed depends on it, or all its "
+                "products were rejected"
+            )
         return state["curvature"] / state["weight"].to(state["curvature"].dtype)
 
     @property
@@ -266,6 +305,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     def _update(self) -> None:
         self._refresh()
+        if (self._unknown is None or self._unknown) and not self._capturable:
+            self._look_out_for_unknown()
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             for p in params:

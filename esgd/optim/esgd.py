@@ -97,6 +97,8 @@ class ESGD(DiagonalOptimizer):
         (tensor([4., 1.]), tensor([0.5000, 1.5000]))
     """
 
+    _diagonal_of = "(Hv)² (equilibration)"
+
     def __init__(
         self,
         params: Any,

@@ -45,6 +45,7 @@ class JacobiSGD(DiagonalOptimizer):
         weight_decay: decoupled weight decay.
         maximize: ascend.
         foreach: ``False`` loops over the parameters.
+        capturable: the steps may be captured in CUDA graphs, see :class:`~esgd.optim.CapturedStep`.
         seed: of the probe vectors.
         process_group: ranks whose products are averaged.
         members: number of nets of an ensemble in tensors of shape (K, …).
@@ -63,6 +64,7 @@ class JacobiSGD(DiagonalOptimizer):
         (tensor([4., 1.]), tensor([0.5000, 1.5000]))
     """
 
+    _diagonal_of = "v∘Hv (Jacobi)"
     needs_probe = True
 
     def __init__(

@@ -14,6 +14,7 @@ from esgd.optim._descent import number
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
 from esgd.optim._products import STEP, check_dense
+from esgd.optim._settings import is_count
 from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["SaddleFreeNewton"]
@@ -34,8 +35,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
     saddle-free step of the paper's §5, Theorem 2; g lies in the space, so no part of it is lost for smaller m.
 
     **What it costs:** ``krylov_dim`` Hessian-vector products in *every* step, 1.8 gradients of arithmetic each, and
-    ``krylov_dim`` copies of the parameters while the step is taken. The default of 20 makes a step about 40
-    gradients: it is here to be studied at saddle points, on small problems and large batches.
+    ``krylov_dim`` and a few more copies of the parameters while the step is taken. The default of 20 makes a step
+    about 40 gradients: it is here to be studied at saddle points, on small problems and large batches.
 
     The loop is that of :class:`~esgd.ESGD`. ``probe`` sees the whole batch: micro-batches cannot be summed, since
     the space depends on the gradient itself. What is done to ``.grad`` between ``backward`` and ``step`` (clipping)
@@ -46,7 +47,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
         params: parameters or groups, as everywhere in ``torch.optim``; real and dense. ``lr`` and ``maximize``
             may differ between groups.
         lr: length of the step; 1 is the Newton length. A number or a Tensor.
-        damping: λ, added to the absolute eigenvalues, in units of curvature.
+        damping: λ, added to the absolute eigenvalues, in units of curvature. With 0 the step stands still along
+            eigenvectors of T without curvature.
         krylov_dim: m, the most products in a step. Fewer are taken where the space is exhausted before.
         maximize: ascend: the step becomes +lr · (|T| + λ)⁻¹ Vᵀ g.
         process_group: ranks whose gradients and products are averaged, as in :class:`~esgd.ESGD`.
@@ -97,8 +99,9 @@ class SaddleFreeNewton(CurvatureOptimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
-        if not isinstance(group["krylov_dim"], int) or group["krylov_dim"] < 1:
+        if not is_count(group["krylov_dim"]):
             raise ConfigError(f"krylov_dim must be a whole number >= 1, got {group['krylov_dim']!r}")
+        group["krylov_dim"] = int(group["krylov_dim"])
         if not group["damping"] >= 0:
             raise ConfigError(f"Invalid damping: expected damping >= 0, got {group['damping']}")
         first = self.param_groups[0]
@@ -163,11 +166,13 @@ class SaddleFreeNewton(CurvatureOptimizer):
                 torch.zeros_like(p, requires_grad=False) if g is None else g.detach().clone()
                 for g, p in zip(graph, params, strict=True)
             ]
-            group = resolve_group(self._process_group)
+            reached, group = [g is not None for g in graph], resolve_group(self._process_group)
             if group is not None:
-                average_over_ranks([gradient], weight, group)
-            step = self._solve(params, graph, gradient, group, weight)
-        self._direction, self._cleared = list(zip(params, step, gradient, strict=True)), False
+                self._check_ranks(params, group)
+                reached = average_over_ranks([gradient], weight, group, reached)
+            self._unreached = not any(reached)
+            step = None if self._unreached else self._solve(params, graph, gradient, group, weight)
+        self._direction, self._cleared = step and list(zip(params, step, gradient, strict=True)), False
         if is_function:
             return None
         if any(p._backward_hooks for p in params) or inspect_graph(value, params).foreign_leaves:
@@ -196,32 +201,33 @@ class SaddleFreeNewton(CurvatureOptimizer):
         limit = min(clock["krylov_dim"], g.numel())
         if not bool(size.isfinite()) or not bool(size > 0):
             return cut(torch.zeros_like(g))  # a critical point, or a gradient that no step can be made of
-        basis = [g / size]
+        V = g.new_empty(limit, len(g))  # the basis, row by row
+        V[0], m = g / size, 1
         T = torch.zeros(limit, limit, dtype=torch.float64)
         for j in range(limit):
-            product = product_from_gradient(graph, params, cut(basis[j]), retain_graph=True)
+            product = product_from_gradient(graph, params, cut(V[j]), retain_graph=True)
             if group is not None:
                 average_over_ranks([product], weight, group)
             w = flat(product)
-            V = torch.stack(basis)  # (j + 1, N)
-            coefficients = V @ w
+            coefficients = V[:m] @ w
             scale = w.norm()
-            w = w - V.T @ coefficients
-            again = V @ w  # a second pass keeps the basis orthogonal to working precision
-            w = w - V.T @ again
+            w = w - V[:m].T @ coefficients
+            again = V[:m] @ w  # a second pass keeps the basis orthogonal to working precision
+            w = w - V[:m].T @ again
             T[: j + 1, j] = T[j, : j + 1] = (coefficients + again).to("cpu", torch.float64)
             rest = w.norm()
             if j + 1 == limit or not bool(rest > 100 * torch.finfo(dtype).eps * scale):
                 break
-            basis.append(w / rest)
-        m = len(basis)
+            V[m], m = w / rest, m + 1
         self._set_clock(probe_index=clock["probe_index"] + m)
         if not bool(T[:m, :m].isfinite().all()):
             self._warn_rejected(1)
             return cut(torch.zeros_like(g))
         eigenvalues, Q = torch.linalg.eigh(T[:m, :m])
-        y = Q @ (Q[0] * float(size) / (eigenvalues.abs() + clock["damping"]))
-        return cut(torch.stack(basis).T @ y.to(home, dtype))
+        damped = eigenvalues.abs() + clock["damping"]
+        still = damped <= m * torch.finfo(dtype).eps * damped.max()  # no curvature and no damping
+        y = Q @ torch.where(still, 0.0, Q[0] * float(size) / damped)
+        return cut(V[:m].T @ y.to(home, dtype))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients, and with them the Krylov step of a step that was not made."""
@@ -257,10 +263,13 @@ class SaddleFreeNewton(CurvatureOptimizer):
 def _clipping(moving: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
     """⟨.grad, g⟩ / ‖g‖², shape (): by how much the gradient was shortened between ``backward`` and ``step``.
 
+    1 where that is no number, of a gradient that is zero or not finite.
+
     Args:
         moving: parameter, step and gradient g.
     """
     home, wide = moving[0][0].device, torch.promote_types(moving[0][0].dtype, torch.float32)
     now = torch.stack([(p.grad.to(g) * g).sum(dtype=wide).to(home) for p, _, g in moving]).sum()
     then = torch.stack([(g * g).sum(dtype=wide).to(home) for _, _, g in moving]).sum()
-    return torch.where(then > 0, now / then, 1.0)
+    factor = now / then
+    return torch.where(factor.isfinite(), factor, 1.0)  # the step is zero then
