@@ -78,7 +78,7 @@ class SaddleLab:
         scene: one of ``esgd.lab.SCENES``.
         state: settings that differ from the scene's preset, for example ``kappa=50``, ``lr_sgd=1.2``,
             ``methods=["sgd", "esgd"]``, ``x0=1.0``; the names and ranges are in :mod:`esgd.lab.schema`.
-            The lab's own *As Python* button writes this call for the state on the screen.
+            The lab's own *As Python* button writes this call, import and all, for the state on the screen.
 
     Raises:
         ConfigError: an unknown scene or setting, or a value out of range.

@@ -1069,11 +1069,14 @@ function relevant(key, S) {
 }
 
 function legal(key, value) {
+  if (!Object.hasOwn(SETTINGS, key)) return undefined;
   const setting = SETTINGS[key];
-  if (!setting) return undefined;
   if (setting.options) return setting.options.includes(value) ? value : undefined;
   const items = () => (Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean));
-  if (setting.list) return setting.list.filter((name) => items().includes(name));
+  if (setting.list) {
+    const known = setting.list.filter((name) => items().includes(name));
+    return known.length || !items().length ? known : undefined; // of names that all are unknown: what it was
+  }
   if (setting.numbers) {
     const numbers = items().slice(0, setting.numbers).map((v) => (v === null || typeof v === "boolean" ? NaN : Number(v)));
     return numbers.every(Number.isFinite) ? numbers.map((v) => Math.min(setting.max, Math.max(setting.min, v))) : undefined;
@@ -1126,7 +1129,7 @@ function decodeState(hash) {
   const wanted = {};
   for (const [key, value] of pairs.slice(1)) {
     try {
-      if (key in SETTINGS && value !== undefined) wanted[key] = decodeURIComponent(value);
+      if (Object.hasOwn(SETTINGS, key) && value !== undefined) wanted[key] = decodeURIComponent(value);
     } catch {
     }
   }
@@ -1801,6 +1804,7 @@ const SCENES = {
       "One saddle, eigenvalues 1 and −1, turned by φ. Jacobi reads only the diagonal, where the two cancel: " +
       "at 45° it reads zero and its step has no bound. The norms of the rows do not change at all. " +
       "Turn the dial: at which angle does Jacobi diverge within these steps?",
+    told: ["eig1", "eig2"], // beside the landscape, what the caption tells of
     state: {
       landscape: "quadratic", methods: ["jacobi", "equilibration"], eig1: 1, eig2: -1, angle: 40, x0: 1.5, y0: 0.75,
       steps: 16, lr_jacobi: 0.25, lr_equilibration: 0.25, damping: 1e-4,
@@ -1857,7 +1861,7 @@ const SCENES = {
 
 // style.js
 const STYLE = `
-:host { display: block; container-type: inline-size; color: var(--ink); margin: 1.25rem 0; text-align: left; }
+:host { display: block; container-type: inline-size; -webkit-print-color-adjust: exact; print-color-adjust: exact; color: var(--ink); margin: 1.25rem 0; text-align: left; }
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
 .lab { font: 400 14.5px/1.45 var(--font); color: var(--ink); border-block: 1px solid var(--hairline);
@@ -1868,9 +1872,11 @@ header { display: flex; align-items: baseline; justify-content: space-between; g
 .formula { color: var(--muted); font-size: 13px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .stage { display: grid; gap: 12px 18px; grid-template-columns: minmax(0, 1fr); }
 .column { display: grid; gap: 12px; align-content: start; min-width: 0; }
+.pair > .column { align-content: end; } /* two maps side by side stand level, whatever is over them */
 figure { margin: 0; min-width: 0; }
 figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
+[data-view=rates] > .head { min-height: 40px; align-content: flex-start; } /* its second line comes and goes while it plays */
 .head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
 .absent { margin: 0; padding: 9px 12px; border: 1px dashed var(--rail); border-radius: 6px; color: var(--muted); font-size: 13.5px; }
 .plot { position: relative; width: 100%; }
@@ -1909,6 +1915,7 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
 .bead:focus-visible i { inset: 14px; outline: 3px solid var(--focus); outline-offset: 1px; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
+.handle.low i { top: 0; transform: translate(-50%, -3px); }
 :is(button, input, select, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
   outline-offset: 2px; }
 :is(button, input, select):focus:not(:focus-visible) { outline: none; }
@@ -2273,6 +2280,10 @@ async function copy(words, field, note) {
 function footer(lab, disclosures, onPage) {
   const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
   const note = make("span", { role: "status" });
+  lab.forget = () => {
+    field.hidden = true;
+    note.textContent = "";
+  };
   const address = (place) => {
     const alike = [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)];
     return `${location.href.split("#")[0]}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
@@ -2280,7 +2291,7 @@ function footer(lab, disclosures, onPage) {
   const link = make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(link.getRootNode().host.parentElement), field, note) });
   return make("div", { class: "foot" }, ...disclosures,
     onPage ? link : null, // a notebook's address does not reach its outputs
-    make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(pythonLine(lab.scene, lab.preset.state, lab.S), field, note) }),
+    make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(`from esgd.lab import SaddleLab; ${pythonLine(lab.scene, lab.preset.state, lab.S)}`, field, note) }),
     field, note);
 }
 
@@ -2323,18 +2334,20 @@ function spread(centres, room, low, high) {
   return found;
 }
 
-function endLabels(ctx, theme, box, ends) {
+function endLabels(ctx, theme, box, unsorted) {
+  const ends = unsorted.slice().sort((a, b) => a.y - b.y); // as they are beyond the edges, too
   const left = box.right + 8;
   const inside = (y) => Math.max(box.top, Math.min(box.bottom, y));
   const rows = spread(ends.map(({ y }) => inside(y)), TALL, box.top + 2, box.bottom - 4);
-  ends.forEach(({ x, y, name, hue }, i) => {
+  ends.forEach(({ x, y, name, hue, pale }, i) => {
     ctx.strokeStyle = hue;
     ctx.lineWidth = 1;
     ctx.globalAlpha = 0.7;
     line(ctx, [[Math.min(box.right, x), inside(y)], [left, rows[i]]]);
-    ctx.globalAlpha = 1;
+    ctx.globalAlpha = pale ? 0.45 : 1;
     ctx.lineWidth = 2.5;
     line(ctx, [[left, rows[i]], [left + DASH - 2, rows[i]]]);
+    ctx.globalAlpha = 1;
     text(ctx, theme, name, left + DASH + 4, rows[i], { base: "middle", colour: theme.ink, size: SIZE });
   });
 }
@@ -2420,6 +2433,11 @@ const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${formatNumber(
 
 const stepOf = (at) => Math.max(0, Math.ceil(at) - 1); // the record of the step that led to the place shown
 
+function lostAtOnce({ S, runs }, methods) {
+  const lost = methods.find((m) => S.methods.includes(m) && !runs[m].records.length);
+  return lost ? `${METHODS[lost].label} diverged in its first step: lower its rate or damp it more.` : null;
+}
+
 function probesSoFar(S, runs, at) {
   const drawn = ["esgd", "jacobi"].map((m) => runs[m]).find((run) => run?.records[0]?.products);
   return (drawn ?? trajectory("esgd", S)).records.slice(0, stepOf(at) + 1).flatMap(({ products }) => products);
@@ -2479,7 +2497,7 @@ function cloudView(lab) {
     text(ctx, theme, "v", sx(last.v[0]) + 7, sy(last.v[1]) - 5, { size: 13, weight: 600, halo: true });
     text(ctx, theme, "Hv", sx(last.Hv[0]) + 7, sy(last.Hv[1]) - 5, { size: 13, weight: 600, colour: theme.ink, halo: true });
     text(ctx, theme, "row norms of H", sx(truth[0]) - 4, sy(-truth[1]) + 15, { align: "right", colour: theme.ink, halo: true });
-    view.note(`k = ${count}`);
+    view.note(count ? `k = ${count}` : "ESGD diverged in its first step");
     view.describe(
       `${count} products Hv with ${S.probe} probes. The root mean squares are ${pair(estimate)}, the row norms of H${land.quadratic ? "" : " at the start"} ${pair(truth)}.`,
     );
@@ -2490,7 +2508,8 @@ function cloudView(lab) {
 function estimatesView(lab) {
   const view = panel({ title: "Estimate ÷ truth" });
   const draws = (m) => lab.runs[m]?.records[0]?.products;
-  view.lacks = () => (draws("jacobi") || draws("esgd") ? null : "No method here draws probes: add ESGD.");
+  view.lacks = () => (draws("jacobi") || draws("esgd") ? null
+    : lostAtOnce(lab, ["esgd", ...(lab.S.curvature === "probes" ? ["jacobi"] : [])]) ?? "No method here draws probes: add ESGD.");
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const area = surface(view.canvas);
@@ -2520,10 +2539,13 @@ function estimatesView(lab) {
     line(ctx, [[box.left, sy(1)], [box.right, sy(1)]]);
     const words = [];
     const ends = [];
+    const nought = (truth, i) => truth[i] < 1e-9 * Math.max(...rowNorms(H));
+    const without = probed.filter(([, truth]) => nought(truth, 0) || nought(truth, 1)).map(([method]) => METHODS[method].short);
     for (const [method, truth] of probed) {
       const run = runs[method];
       const upTo = run.records.slice(0, stepOf(at) + 1);
       for (const i of [1, 0]) {
+        if (nought(truth, i)) continue;
         ctx.strokeStyle = theme.hue[method];
         ctx.lineWidth = 2;
         ctx.setLineDash(i ? [3, 4] : []);
@@ -2532,16 +2554,18 @@ function estimatesView(lab) {
       ctx.setLineDash([]);
       const final = upTo[upTo.length - 1];
       const last = run.records[run.records.length - 1]; // the name stands still while the curve grows
-      ends.push({ x: box.right, y: sy(Math.min(9, last.D[0] / truth[0])), name: METHODS[method].short, hue: theme.hue[method] });
-      words.push(`${METHODS[method].label} ${pair(final.D.map((d, i) => d / truth[i]))}`);
+      const named = nought(truth, 0) ? 1 : 0;
+      if (!nought(truth, named)) ends.push({ x: box.right, y: sy(Math.min(9, last.D[named] / truth[named])), name: METHODS[method].short, hue: theme.hue[method] });
+      words.push(`${METHODS[method].label} ${pair(final.D.map((d, i) => (nought(truth, i) ? NaN : d / truth[i])))}`);
     }
     ctx.restore();
     endLabels(ctx, theme, box, ends);
     text(ctx, theme, "band: ± one standard error of ESGD", box.left + 6, box.bottom - 7, { size: 11.5, halo: true, most: box.right - box.left - 12 });
-    view.note("θ₁ solid, θ₂ dashed");
+    const absent = without.length ? `${without.join(" and ")}: a truth of 0 gives no ratio` : "";
+    view.note(`θ₁ solid, θ₂ dashed${absent && `; ${absent}`}`);
     view.describe(
       `Estimated over true diagonal${land.quadratic ? "" : " at the start"} against the number of probes` +
-        `${land.quadratic ? "; both tend to 1" : ", while the Hessian changes along the run"}. The band is one standard error of ESGD’s estimate ` +
+        `${land.quadratic ? "; they tend to 1" : ", while the Hessian changes along the run"}. ${absent && `${absent}. `}The band is one standard error of ESGD’s estimate ` +
         `on either side of 1, ${formatNumber(share, 2)}/√k for ${S.probe === "gaussian" ? "Gaussian probes" : "signs"}. Now: ${words.join("; ") || "no method draws probes"}.`,
     );
   };
@@ -2572,6 +2596,9 @@ function ledgerView(lab) {
       if (record.D) rows.push([record.sum ? "√(D/k)" : "D", pair(record.D), Boolean(product)]);
       rows.push(["rates", pair([record.P.a, record.P.c])]);
       rows.push(["new θ", pair(run.points[t + 1])]);
+    } else {
+      note.textContent = "";
+      rows.push(["no step", (method && lostAtOnce(lab, [method])) ?? "No method runs: add ESGD."]);
     }
     const joined = JSON.stringify(rows) + theme.dark;
     if (joined === shownText) return;
@@ -2583,6 +2610,7 @@ function ledgerView(lab) {
 }
 
 // view-bars.js
+const KEEPERS = ["esgd", "equilibration", "jacobi", "adagrad", "rmsprop", "adam"]; // methods with a D
 const WEIGHTS = ["θ₁", "θ₂"];
 
 function drawUpright(area, theme, { D, hue, fresh }, truth, highest) {
@@ -2639,7 +2667,7 @@ function drawRows({ ctx, width, height }, theme, rows, truth, highest) {
 function barsView(lab) {
   const view = panel({ title: "D of the two weights" });
   const keeps = (m) => lab.runs[m].records[0]?.D;
-  view.lacks = () => (lab.S.methods.some(keeps) ? null : "No method here keeps a D: add ESGD.");
+  view.lacks = () => (lab.S.methods.some(keeps) ? null : lostAtOnce(lab, KEEPERS) ?? "No method here keeps a D: add ESGD.");
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const area = surface(view.canvas);
@@ -3676,7 +3704,8 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
   ctx.save();
   ctx.translate(0, OVERHEAD);
   const inner = { ctx, width, height: height - OVERHEAD };
-  const frame = axes(inner, theme, { x: [0, S.steps], ...scale, yLabel: " ", xLabel: "step" });
+  const gutter = gutterFor(ctx, theme, ["from the noise"]);
+  const frame = axes(inner, theme, { x: [0, S.steps], ...scale, yLabel: " ", xLabel: "step", gutter });
   const { box } = frame;
   const pixels = (values) => values.map((f, t) => [frame.sx(t), Math.max(-999, Math.min(9999, frame.sy(f)))]);
   ctx.strokeStyle = theme.faint;
@@ -3689,7 +3718,7 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
     ctx.setLineDash([]);
   }
   const shown = Math.min(Math.round(at), part.start.length - 1);
-  const [names, dots] = [[], []];
+  const ends = [];
   const room = { left: box.left, right: box.right + 5, top: box.top - 3, bottom: box.bottom + 3 };
   clipped(ctx, room, () => {
     const hue = theme.hue[method];
@@ -3705,15 +3734,11 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
       ctx.setLineDash([]);
       ctx.globalAlpha = 1;
       if (values !== run) dot(ctx, ...curve[shown], 4, hue, theme.ground);
-      const inside = curve.filter(([, y]) => y >= box.top && y <= box.bottom);
-      const [x, y] = inside[inside.length - 1] ?? curve[curve.length - 1];
-      names.push({ x, y: Math.max(box.top, Math.min(box.bottom, y)), heading: [-1, -1], name, hue });
-      dots.push(...beads(curve, 9, 200));
+      const [x, y] = curve[curve.length - 1];
+      ends.push({ x, y, name, hue, pale: values === run });
     }
   });
-  const taken = [[0, 0, width, box.top - 1], [0, 0, box.left, height]]; // the words above, and the numbers
-  drawLabels(ctx, theme, settled([runs, theme, width, height], () =>
-    settleLabels(ctx, theme, names, box.right, box.bottom, { taken, dots })));
+  endLabels(ctx, theme, box, ends);
   ctx.restore();
   text(ctx, theme, METHODS[method].label, box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
   const bad = verdict.kind === "diverges";
@@ -3726,7 +3751,6 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
 
 function expectedView(lab) {
   const view = panel({ title: "Expected loss", shape: "modes" });
-  const settled = EXPECTED.map(() => kept());
   let frames = [];
   let cache = { runs: null };
   view.lacks = () => {
@@ -3758,7 +3782,7 @@ function expectedView(lab) {
       const [left, top] = [(i % along) * (size.width + 20), Math.floor(i / along) * (size.height + 10)];
       ctx.save();
       ctx.translate(left, top);
-      const drawn = drawParts(lab, { ctx, ...size }, part, scale, settled[i]);
+      const drawn = drawParts(lab, { ctx, ...size }, part, scale);
       ctx.restore();
       frames.push({ left, top, right: left + size.width, bottom: top + size.height, sx: drawn.sx });
       return drawn.words;
@@ -4044,8 +4068,10 @@ function pathView(lab, { transformed = false } = {}) {
       const [px, py] = place(land.saddle);
       text(ctx, theme, land.point, px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
     }
-    const [x, y] = place([S.x0, S.y0]);
+    const [x, y] = place([S.x0, S.y0]).map((v, i) => Math.max(0, Math.min([width, height][i], v)));
     const symbol = transformed ? "φ" : "θ";
+    const low = y > height - 30; // no room for the word under the ring
+    handle.classList.toggle("low", low);
     const named = settled([lab.runs, key], () => {
       const dots = S.methods.flatMap((m) => beads(lab.runs[m].points.map((p) => place(p).map(clampPixel)), 9, 160));
       const within = ([left, top, right, bottom]) => dots.filter(([u, v]) => u > left && u < right && v > top && v < bottom).length;
@@ -4054,7 +4080,7 @@ function pathView(lab, { transformed = false } = {}) {
         free([1, 0.75, 0.5, 0.25].map((share) => [share * width - 38, height - 22, share * width, height])),
         free([0, 0.25, 0.5, 0.75].map((share) => [0, share * height, 34, share * height + 21])),
       ];
-      const taken = [[x - 17, y - 17, x + 17, y + 30], ...names];
+      const taken = [[x - 17, y - (low ? 30 : 17), x + 17, y + (low ? 17 : 30)], ...names];
       const [sx, sy] = land.saddle ? place(land.saddle) : [0, 0];
       if (land.saddle) taken.push([sx - 55, sy - 22, sx + 6, sy + 6]); // its name and its cross
       const end = (m) => endOf(lab.runs[m], place, width, height);
@@ -4064,8 +4090,8 @@ function pathView(lab, { transformed = false } = {}) {
     text(ctx, theme, `${symbol}₁ →`, named.names[0][2] - 6, height - 8, { align: "right", size: 12, halo: true });
     text(ctx, theme, `↑ ${symbol}₂`, 6, named.names[1][1] + 15, { size: 12, halo: true });
     drawLabels(ctx, theme, named.labels);
-    handle.style.left = `${(100 * Math.max(0, Math.min(width, x))) / width}%`; // a page on paper has another width
-    handle.style.top = `${(100 * Math.max(0, Math.min(height, y))) / height}%`;
+    handle.style.left = `${(100 * x) / width}%`; // a page on paper has another width
+    handle.style.top = `${(100 * y) / height}%`;
     const change = lab.scene === "contours" ? changeOfVariables(S, land) : null;
     if (change?.boosted) { // no method of the lab takes these steps
       ctx.setLineDash([4, 4]);
@@ -5016,7 +5042,11 @@ function mount(el, options = {}) {
     if (alone) return;
     const seen = more.hidden ? shownControls : parts;
     [...(light ? [] : [...seen, rows, faces]), bar, table].forEach((part) => part?.draw());
-    if (!light && formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
+    if (light) return;
+    const others = ["landscape", ...(preset.told ?? [])].some((key) => lab.S[key] !== told[key]); // the caption is of another figure
+    [[formula, lab.land.formula], [caption, `${others ? "As it opens: " : ""}${preset.caption}`]].forEach(([element, words]) => {
+      if (element.textContent !== words) element.textContent = words;
+    });
   };
   const paint = () => {
     lab.theme = colours(pageIsDark() && !lab.printing); // paper is white
@@ -5055,6 +5085,7 @@ function mount(el, options = {}) {
     }
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
+    lab.forget();
     lab.at = lab.playing && !("at" in change) ? Math.min(lab.at, lab.S.steps) : lab.S.at; // a play goes on where it is
     if (!sameRuns) compute();
     whole ||= !onlyCamera;
@@ -5100,9 +5131,11 @@ function mount(el, options = {}) {
   });
   const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
+  const caption = make("p", { class: "caption" });
+  const told = makeState(preset.state);
   root.append(
     make("header", {}, make("p", { class: "title", text: preset.title }), formula),
-    make("p", { class: "caption", text: preset.caption }),
+    caption,
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from esgd.errors import ConfigError
@@ -76,15 +76,27 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+WHOLE = {"steps", "seed", "interval", "warmup", "at"}  # of RANGES, those that count
+
+
+def _shown(value: object) -> str:
+    """What came, as it is shown in a message: a line at most."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no number of thousands of digits
+        return "a number too long to write"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _unknown(kind: str, name: object, known: list[str]) -> ConfigError:
     close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return ConfigError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    return ConfigError(f"unknown {kind} {_shown(name)}{hint} Known: {', '.join(known)}")
 
 
 def checked_scene(scene: str) -> str:
     """The scene's name, or a ConfigError that lists the scenes."""
-    if scene not in SCENES:
+    if not isinstance(scene, str) or scene not in SCENES:
         raise _unknown("scene", scene, list(SCENES))
     return scene
 
@@ -93,34 +105,45 @@ def _number(value: Any) -> float:
     """The value as a float; NaN for what is not a number, which no range contains."""
     try:
         return math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """The value as a list; None for what holds nothing, and for words."""
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else None
 
 
 def _checked(key: str, value: Any) -> Any:
     if key in LISTS:
         kind, known = LISTS[key]
-        names = [value] if isinstance(value, str) else list(value)
+        names = [value] if isinstance(value, str) else _listed(value)
+        if names is None:
+            raise ConfigError(
+                f"{key} must be the name of a {kind} or a list of such names, not {_shown(value)}: give [] for none"
+            )
         for name in names:
             if name not in known:
                 raise _unknown(kind, name, list(known))
         return names
     if key in OPTIONS:
         if value not in OPTIONS[key]:
-            raise ConfigError(f"{key} must be one of {', '.join(OPTIONS[key])}, not {value!r}")
+            raise ConfigError(f"{key} must be one of {', '.join(OPTIONS[key])}, not {_shown(value)}")
         return value
     if key in NUMBERS:
         most, low, high = NUMBERS[key]
-        listed = isinstance(value, Iterable) and not isinstance(value, str)
-        numbers = [_number(v) for v in value] if listed else []
-        if not listed or len(numbers) > most or not all(low <= v <= high for v in numbers):
-            raise ConfigError(f"{key} must be at most {most} numbers from {low:g} to {high:g}, not {value!r}")
+        listed = _listed(value)
+        numbers = [_number(v) for v in listed or []]
+        if listed is None or len(numbers) > most or not all(low <= v <= high for v in numbers):
+            raise ConfigError(f"{key} must be at most {most} numbers from {low:g} to {high:g}, not {_shown(value)}")
         return numbers
     low, high = RANGES[key]
     number = _number(value)
-    if not low <= number <= high:
-        raise ConfigError(f"{key} must be a number from {low:g} to {high:g}, not {value!r}")
-    return int(number) if key in {"steps", "seed", "interval", "warmup", "at"} else number
+    whole = key in WHOLE
+    if not low <= number <= high or (whole and not number.is_integer()):
+        kind = "whole number" if whole else "number"
+        raise ConfigError(f"{key} must be a {kind} from {low:g} to {high:g}, not {_shown(value)}")
+    return int(number) if whole else number
 
 
 def checked_state(state: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +152,10 @@ def checked_state(state: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a setting is unknown, of the wrong kind or out of range.
     """
+    if not isinstance(state, Mapping):
+        raise ConfigError(
+            f"the state must be a dictionary of settings, not {_shown(state)}: give {{}} for the scene's own"
+        )
     known = [*LISTS, *OPTIONS, *NUMBERS, *RANGES]
     for key in state:
         if key not in known:

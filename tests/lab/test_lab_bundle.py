@@ -77,5 +77,6 @@ def test_python_knows_the_same_scenes_settings_and_colours(evaluate) -> None:
     assert numbers == schema.NUMBERS
     ranges = {k: (v["min"], v["max"]) for k, v in settings.items() if "min" in v and k not in numbers}
     assert ranges == {k: tuple(v) for k, v in schema.RANGES.items()}
+    assert {k for k, v in settings.items() if v.get("integer")} == schema.WHOLE
     assert {k: tuple(v["options"]) for k, v in settings.items() if "options" in v} == schema.OPTIONS
     assert {k: tuple(v) for k, v in theirs["palette"].items()} == {k: COLOURS[k] for k in schema.METHODS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.browser
 
 NAMES = ("GD", "Momentum", "Nesterov", "Newton", "Saddle-free", "Jacobi", "Equilibration", "AdaGrad", "RMSProp",
          "Adam", "ESGD")  # fmt: skip
+NUMBER = "[−·.\\d⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+"
 
 
 def front(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -53,11 +55,8 @@ def test_no_name_lies_on_the_numbers_of_an_axis(open_lab, width: int) -> None:
     ):
         found = drawn(reader.page, change)
         for view in (front(found, "loss"), front(found, "many")):
-            numbers = [
-                w["box"]
-                for w in view["words"]
-                if w["words"][-1] in "0123456789⁰¹²³⁴⁵⁶⁷⁸⁹" and w["words"][0] not in "lhθ"
-            ]
+            numbers = [w["box"] for w in view["words"] if re.fullmatch(NUMBER, w["words"])]
+            assert len(numbers) >= 6
             for name in NAMES:
                 for word in (w for w in view["words"] if w["words"] == name):
                     left, top, right, bottom = word["box"]
@@ -104,3 +103,53 @@ def test_a_run_that_has_blown_up_is_a_word_and_no_stripe(open_lab, many: str, wi
     calm = drawn(reader.page, {"lr_esgd": 0.01})
     assert "ESGD is out" not in boxes(front(calm, "many"))
     assert "out" not in reader.page.locator("[data-esgd-lab] [data-view=eigen] .key").inner_text()
+
+
+ORDER = f"""async () => {{ const {{ core }} = await globalThis.__esgdLab; const {{ S, land, runs }} = {LAB};
+  const {{ start, noise }} = core.expectedLoss('sgd', S, land);
+  const ends = {{ 'from the start': start.at(-1), 'from the noise': noise.at(-1),
+    'this run': runs.sgd.losses.at(-1) - land.reference }};
+  return Object.keys(ends).sort((a, b) => ends[b] - ends[a]); }}"""
+
+
+@pytest.mark.parametrize("change", [{}, {"noise": 0.05, "seed": 9}, {"eig2": 0.3, "noise": 0.1}])
+@pytest.mark.parametrize("width", [390, 900])
+def test_parts_of_the_expected_loss_are_named_in_the_order_of_their_ends(
+    open_lab, width: int, change: dict
+) -> None:
+    reader = open_lab("escape", width=width, state={"methods": ["sgd"]})
+    view = front(drawn(reader.page, change), "expected")
+    order = reader.page.evaluate(ORDER)
+    assert sorted(order, key=lambda name: boxes(view)[name][1]) == order
+    right = max(x for curve in view["lines"]["#0072b2"] for x, _ in curve[:1])
+    assert all(boxes(view)[name][0] > right for name in order), "beside the curves, not on them"
+
+
+START = """() => [...document.querySelector('[data-lab-host]').shadowRoot.querySelectorAll('.handle')]
+  .filter((e) => e.checkVisibility()).map((handle) => { const plot = handle.parentElement.getBoundingClientRect();
+    const word = handle.querySelector('i').getBoundingClientRect(); const ring = handle.getBoundingClientRect();
+    return [plot.bottom - word.bottom, word.bottom - ring.top - 14, word.top - ring.bottom + 14]; })"""
+
+
+@pytest.mark.parametrize("width", [390, 900])
+def test_the_word_start_stays_within_the_picture(open_lab, width: int) -> None:
+    reader = open_lab("welcome", width=width)
+    for y in (-2.3, -2.1, -1.9, 0, 2.3):
+        reader.page.evaluate(f"(y0) => {LAB}.update({{ y0 }})", y)
+        reader.settle()
+        ((inside, above, below),) = reader.page.evaluate(START)
+        assert inside >= 0, y
+        assert above <= 1 or below >= -4, "over the ring or under it"
+
+
+@pytest.mark.parametrize("width", [390, 700, 900])
+def test_the_two_linked_maps_stand_level(open_lab, width: int) -> None:
+    reader = open_lab("contours", width=width)
+    for change in ({}, {"damping": 0.1}, {"precond": "absolute", "eig2": -1.2, "boost": 0.5}):
+        reader.page.evaluate(f"(change) => {LAB}.update(change)", change)
+        reader.settle()
+        tops = [
+            reader.page.locator(f"[data-esgd-lab] [data-view={name}] .plot").bounding_box()["y"]
+            for name in ("path", "after")
+        ]
+        assert tops[0] == pytest.approx(tops[1], abs=0.6), change

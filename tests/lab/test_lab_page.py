@@ -221,7 +221,7 @@ def test_link_and_python_are_offered_as_text(open_lab) -> None:
     field = page.get_by_role("textbox", name="What to copy")
     assert field.input_value().endswith("page.html#lab=descent&kappa=1000")
     page.get_by_role("button", name="As Python").click()
-    assert field.input_value() == 'SaddleLab("descent", kappa=1000)'
+    assert field.input_value() == 'from esgd.lab import SaddleLab; SaddleLab("descent", kappa=1000)'
 
 
 def test_print_keeps_the_figure_and_drops_the_buttons(open_lab) -> None:

@@ -11,7 +11,8 @@ from esgd.lab.schema import METHODS
 STEPS = """(core, SCENES, [methods, wanted]) => methods.map((m) => {
   const S = core.makeState(SCENES.descent.state, { ...wanted, methods: m });
   return { memory: Boolean(core.METHODS[m].memory),
-    steps: core.trajectory(m, S).records.map(({ g, d, P }) => [d, [P.a * g[0] + P.b * g[1], P.b * g[0] + P.c * g[1]]]) }; })"""
+    steps: core.trajectory(m, S).records.map(({ g: [u, v], d, P: { a, b, c } }) =>
+      [d, [a * u + b * v, b * u + c * v]]) }; })"""
 
 
 def test_rates_are_those_of_the_step_but_for_methods_with_a_memory(evaluate) -> None:
@@ -62,7 +63,8 @@ def test_the_table_says_whose_rates_are_not_of_the_step(open_lab) -> None:
     assert figure.get_by_role("img").get_attribute("aria-label").endswith(" for a steady gradient.")
 
 
-DASHES = """async ([change]) => { const { lab } = document.querySelector('[data-esgd-lab]').esgdLab; const seen = [];
+DASHES = """async (change) => {
+  const { lab } = document.querySelector('[data-esgd-lab]').esgdLab; const seen = [];
   const { setLineDash } = CanvasRenderingContext2D.prototype;
   CanvasRenderingContext2D.prototype.setLineDash = function (dash) {
     if (dash.length && this.canvas.closest('[data-view=rates]')) seen.push(dash.join());
@@ -89,7 +91,7 @@ ELLIPSE, AXIS = "3,4", "4,4"
 def test_the_rates_explain_what_is_dashed_and_nothing_else(
     open_lab, scene: str, change: dict, dashes: set[str]
 ) -> None:
-    seen, head = open_lab(scene).page.evaluate(DASHES, [change])
+    seen, head = open_lab(scene).page.evaluate(DASHES, change)
     assert set(seen) == dashes
     assert ("dashed: |H|⁻¹" in head) == (ELLIPSE in dashes), head
     assert ("dashed axis: Newton uphill" in head) == (AXIS in dashes), head

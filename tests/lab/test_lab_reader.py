@@ -76,6 +76,18 @@ def test_an_address_tells_the_whole_state(evaluate, scene: str, state: dict) -> 
         assert told[key] == value
 
 
+def test_an_address_with_unknown_names_keeps_what_it_does_not_know(evaluate) -> None:
+    found = evaluate(
+        """(core, SCENES) => { const { state } = SCENES.descent;
+          const of = (hash) => core.decodeState(hash).state;
+          const methods = (hash) => core.makeState(state, of(hash)).methods;
+          return [of('#lab=descent&constructor=5&toString=1&kappa=9'), methods('#lab=descent&methods=sophia'),
+            methods('#lab=descent&methods=sophia+esgd'), methods('#lab=descent&methods='),
+            Object.hasOwn(core.makeState(state, { constructor: 5 }), 'constructor')]; }"""
+    )
+    assert found == [{"kappa": "9"}, ["sgd", "momentum"], ["esgd"], [], False]
+
+
 def test_a_lab_that_the_page_set_up_is_shared_and_reset_as_it_was(open_lab) -> None:
     own = {"x0": 1.3, "y0": 3.14, "steps": 5, "lr_newton": 1.0}
     reader = open_lab("saddle-free", state=own)

@@ -168,8 +168,11 @@ TASKS: dict[str, tuple[str, Callable[[Any], None], Callable[[State], bool]]] = {
     ),
     "make the valley longer": (
         "descent",
-        lambda hand: hand.slide("kappa", 0.9),
-        lambda s: s["kappa"] > 300 and s["outcomes"]["sgd"]["kind"] != "converged",
+        lambda hand: hand.slide("kappa", 0.785),
+        lambda s: (
+            200 < s["kappa"] < 250
+            and [s["outcomes"][m]["kind"] for m in ("sgd", "momentum")] == ["moving", "converged"]  # the answer
+        ),
     ),
     "let ESGD run beside Newton": (
         "saddle-free",
@@ -209,6 +212,16 @@ def test_the_labs_own_page_asks_for_these_ten(evaluate) -> None:
         assert sentence.lower().startswith(task.lower()), (sentence, task)
         assert f"*{titles[scene]}*" in sentence
         assert re.fullmatch(r"[^.?!]+[.?]", sentence), (sentence, "one sentence")
+
+
+@pytest.mark.parametrize("kappa", [200, 225, 250])
+def test_momentum_alone_reaches_the_bottom_of_the_longer_valley(evaluate, kappa: int) -> None:
+    kinds = evaluate(
+        """(core, SCENES, kappa) => { const S = core.makeState(SCENES.descent.state, { kappa });
+          return S.methods.map((m) => [m, core.outcome(core.trajectory(m, S), S).kind]); }""",
+        kappa,
+    )
+    assert dict(kinds) == {"sgd": "moving", "momentum": "converged"}
 
 
 @pytest.mark.parametrize("way", HANDS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import esgd.lab as lab_package
@@ -95,7 +96,21 @@ def test_page_script_cannot_end_its_own_element() -> None:
         ({"data": [0.1, "high"]}, "data must be at most 12 numbers"),
         ({"weights": 0.5}, "weights must be at most 16 numbers from -20 to 20, not 0.5"),
         ({"weights": "0.5"}, "weights must be at most 16 numbers"),
-        ({"steps": 1000}, "steps must be a number from 5 to 400, not 1000"),
+        ({"steps": 1000}, "steps must be a whole number from 5 to 400, not 1000"),
+        ({"steps": 60.9}, r"steps must be a whole number from 5 to 400, not 60\.9"),
+        ({"seed": 3.7}, r"seed must be a whole number from 0 to 999, not 3\.7"),
+        (
+            {"methods": None},
+            r"methods must be the name of a method or a list of such names, not None: give \[\] for none",
+        ),
+        ({"methods": 5}, "methods must be the name of a method or a list of such names, not 5"),
+        ({"methods": [None]}, r"unknown method None\. Known: sgd, "),
+        ({"show": None}, "show must be the name of a view or a list"),
+        ({"kappa": 10**400}, r"kappa must be a number from 1 to 1000, not 10{56}\.\.\.$"),
+        ({"kappa": 10**5000}, "kappa must be a number from 1 to 1000, not a number too long to write"),
+        ({"data": [10**400]}, "data must be at most 12 numbers"),
+        ({"scene": None}, r"unknown scene None\. Known: welcome, "),
+        ({"scene": []}, r"unknown scene \[\]\. Known: welcome, "),
     ],
 )
 def test_wrong_settings_are_refused_with_the_remedy(arguments: dict, message: str) -> None:
@@ -103,10 +118,23 @@ def test_wrong_settings_are_refused_with_the_remedy(arguments: dict, message: st
         SaddleLab(**{"scene": "descent", **arguments})
 
 
+def test_whole_numbers_may_be_written_as_others_are() -> None:
+    state = SaddleLab(
+        "descent", steps=60.0, seed=np.int64(3), methods=("sgd", "adam"), show=np.array(["loss"])
+    ).state
+    assert state == {"steps": 60, "seed": 3, "methods": ["sgd", "adam"], "show": ["loss"]}
+    assert all(type(state[key]) is int for key in ("steps", "seed"))
+
+
 def test_assigning_a_wrong_state_changes_nothing() -> None:
     lab = SaddleLab("descent", kappa=50)
     with pytest.raises(ConfigError):
         lab.state = {"kappa": -1}
+    for wrong in (None, 5, ["kappa"]):
+        with pytest.raises(
+            ConfigError, match=r"must be a dictionary of settings, not .*: give \{\} for the scene's own"
+        ):
+            lab.state = wrong
     assert lab.state == {"kappa": 50.0}
 
 

@@ -184,7 +184,11 @@ export function mount(el, options = {}) {
     if (alone) return;
     const seen = more.hidden ? shownControls : parts;
     [...(light ? [] : [...seen, rows, faces]), bar, table].forEach((part) => part?.draw());
-    if (!light && formula.textContent !== lab.land.formula) formula.textContent = lab.land.formula;
+    if (light) return;
+    const others = ["landscape", ...(preset.told ?? [])].some((key) => lab.S[key] !== told[key]); // the caption is of another figure
+    [[formula, lab.land.formula], [caption, `${others ? "As it opens: " : ""}${preset.caption}`]].forEach(([element, words]) => {
+      if (element.textContent !== words) element.textContent = words;
+    });
   };
   const paint = () => {
     lab.theme = colours(pageIsDark() && !lab.printing); // paper is white
@@ -223,6 +227,7 @@ export function mount(el, options = {}) {
     }
     if ("steps" in change && atEnd && !("at" in change)) next.at = next.steps;
     lab.S = makeState(preset.state, next);
+    lab.forget();
     lab.at = lab.playing && !("at" in change) ? Math.min(lab.at, lab.S.steps) : lab.S.at; // a play goes on where it is
     if (!sameRuns) compute();
     whole ||= !onlyCamera;
@@ -268,9 +273,11 @@ export function mount(el, options = {}) {
   });
   const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
+  const caption = make("p", { class: "caption" });
+  const told = makeState(preset.state);
   root.append(
     make("header", {}, make("p", { class: "title", text: preset.title }), formula),
-    make("p", { class: "caption", text: preset.caption }),
+    caption,
     ...(faces ? [faces.element] : []),
     stage, bar.element, rows.element,
     make("div", { class: "controls main-controls" }, ...shownControls.map((c) => c.element)),

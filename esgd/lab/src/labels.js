@@ -29,19 +29,21 @@ export function spread(centres, room, low, high) {
   return found;
 }
 
-/** Names of curves in the gutter right of a box, each tied to the end {x, y} of its curve. */
-export function endLabels(ctx, theme, box, ends) {
+/** Names of curves in the gutter right of a box, each tied to the end {x, y} of its curve, in the order of the ends. */
+export function endLabels(ctx, theme, box, unsorted) {
+  const ends = unsorted.slice().sort((a, b) => a.y - b.y); // as they are beyond the edges, too
   const left = box.right + 8;
   const inside = (y) => Math.max(box.top, Math.min(box.bottom, y));
   const rows = spread(ends.map(({ y }) => inside(y)), TALL, box.top + 2, box.bottom - 4);
-  ends.forEach(({ x, y, name, hue }, i) => {
+  ends.forEach(({ x, y, name, hue, pale }, i) => {
     ctx.strokeStyle = hue;
     ctx.lineWidth = 1;
     ctx.globalAlpha = 0.7;
     line(ctx, [[Math.min(box.right, x), inside(y)], [left, rows[i]]]);
-    ctx.globalAlpha = 1;
+    ctx.globalAlpha = pale ? 0.45 : 1;
     ctx.lineWidth = 2.5;
     line(ctx, [[left, rows[i]], [left + DASH - 2, rows[i]]]);
+    ctx.globalAlpha = 1;
     text(ctx, theme, name, left + DASH + 4, rows[i], { base: "middle", colour: theme.ink, size: SIZE });
   });
 }

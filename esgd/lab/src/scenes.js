@@ -72,6 +72,7 @@ export const SCENES = {
       "One saddle, eigenvalues 1 and −1, turned by φ. Jacobi reads only the diagonal, where the two cancel: " +
       "at 45° it reads zero and its step has no bound. The norms of the rows do not change at all. " +
       "Turn the dial: at which angle does Jacobi diverge within these steps?",
+    told: ["eig1", "eig2"], // beside the landscape, what the caption tells of
     state: {
       landscape: "quadratic", methods: ["jacobi", "equilibration"], eig1: 1, eig2: -1, angle: 40, x0: 1.5, y0: 0.75,
       steps: 16, lr_jacobi: 0.25, lr_equilibration: 0.25, damping: 1e-4,

@@ -91,11 +91,14 @@ export function relevant(key, S) {
 
 /** One value made legal, or undefined when it is beyond repair. */
 export function legal(key, value) {
+  if (!Object.hasOwn(SETTINGS, key)) return undefined;
   const setting = SETTINGS[key];
-  if (!setting) return undefined;
   if (setting.options) return setting.options.includes(value) ? value : undefined;
   const items = () => (Array.isArray(value) ? value : String(value).split(/[ ,+]+/).filter(Boolean));
-  if (setting.list) return setting.list.filter((name) => items().includes(name));
+  if (setting.list) {
+    const known = setting.list.filter((name) => items().includes(name));
+    return known.length || !items().length ? known : undefined; // of names that all are unknown: what it was
+  }
   if (setting.numbers) {
     const numbers = items().slice(0, setting.numbers).map((v) => (v === null || typeof v === "boolean" ? NaN : Number(v)));
     return numbers.every(Number.isFinite) ? numbers.map((v) => Math.min(setting.max, Math.max(setting.min, v))) : undefined;
@@ -157,7 +160,7 @@ export function decodeState(hash) {
   const wanted = {};
   for (const [key, value] of pairs.slice(1)) {
     try {
-      if (key in SETTINGS && value !== undefined) wanted[key] = decodeURIComponent(value);
+      if (Object.hasOwn(SETTINGS, key) && value !== undefined) wanted[key] = decodeURIComponent(value);
     } catch {
       // a damaged escape: that setting keeps its preset
     }

@@ -1,7 +1,7 @@
 // The style sheet of the lab; it lives in a shadow root, so that neither page nor notebook can disturb it.
 
 export const STYLE = `
-:host { display: block; container-type: inline-size; color: var(--ink); margin: 1.25rem 0; text-align: left; }
+:host { display: block; container-type: inline-size; -webkit-print-color-adjust: exact; print-color-adjust: exact; color: var(--ink); margin: 1.25rem 0; text-align: left; }
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
 .lab { font: 400 14.5px/1.45 var(--font); color: var(--ink); border-block: 1px solid var(--hairline);
@@ -12,9 +12,11 @@ header { display: flex; align-items: baseline; justify-content: space-between; g
 .formula { color: var(--muted); font-size: 13px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .stage { display: grid; gap: 12px 18px; grid-template-columns: minmax(0, 1fr); }
 .column { display: grid; gap: 12px; align-content: start; min-width: 0; }
+.pair > .column { align-content: end; } /* two maps side by side stand level, whatever is over them */
 figure { margin: 0; min-width: 0; }
 figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 8px; font-size: 13px; color: var(--muted);
   margin-bottom: 4px; min-height: 20px; align-items: baseline; }
+[data-view=rates] > .head { min-height: 40px; align-content: flex-start; } /* its second line comes and goes while it plays */
 .head b { font-weight: 600; color: var(--ink); white-space: nowrap; }
 .absent { margin: 0; padding: 9px 12px; border: 1px dashed var(--rail); border-radius: 6px; color: var(--muted); font-size: 13.5px; }
 .plot { position: relative; width: 100%; }
@@ -53,6 +55,7 @@ figure > .head { display: flex; flex-wrap: wrap; justify-content: space-between;
 .bead:focus-visible i { inset: 14px; outline: 3px solid var(--focus); outline-offset: 1px; }
 .handle i { position: absolute; left: 50%; top: 100%; transform: translate(-50%, -10px); font: 600 12px/1 var(--font);
   color: var(--ink); text-shadow: 0 0 3px var(--ground), 0 0 3px var(--ground), 0 0 5px var(--ground); pointer-events: none; }
+.handle.low i { top: 0; transform: translate(-50%, -3px); }
 :is(button, input, select, .handle, .dial, .table, a):focus-visible { outline: 3px solid var(--focus);
   outline-offset: 2px; }
 :is(button, input, select):focus:not(:focus-visible) { outline: none; }

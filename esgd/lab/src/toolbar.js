@@ -100,6 +100,11 @@ async function copy(words, field, note) {
 export function footer(lab, disclosures, onPage) {
   const field = make("input", { type: "text", readonly: true, hidden: true, "aria-label": "What to copy" });
   const note = make("span", { role: "status" });
+  /** Takes away what was copied: it is of another state now. */
+  lab.forget = () => {
+    field.hidden = true;
+    note.textContent = "";
+  };
   const address = (place) => {
     const alike = [...document.querySelectorAll(`[data-esgd-lab="${lab.scene}"]`)];
     return `${location.href.split("#")[0]}#${encodeState(lab.scene, lab.preset.state, lab.S, alike.indexOf(place) + 1)}`;
@@ -107,7 +112,7 @@ export function footer(lab, disclosures, onPage) {
   const link = make("button", { type: "button", text: "Link to this state", "data-share": "link", onclick: () => copy(address(link.getRootNode().host.parentElement), field, note) });
   return make("div", { class: "foot" }, ...disclosures,
     onPage ? link : null, // a notebook's address does not reach its outputs
-    make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(pythonLine(lab.scene, lab.preset.state, lab.S), field, note) }),
+    make("button", { type: "button", text: "As Python", "data-share": "python", onclick: () => copy(`from esgd.lab import SaddleLab; ${pythonLine(lab.scene, lab.preset.state, lab.S)}`, field, note) }),
     field, note);
 }
 

@@ -5,8 +5,9 @@ import { rowNorms } from "./linalg.js";
 import { METHODS } from "./methods.js";
 import { axes, line, surface, text } from "./plot.js";
 import { formatNumber } from "./theory.js";
-import { stepOf } from "./view-probes.js";
+import { lostAtOnce, stepOf } from "./view-probes.js";
 
+const KEEPERS = ["esgd", "equilibration", "jacobi", "adagrad", "rmsprop", "adam"]; // methods with a D
 const WEIGHTS = ["θ₁", "θ₂"];
 
 /** Of one method: a bar a weight, the number over it, the truth as a line across it. */
@@ -65,7 +66,7 @@ function drawRows({ ctx, width, height }, theme, rows, truth, highest) {
 export function barsView(lab) {
   const view = panel({ title: "D of the two weights" });
   const keeps = (m) => lab.runs[m].records[0]?.D;
-  view.lacks = () => (lab.S.methods.some(keeps) ? null : "No method here keeps a D: add ESGD.");
+  view.lacks = () => (lab.S.methods.some(keeps) ? null : lostAtOnce(lab, KEEPERS) ?? "No method here keeps a D: add ESGD.");
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const area = surface(view.canvas);

@@ -2,7 +2,7 @@
 
 import { panel, scrub } from "./dom.js";
 import { EXPECTED, expectedLoss, noiseVerdict } from "./expected.js";
-import { beads, drawLabels, kept, settleLabels } from "./labels.js";
+import { endLabels, gutterFor } from "./labels.js";
 import { METHODS } from "./methods.js";
 import { axes, clipped, dot, line, surface, text } from "./plot.js";
 import { formatNumber } from "./theory.js";
@@ -32,7 +32,8 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
   ctx.save();
   ctx.translate(0, OVERHEAD);
   const inner = { ctx, width, height: height - OVERHEAD };
-  const frame = axes(inner, theme, { x: [0, S.steps], ...scale, yLabel: " ", xLabel: "step" });
+  const gutter = gutterFor(ctx, theme, ["from the noise"]);
+  const frame = axes(inner, theme, { x: [0, S.steps], ...scale, yLabel: " ", xLabel: "step", gutter });
   const { box } = frame;
   const pixels = (values) => values.map((f, t) => [frame.sx(t), Math.max(-999, Math.min(9999, frame.sy(f)))]);
   ctx.strokeStyle = theme.faint;
@@ -45,7 +46,7 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
     ctx.setLineDash([]);
   }
   const shown = Math.min(Math.round(at), part.start.length - 1);
-  const [names, dots] = [[], []];
+  const ends = [];
   const room = { left: box.left, right: box.right + 5, top: box.top - 3, bottom: box.bottom + 3 };
   clipped(ctx, room, () => {
     const hue = theme.hue[method];
@@ -61,15 +62,11 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
       ctx.setLineDash([]);
       ctx.globalAlpha = 1;
       if (values !== run) dot(ctx, ...curve[shown], 4, hue, theme.ground);
-      const inside = curve.filter(([, y]) => y >= box.top && y <= box.bottom);
-      const [x, y] = inside[inside.length - 1] ?? curve[curve.length - 1];
-      names.push({ x, y: Math.max(box.top, Math.min(box.bottom, y)), heading: [-1, -1], name, hue });
-      dots.push(...beads(curve, 9, 200));
+      const [x, y] = curve[curve.length - 1];
+      ends.push({ x, y, name, hue, pale: values === run });
     }
   });
-  const taken = [[0, 0, width, box.top - 1], [0, 0, box.left, height]]; // the words above, and the numbers
-  drawLabels(ctx, theme, settled([runs, theme, width, height], () =>
-    settleLabels(ctx, theme, names, box.right, box.bottom, { taken, dots })));
+  endLabels(ctx, theme, box, ends);
   ctx.restore();
   text(ctx, theme, METHODS[method].label, box.left, 12, { colour: theme.ink, weight: 600, size: 12 });
   const bad = verdict.kind === "diverges";
@@ -82,7 +79,6 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
 
 export function expectedView(lab) {
   const view = panel({ title: "Expected loss", shape: "modes" });
-  const settled = EXPECTED.map(() => kept());
   let frames = [];
   let cache = { runs: null };
   view.lacks = () => {
@@ -114,7 +110,7 @@ export function expectedView(lab) {
       const [left, top] = [(i % along) * (size.width + 20), Math.floor(i / along) * (size.height + 10)];
       ctx.save();
       ctx.translate(left, top);
-      const drawn = drawParts(lab, { ctx, ...size }, part, scale, settled[i]);
+      const drawn = drawParts(lab, { ctx, ...size }, part, scale);
       ctx.restore();
       frames.push({ left, top, right: left + size.width, bottom: top + size.height, sx: drawn.sx });
       return drawn.words;

@@ -174,8 +174,10 @@ export function pathView(lab, { transformed = false } = {}) {
       const [px, py] = place(land.saddle);
       text(ctx, theme, land.point, px - 9, py - 8, { align: "right", size: 12, colour: theme.muted, halo: true });
     }
-    const [x, y] = place([S.x0, S.y0]);
+    const [x, y] = place([S.x0, S.y0]).map((v, i) => Math.max(0, Math.min([width, height][i], v)));
     const symbol = transformed ? "φ" : "θ";
+    const low = y > height - 30; // no room for the word under the ring
+    handle.classList.toggle("low", low);
     const named = settled([lab.runs, key], () => {
       const dots = S.methods.flatMap((m) => beads(lab.runs[m].points.map((p) => place(p).map(clampPixel)), 9, 160));
       const within = ([left, top, right, bottom]) => dots.filter(([u, v]) => u > left && u < right && v > top && v < bottom).length;
@@ -184,7 +186,7 @@ export function pathView(lab, { transformed = false } = {}) {
         free([1, 0.75, 0.5, 0.25].map((share) => [share * width - 38, height - 22, share * width, height])),
         free([0, 0.25, 0.5, 0.75].map((share) => [0, share * height, 34, share * height + 21])),
       ];
-      const taken = [[x - 17, y - 17, x + 17, y + 30], ...names];
+      const taken = [[x - 17, y - (low ? 30 : 17), x + 17, y + (low ? 17 : 30)], ...names];
       const [sx, sy] = land.saddle ? place(land.saddle) : [0, 0];
       if (land.saddle) taken.push([sx - 55, sy - 22, sx + 6, sy + 6]); // its name and its cross
       const end = (m) => endOf(lab.runs[m], place, width, height);
@@ -194,8 +196,8 @@ export function pathView(lab, { transformed = false } = {}) {
     text(ctx, theme, `${symbol}₁ →`, named.names[0][2] - 6, height - 8, { align: "right", size: 12, halo: true });
     text(ctx, theme, `↑ ${symbol}₂`, 6, named.names[1][1] + 15, { size: 12, halo: true });
     drawLabels(ctx, theme, named.labels);
-    handle.style.left = `${(100 * Math.max(0, Math.min(width, x))) / width}%`; // a page on paper has another width
-    handle.style.top = `${(100 * Math.max(0, Math.min(height, y))) / height}%`;
+    handle.style.left = `${(100 * x) / width}%`; // a page on paper has another width
+    handle.style.top = `${(100 * y) / height}%`;
     const change = lab.scene === "contours" ? changeOfVariables(S, land) : null;
     if (change?.boosted) { // no method of the lab takes these steps
       ctx.setLineDash([4, 4]);

@@ -11,6 +11,12 @@ export const pair = (v, digits = 3) => `(${formatNumber(v[0], digits)}, ${format
 
 export const stepOf = (at) => Math.max(0, Math.ceil(at) - 1); // the record of the step that led to the place shown
 
+/** Which of these methods left every bound in its first step, in words; null where none did. */
+export function lostAtOnce({ S, runs }, methods) {
+  const lost = methods.find((m) => S.methods.includes(m) && !runs[m].records.length);
+  return lost ? `${METHODS[lost].label} diverged in its first step: lower its rate or damp it more.` : null;
+}
+
 /** The probes {v, Hv} that the runs have drawn up to the step shown; those of ESGD where no method draws any. */
 export function probesSoFar(S, runs, at) {
   const drawn = ["esgd", "jacobi"].map((m) => runs[m]).find((run) => run?.records[0]?.products);
@@ -76,7 +82,7 @@ export function cloudView(lab) {
     text(ctx, theme, "v", sx(last.v[0]) + 7, sy(last.v[1]) - 5, { size: 13, weight: 600, halo: true });
     text(ctx, theme, "Hv", sx(last.Hv[0]) + 7, sy(last.Hv[1]) - 5, { size: 13, weight: 600, colour: theme.ink, halo: true });
     text(ctx, theme, "row norms of H", sx(truth[0]) - 4, sy(-truth[1]) + 15, { align: "right", colour: theme.ink, halo: true });
-    view.note(`k = ${count}`);
+    view.note(count ? `k = ${count}` : "ESGD diverged in its first step");
     view.describe(
       `${count} products Hv with ${S.probe} probes. The root mean squares are ${pair(estimate)}, the row norms of H${land.quadratic ? "" : " at the start"} ${pair(truth)}.`,
     );
@@ -88,7 +94,8 @@ export function cloudView(lab) {
 export function estimatesView(lab) {
   const view = panel({ title: "Estimate ÷ truth" });
   const draws = (m) => lab.runs[m]?.records[0]?.products;
-  view.lacks = () => (draws("jacobi") || draws("esgd") ? null : "No method here draws probes: add ESGD.");
+  view.lacks = () => (draws("jacobi") || draws("esgd") ? null
+    : lostAtOnce(lab, ["esgd", ...(lab.S.curvature === "probes" ? ["jacobi"] : [])]) ?? "No method here draws probes: add ESGD.");
   view.draw = () => {
     const { S, theme, land, runs, at } = lab;
     const area = surface(view.canvas);
@@ -118,10 +125,13 @@ export function estimatesView(lab) {
     line(ctx, [[box.left, sy(1)], [box.right, sy(1)]]);
     const words = [];
     const ends = [];
+    const nought = (truth, i) => truth[i] < 1e-9 * Math.max(...rowNorms(H));
+    const without = probed.filter(([, truth]) => nought(truth, 0) || nought(truth, 1)).map(([method]) => METHODS[method].short);
     for (const [method, truth] of probed) {
       const run = runs[method];
       const upTo = run.records.slice(0, stepOf(at) + 1);
       for (const i of [1, 0]) {
+        if (nought(truth, i)) continue;
         ctx.strokeStyle = theme.hue[method];
         ctx.lineWidth = 2;
         ctx.setLineDash(i ? [3, 4] : []);
@@ -130,16 +140,18 @@ export function estimatesView(lab) {
       ctx.setLineDash([]);
       const final = upTo[upTo.length - 1];
       const last = run.records[run.records.length - 1]; // the name stands still while the curve grows
-      ends.push({ x: box.right, y: sy(Math.min(9, last.D[0] / truth[0])), name: METHODS[method].short, hue: theme.hue[method] });
-      words.push(`${METHODS[method].label} ${pair(final.D.map((d, i) => d / truth[i]))}`);
+      const named = nought(truth, 0) ? 1 : 0;
+      if (!nought(truth, named)) ends.push({ x: box.right, y: sy(Math.min(9, last.D[named] / truth[named])), name: METHODS[method].short, hue: theme.hue[method] });
+      words.push(`${METHODS[method].label} ${pair(final.D.map((d, i) => (nought(truth, i) ? NaN : d / truth[i])))}`);
     }
     ctx.restore();
     endLabels(ctx, theme, box, ends);
     text(ctx, theme, "band: ± one standard error of ESGD", box.left + 6, box.bottom - 7, { size: 11.5, halo: true, most: box.right - box.left - 12 });
-    view.note("θ₁ solid, θ₂ dashed");
+    const absent = without.length ? `${without.join(" and ")}: a truth of 0 gives no ratio` : "";
+    view.note(`θ₁ solid, θ₂ dashed${absent && `; ${absent}`}`);
     view.describe(
       `Estimated over true diagonal${land.quadratic ? "" : " at the start"} against the number of probes` +
-        `${land.quadratic ? "; both tend to 1" : ", while the Hessian changes along the run"}. The band is one standard error of ESGD’s estimate ` +
+        `${land.quadratic ? "; they tend to 1" : ", while the Hessian changes along the run"}. ${absent && `${absent}. `}The band is one standard error of ESGD’s estimate ` +
         `on either side of 1, ${formatNumber(share, 2)}/√k for ${S.probe === "gaussian" ? "Gaussian probes" : "signs"}. Now: ${words.join("; ") || "no method draws probes"}.`,
     );
   };
@@ -171,6 +183,9 @@ export function ledgerView(lab) {
       if (record.D) rows.push([record.sum ? "√(D/k)" : "D", pair(record.D), Boolean(product)]);
       rows.push(["rates", pair([record.P.a, record.P.c])]);
       rows.push(["new θ", pair(run.points[t + 1])]);
+    } else {
+      note.textContent = "";
+      rows.push(["no step", (method && lostAtOnce(lab, [method])) ?? "No method runs: add ESGD."]);
     }
     const joined = JSON.stringify(rows) + theme.dark;
     if (joined === shownText) return;
