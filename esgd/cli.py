@@ -16,6 +16,8 @@ from esgd.errors import ConfigError, EsgdError
 
 __all__ = ["main"]
 
+DIVERGED = 3
+NOT_DONE = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 TERMINATED = 143
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from esgd.command_options import EXIT_CODES
 from esgd.measure_command import measure
 from esgd.protocol_commands import defaults, reproduce, search
 from esgd.show_commands import figure, list_
@@ -31,7 +32,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=EXIT_CODES)
 def _root(
     version: Annotated[
         bool,

@@ -19,6 +19,7 @@ import torch
 
 from esgd.aside import drop_if_passed, keep_aside
 from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
+from esgd.checkpoint_times import CheckpointTimes
 from esgd.config import RunConfig
 from esgd.ensemble_training import EnsembleTraining
 from esgd.members import check_members, check_own_folders, ensemble_name, write_members
@@ -41,7 +42,7 @@ def train_ensemble_in_folder(
     device: str = "auto",
     progress: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_every: int = 1,
+    checkpoint_every: int | None = None,
     data: Data | None = None,
 ) -> tuple[str, EnsembleTraining]:
     """Train an ensemble with everything kept in a folder; what the folder holds of it is gone on with.
@@ -54,7 +55,8 @@ def train_ensemble_in_folder(
         device: as for :func:`esgd.resumable.train_in_folder`, as are the rest.
         progress: show a progress bar.
         should_stop: asked before each step.
-        checkpoint_every: epochs between two checkpoints.
+        checkpoint_every: epochs between two checkpoints; None: after an epoch, at most one a minute
+            (:mod:`esgd.checkpoint_times`).
         data: what the manifests of the runs that these are compared with say of their training set.
 
     Returns:
@@ -62,12 +64,13 @@ def train_ensemble_in_folder(
 
     Raises:
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
-        ConfigError: the members do not fit together, one was begun alone in its own folder, or the training set
-            here is not ``data``.
+        ConfigError: the members do not fit together, one was begun alone in its own folder, the training set
+            here is not ``data``, or ``checkpoint_every`` is below 1.
         RunAheadError: fewer epochs are asked for than are done.
         RunBusyError: another process is working in one of the folders.
     """
     check_members(configs)
+    times = CheckpointTimes(checkpoint_every)
     place, first, own = pick_device(device), configs[0], list(own_folders or ())
     with ExitStack() as stack:
         for each in (folder, *own):
@@ -110,11 +113,12 @@ def train_ensemble_in_folder(
 
         def keep() -> None:
             save_checkpoint(folder.checkpoint, {"kind": "ensemble", "ensemble": identity, **training.state_dict()})
+            times.written()
             folder.write_records(training.records)
             drop_if_passed(folder, training.epoch)
             write_members(training, own, shared | running, folder)
 
-        status = _run(training, progress, should_stop, checkpoint_every, keep, folder.name)
+        status = _run(training, progress, should_stop, times, keep, folder.name)
         end = {"status": status, **sessions.closed(epoch=training.epoch, step=training.step)}
         write_members(training, own, shared | end, folder)
         ahead = {"epochs_done": training.epoch, "diverged": sorted(training.diverged)}
@@ -146,7 +150,7 @@ def _run(
     training: EnsembleTraining,
     progress: bool,
     should_stop: Callable[[], bool],
-    checkpoint_every: int,
+    times: CheckpointTimes,
     keep: Callable[[], None],
     name: str,
 ) -> str:
@@ -161,7 +165,7 @@ def _run(
             if not stopped:
                 due = training.epoch % every == 0 or training.epoch == epochs
                 training.record(training.unevaluated if due else training.suspects - training.diverged)
-            if stopped or training.ended or training.epoch % checkpoint_every == 0:
+            if stopped or training.ended or times.due(training.epoch):
                 keep()
             if stopped:
                 return "stopped"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from esgd.cli import StopSignal
+from esgd.command_options import Minutes, end_not_done
 from esgd.errors import ConfigError
 
 __all__ = ["measure"]
@@ -31,7 +32,7 @@ def measure(
         Path | None, typer.Option(help="Export to fig4/ and fig6/ in this folder, up to the last common epoch.")
     ] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Measure nothing, only export.")] = False,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    minutes: Minutes = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1… or mps.")] = "auto",
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs (default: ESGD_RUNS).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -40,7 +41,7 @@ def measure(
     from dataclasses import replace
 
     from esgd.measure import MeasureConfig
-    from esgd.measure_run import export_measures, measure_run
+    from esgd.measure_run import export_measures, measure_run, one_workload
     from esgd.paths import runs_dir
     from esgd.runs import RunFolder, list_runs
     from esgd.snapshots import list_snapshots
@@ -55,6 +56,8 @@ def measure(
     folders = folders or [folder for folder in list_runs(root) if list_snapshots(folder)]
     if not folders:
         raise ConfigError(f"no runs with snapshots in {root}: train one with --snapshot-every N")
+    if results is not None:
+        one_workload(folders)  # before hours of measuring
     done = True
     with StopSignal(minutes) as stop:
         for folder in () if export_only else folders:
@@ -71,7 +74,7 @@ def measure(
             print(f"measured: {folder.name}")
     stop.exit_if_received("stopped; snapshots already measured are kept, the same command goes on from here")
     if not done:
-        print("time is up; the same command goes on from here")
-    elif results is not None:
+        end_not_done("not done: time is up; the same command goes on from here")
+    if results is not None:
         for path in export_measures(folders, config, results, full=replace(config, examples=None)):
             print(f"wrote {path}")

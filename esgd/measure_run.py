@@ -15,11 +15,12 @@ from esgd.files import atomic_write
 from esgd.measure import COLUMNS, MeasureConfig, MeasurementStopped, measure_snapshot, sample_indices
 from esgd.progress import progress_bar
 from esgd.provenance import now, pick_device, provenance
+from esgd.remake import measure_commands, with_snapshots
 from esgd.runs import RunFolder, write_csv
 from esgd.snapshots import by_epoch, list_snapshots, load_snapshot
 from esgd.workload import workload
 
-__all__ = ["FIGURES", "export_measures", "measure_run"]
+__all__ = ["FIGURES", "export_measures", "measure_run", "one_workload"]
 
 # which figure shows which quantity
 FIGURES = {
@@ -133,9 +134,10 @@ def export_measures(
     """Write what is measured to ``results/fig4/<workload>`` and ``results/fig6/<workload>``.
 
     Each holds ``measures.csv`` (the columns of :data:`esgd.measure.COLUMNS`, one row a measure) up to the last
-    epoch at which all the runs are measured, and ``manifest.json``. There ``recorded_epochs`` of a run is the last
-    epoch of its rows, and ``full`` tells where ``full.csv`` comes from: settings, commit and device of its own, and
-    which runs were measured on the whole training set, at which epochs.
+    epoch at which all the runs are measured, and ``manifest.json``, whose commands make the snapshots that were
+    measured and measure these alone. There ``recorded_epochs`` of a run is the last epoch of its rows, and ``full``
+    tells where ``full.csv`` comes from: settings, commit and device of its own, and which runs were measured on the
+    whole training set, at which epochs.
 
     Args:
         folders: runs of one workload.
@@ -146,21 +148,21 @@ def export_measures(
     Raises:
         ConfigError: runs of several workloads, or nothing is measured yet.
     """
-    names = {folder.manifest().get("config", {}).get("workload") for folder in folders}
-    if len(names) != 1:
-        raise ConfigError(f"export runs of one workload at a time, got {', '.join(sorted(map(str, names)))}")
+    task = one_workload(folders)
     measured = {folder: _measured(folder, config) for folder in folders}
     if not all(measured.values()):
         empty = next(folder.name for folder, records in measured.items() if not records)
         raise ConfigError(f"nothing is measured of {empty} with these settings yet: run esgd measure first")
     common = min(max(records) for records in measured.values())
     records = [r for kept in measured.values() for epoch, r in kept.items() if epoch <= common]
+    epochs = {folder.name: [epoch for epoch in kept if epoch <= common] for folder, kept in measured.items()}
+    snapshots = {folder.name: list(list_snapshots(folder)) for folder in folders}
     checked = {folder.name: _measured(folder, full) for folder in folders} if full else {}
     checked = {name: kept for name, kept in checked.items() if kept}
     whole = [r for kept in checked.values() for r in kept.values()]
     written = []
     for figure, quantities in FIGURES.items():
-        out = RunFolder(names.copy().pop(), results / figure)
+        out = RunFolder(task, results / figure)
         out.path.mkdir(parents=True, exist_ok=True)
         for name, chosen in (("measures.csv", records), ("full.csv", whole)):
             rows = [row for r in chosen for row in r["rows"] if row["quantity"] in quantities]
@@ -170,18 +172,36 @@ def export_measures(
         before = out.manifest().get("full") if (out.path / "full.csv").exists() else None
         manifest = {
             "workload": out.name,
-            "command": config.command(" ".join(folder.name for folder in folders)),
+            "command": measure_commands(config.command("{runs}"), epochs, snapshots),
             "epochs": common,
             **_origin(records),
-            "runs": [folder.manifest() | {"recorded_epochs": common} for folder in folders],
+            "runs": [
+                with_snapshots(folder.manifest(), {*snapshots[folder.name], *epochs[folder.name]})
+                | {"recorded_epochs": common}
+                for folder in folders
+            ],
         }
         if full and checked:
-            manifest["full"] = _full(checked, full)
+            manifest["full"] = _full(checked, full, snapshots)
         elif before:  # of the table that is left as it is
             manifest["full"] = before
         out.write_manifest(manifest)
         written.append(out.path / "manifest.json")
     return written
+
+
+def one_workload(folders: Sequence[RunFolder]) -> str:
+    """The workload of runs that are exported together.
+
+    Raises:
+        ConfigError: they are of several, which one table cannot hold.
+    """
+    names = {folder.manifest().get("config", {}).get("workload") for folder in folders}
+    if len(names) != 1:
+        raise ConfigError(
+            f"export runs of one workload at a time, got {', '.join(sorted(map(str, names)))}: name the runs of one"
+        )
+    return names.pop()
 
 
 def _origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -190,11 +210,12 @@ def _origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return first | {"started": min(r["started"] for r in records), "ended": max(r["ended"] for r in records)}
 
 
-def _full(checked: dict[str, dict[int, dict[str, Any]]], config: MeasureConfig) -> dict[str, Any]:
+def _full(
+    checked: dict[str, dict[int, dict[str, Any]]], config: MeasureConfig, snapshots: dict[str, list[int]]
+) -> dict[str, Any]:
     """Where the check on the whole training set comes from; ``measured``: run -> its epochs."""
-    epochs = sorted({epoch for kept in checked.values() for epoch in kept})
     return {
-        "command": config.command(" ".join(checked)) + "".join(f" --epoch {epoch}" for epoch in epochs),
+        "command": measure_commands(config.command("{runs}"), checked, snapshots),
         "measured": {name: sorted(kept) for name, kept in checked.items()},
         **_origin([r for kept in checked.values() for r in kept.values()]),
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from esgd.aside import drop_if_passed
 from esgd.config import RunConfig
 from esgd.errors import ConfigError
+from esgd.remake import train_command
 from esgd.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def write_members(
         folder.write_manifest(
             {
                 "run": folder.name,
-                "command": training.configs[k].command(),
+                "command": train_command(training.configs[k], folder.name),
                 "config": asdict(training.configs[k]),
                 "ensemble": {"folder": ensemble.name, "member": k, "members": len(folders)},
                 **shared,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esgd.cli import StopSignal
-from esgd.command_options import NOT_DONE, Device, Quiet, Runs, Snapshots, parse_seeds
-from esgd.errors import ConfigError
+from esgd.command_options import Device, Minutes, Quiet, Runs, Snapshots, end_not_done, parse_seeds
+from esgd.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from esgd.protocols import Protocol
 
 __all__ = ["defaults", "reproduce", "search"]
 
@@ -28,7 +33,7 @@ def search(
     ensemble: Annotated[
         int, typer.Option(help="Train so many trials at once as one vectorised run: faster on a GPU.")
     ] = 1,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    minutes: Minutes = None,
     device: Device = "auto",
     runs: Runs = None,
     quiet: Quiet = False,
@@ -51,7 +56,9 @@ def search(
                 device=device,
                 progress=not quiet,
                 should_stop=stop,
-                on_trial=lambda number, loss, name=settings.name: print(f"{name} trial {number}: loss {loss:.4f}"),
+                on_trial=lambda number, loss, name=settings.name: print(
+                    f"{name} trial {number}: loss {loss:.4f}", flush=True
+                ),
             )
             stop.exit_if_received("stopped and saved; the same command goes on from here")
             losses, best = done.losses(), done.best()
@@ -65,7 +72,7 @@ def search(
                 finished = finished and settings is studies[-1]
                 break
     if not finished:
-        print(NOT_DONE)
+        end_not_done()
 
 
 def reproduce(
@@ -85,12 +92,16 @@ def reproduce(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Each search, and the seeds of each method, as one vectorised run.")
     ] = False,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    minutes: Minutes = None,
     device: Device = "auto",
     runs: Runs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Figure 5's whole protocol: search, then the best settings over seeds. Resumable at any moment."""
+    """Figure 5's whole protocol: search, then the best settings over seeds. Resumable at any moment.
+
+    Each trial and each run tells its loss, each search what it chose, and all of them the time that is left. With
+    --minutes it can be run in pieces: as long as the exit code is 75, the same command goes on.
+    """
     from esgd.reproduce import check_request, export, protocol
     from esgd.reproduce import reproduce as run_protocol
 
@@ -106,28 +117,43 @@ def reproduce(
     done = False
     with StopSignal(minutes) as stop:
         if not export_only:
-            done = run_protocol(
-                plan,
-                root=runs,
-                epochs=epochs,
-                seeds=chosen,
-                device=device,
-                progress=not quiet,
-                should_stop=stop,
-                snapshot_every=snapshot_every,
-                ensemble=ensemble,
-            )
+            with _data_advice(plan):
+                done = run_protocol(
+                    plan,
+                    root=runs,
+                    epochs=epochs,
+                    seeds=chosen,
+                    device=device,
+                    progress=not quiet,
+                    should_stop=stop,
+                    say=lambda line: print(line, flush=True),
+                    snapshot_every=snapshot_every,
+                    ensemble=ensemble,
+                )
         if results is not None:
             for path in export(plan, results, root=runs):
                 print(f"wrote {path}")
     stop.exit_if_received("stopped and saved; the same command goes on from here")
     if not (done or export_only):
-        print(NOT_DONE)
+        end_not_done()
+
+
+@contextmanager
+def _data_advice(plan: Protocol) -> Iterator[None]:
+    """Where the digits cannot be had, say which commands the advised ``mnist-10k`` is for: this is not one."""
+    try:
+        yield
+    except DataError as error:
+        if "mnist-10k" not in str(error):
+            raise
+        raise DataError(
+            f"{error}; that is for esgd train and esgd search: esgd reproduce {plan.name} needs the 60,000 digits"
+        ) from error
 
 
 def defaults(
     results: Annotated[Path | None, typer.Option(help="Export to this folder when all is done.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    minutes: Minutes = None,
     device: Device = "auto",
     runs: Runs = None,
     quiet: Quiet = False,
@@ -148,7 +174,7 @@ def defaults(
         )
     stop.exit_if_received("stopped; the same command goes on from here")
     if not done:
-        print(NOT_DONE)
-    elif results is not None:
+        end_not_done()
+    if results is not None:
         for path in export_defaults(BUDGET, results, root):
             print(f"wrote {path}")

@@ -16,7 +16,9 @@ from esgd.ensemble_run import check_members, ensemble_name, train_ensemble_in_fo
 from esgd.errors import ConfigError
 from esgd.export import export
 from esgd.paths import runs_dir
+from esgd.protocol_progress import chosen_line, in_words, seconds_left
 from esgd.protocols import PROTOCOLS, Protocol, best_config, protocol, protocol_data
+from esgd.provenance import describe_device, pick_device
 from esgd.resumable import train_in_folder
 from esgd.runs import RunAheadError, RunBusyError, RunFolder
 from esgd.search import search
@@ -78,7 +80,8 @@ def reproduce(
         device: as for :func:`esgd.resumable.train_in_folder`.
         progress: show progress bars.
         should_stop: asked before each step; True stops, resumable.
-        say: told of what is done, one line each.
+        say: told of what is done, one line each: every trial, what each search chose, every run that has reached a
+            round, and how long the rest will take at the rate of what was done.
         snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the protocol's first seed only.
         ensemble: train each method's new trials as the members of one ensemble, and its seeds as those of another.
 
@@ -93,12 +96,30 @@ def reproduce(
     root = runs_dir() if root is None else root
     check_request(plan, epochs, seeds, snapshot_every, ensemble)
     options = {"device": device, "progress": progress, "should_stop": should_stop}
+    last = plan.rounds[-1] if epochs is None else epochs
+    asked = plan.seeds if seeds is None else seeds
+    here = describe_device(pick_device(device))
+
+    def tell(line: str) -> None:
+        left = seconds_left(plan, root, epochs=last, seeds=asked, ensemble=ensemble, device=here)
+        say(f"{line}; about {in_words(left)} left for all of {plan.name}" if left else line)
+
     for method in plan.methods:
-        known = protocol_data(plan, root)
-        search(plan.study(method), root=root, ensemble=plan.trials if ensemble else 1, data=known, **options)
+        study = plan.study(method)
+        trials = search(
+            study,
+            root=root,
+            ensemble=plan.trials if ensemble else 1,
+            data=protocol_data(plan, root),
+            on_trial=lambda number, loss, name=study.name: tell(f"{name} trial {number}: loss {loss:.4f}"),
+            **options,
+        )
+        if (line := chosen_line(trials)) is not None:
+            say(line)
         if should_stop():
+            tell(f"{plan.name}: stopped in the searches")
             return False
-    recorded = list(_recorded(plan, root, plan.seeds if seeds is None else seeds))
+    recorded = list(_recorded(plan, root, asked))
     units = recorded if ensemble else [[run] for runs in recorded for run in runs]
     options["data"] = protocol_data(plan, root)
 
@@ -111,7 +132,6 @@ def reproduce(
         snapshots = snapshot_every if configs[0].seed == plan.seeds[0] else None
         return train_in_folder(configs[0], folders[0], snapshot_every=snapshots, **options).status
 
-    last = plan.rounds[-1] if epochs is None else epochs
     for goal in [*(r for r in plan.rounds if r < last), last]:
         for runs in units:
             if all(_at_goal(folder, goal) for _, folder in runs):
@@ -121,13 +141,26 @@ def reproduce(
             except (RunBusyError, RunAheadError):  # another process works on it, or has done so in the meantime
                 continue
             if status == "stopped":
+                tell(f"{plan.name}: stopped on the way to {goal} epochs")
                 return False
+            tell(_reached(runs))
         if all(_at_goal(folder, goal) for runs in units for _, folder in runs):
             which = "" if seeds is None else f" of seed {', '.join(map(str, seeds))}"
-            say(f"{plan.name}: all {sum(map(len, units))} recorded runs{which} have {goal} epochs")
+            tell(f"{plan.name}: all {sum(map(len, units))} recorded runs{which} have {goal} epochs")
     # fewer while another process is at the searches
     complete = len(recorded) == len(plan.methods)
     return complete and all(_at_goal(folder, last) for runs in units for _, folder in runs)
+
+
+def _reached(runs: Sequence[Recorded]) -> str:
+    """How far runs that were trained together are, and their losses."""
+    told = []
+    for config, folder in runs:
+        manifest = folder.manifest()
+        has = "diverged at" if manifest["status"] == "diverged" else "has"
+        told.append(f"seed {config.seed} {has} {manifest['epochs_done']} epochs, loss {manifest['loss']:.4f}")
+    first = runs[0][0]
+    return f"{first.workload} {first.method}: {'; '.join(told)}"
 
 
 def _at_goal(folder: RunFolder, epochs: int) -> bool:

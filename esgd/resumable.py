@@ -11,11 +11,13 @@ import torch
 
 from esgd.aside import drop_if_passed, keep_aside
 from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
+from esgd.checkpoint_times import CheckpointTimes
 from esgd.config import RunConfig
 from esgd.data import Dataset
 from esgd.members import refuse_member
 from esgd.nets import count_parameters
 from esgd.provenance import pick_device
+from esgd.remake import snapshot_interval, train_command
 from esgd.runs import RunAheadError, RunFolder
 from esgd.sessions import ENDED, Sessions
 from esgd.snapshots import check_interval, save_snapshot
@@ -33,7 +35,7 @@ def train_in_folder(
     device: str = "auto",
     progress: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_every: int = 1,
+    checkpoint_every: int | None = None,
     snapshot_every: int | None = None,
     training_type: type[Training] = Training,
     writes: bool = True,
@@ -41,8 +43,8 @@ def train_in_folder(
 ) -> TrainResult:
     """Train with everything kept in a folder; a folder that holds a part of this run is gone on with.
 
-    The checkpoint is written every ``checkpoint_every`` epochs and when the run stops; a kill loses what came
-    after the last one, and the resumed run gives the same bits as an uninterrupted one. Records without a
+    The checkpoint is written as ``checkpoint_every`` says and when the run stops; a kill loses what came after
+    the last one, and the resumed run gives the same bits as an uninterrupted one. Records without a
     checkpoint are kept aside until the run, which begins anew, has passed them (:mod:`esgd.aside`).
 
     Args:
@@ -52,7 +54,8 @@ def train_in_folder(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``… or ``"mps"``.
         progress: show a progress bar.
         should_stop: asked before each step; True stops the run there, resumable.
-        checkpoint_every: epochs between two checkpoints.
+        checkpoint_every: epochs between two checkpoints; None: after an epoch, at most one a minute
+            (:mod:`esgd.checkpoint_times`).
         snapshot_every: keep weights and preconditioner before the first epoch and after every so many, for
             ``esgd measure`` (:mod:`esgd.snapshots`); it changes nothing in the run. None keeps none.
         training_type: what trains, for several processes at one run (:mod:`esgd.parallel`).
@@ -61,19 +64,22 @@ def train_in_folder(
 
     Raises:
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
-        ConfigError: the run is a member of an ensemble, or the training set here is not ``data``.
+        ConfigError: the run is a member of an ensemble, the training set here is not ``data``, or an interval is
+            below 1.
         RunAheadError: fewer epochs are asked for than are done.
         DataError: the data are missing or damaged.
         EsgdError: the folder cannot be written, or another process is working in it.
     """
     check_interval(snapshot_every)
+    times = CheckpointTimes(checkpoint_every)
     place = pick_device(device)
     with folder.locked() if writes else nullcontext():
         refuse_member(folder)
         saved = _saved(config, folder, place)
         images = workload(config.workload).data(device=place, dtype=getattr(torch, config.dtype), progress=progress)
         training = training_type(config, images, name=folder.name)
-        manifest = _manifest(config, folder, images, training)
+        kept_every = snapshot_every or snapshot_interval(folder.manifest())  # by an earlier session of the run
+        manifest = _manifest(config, folder, images, training, kept_every)
         require_data(manifest["data"], data, folder.name)
         if saved is not None:
             require_same(saved["data"], manifest["data"], where=folder.checkpoint)
@@ -95,15 +101,22 @@ def train_in_folder(
             folder.write_records(training.records)
             drop_if_passed(folder, training.records[-1]["epoch"])
 
+        kept = None if saved is None else training.step  # the update that the checkpoint is of
+
+        def checkpoint() -> None:
+            nonlocal kept
+            about = {"kind": "run", "settings": config.settings(), "data": manifest["data"]}
+            save_checkpoint(folder.checkpoint, {**about, **training.state_dict()})
+            kept = training.step
+            times.written()
+            write_records()
+
         def keep(training: Training) -> None:
             if not writes:
                 return
             snapshot()  # before the checkpoint: a kill in between makes it again
-            if training.position == 0 and training.epoch % checkpoint_every and not training.ended:
-                return
-            about = {"kind": "run", "settings": config.settings(), "data": manifest["data"]}
-            save_checkpoint(folder.checkpoint, {**about, **training.state_dict()})
-            write_records()
+            if training.position or training.ended or times.due(training.epoch):
+                checkpoint()
 
         if writes and training.step == 0:
             snapshot()
@@ -111,6 +124,8 @@ def train_in_folder(
             config, images, progress=progress, on_checkpoint=keep, should_stop=should_stop, training=training
         )
         if writes:
+            if kept != training.step:  # stopped between two epochs
+                checkpoint()
             write_records()
             closed = sessions.closed(epoch=training.epoch, step=training.step)
             folder.write_manifest({**manifest, "status": result.status, **_last(result), **closed})
@@ -132,11 +147,13 @@ def _saved(config: RunConfig, folder: RunFolder, device: torch.device) -> dict[s
     return saved
 
 
-def _manifest(config: RunConfig, folder: RunFolder, images: Dataset, training: Training) -> dict[str, Any]:
+def _manifest(
+    config: RunConfig, folder: RunFolder, images: Dataset, training: Training, snapshot_every: int | None
+) -> dict[str, Any]:
     """What a manifest says of the run itself; its sessions tell when and where it was trained."""
     return {
         "run": folder.name,
-        "command": config.command(),
+        "command": train_command(config, folder.name, snapshot_every),
         "config": asdict(config),
         "data": images.about(),
         "net": {

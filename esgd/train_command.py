@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from esgd.cli import StopSignal
-from esgd.command_options import Device, Quiet, Runs, Snapshots, parse_seeds
+from esgd.cli import DIVERGED, StopSignal
+from esgd.command_options import Checkpoints, Device, Minutes, Quiet, Runs, Snapshots, end_not_done, parse_seeds
 from esgd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,15 +37,16 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 200,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     eval_every: Annotated[int, typer.Option(help="Epochs between two evaluations.")] = 1,
-    checkpoint_every: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 1,
+    checkpoint_every: Checkpoints = None,
     snapshot_every: Snapshots = None,
     name: Annotated[str | None, typer.Option(help="Name of the run (default: made from the settings).")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, resumable.")] = None,
+    minutes: Minutes = None,
     device: Device = "auto",
     runs: Runs = None,
     quiet: Quiet = False,
 ) -> None:
     """Train an autoencoder. The same command again goes on where the run stopped."""
+    from esgd.checkpoint_times import CheckpointTimes
     from esgd.config import RunConfig
     from esgd.parallel import launched, speaks, train_parallel
     from esgd.resumable import train_in_folder
@@ -69,8 +70,7 @@ def train(
         dtype=dtype,
         eval_every=eval_every,
     )
-    if checkpoint_every < 1:
-        raise ConfigError(f"checkpoint-every must be at least 1, got {checkpoint_every}")
+    CheckpointTimes(checkpoint_every)  # refuses an interval below 1 before any data are loaded
     if seeds is not None:
         if seed is not None:
             raise ConfigError(f"--seeds {seeds} and --seed {seed} contradict each other: give one of them")
@@ -94,9 +94,7 @@ def train(
     last = result.records[-1]
     summary = f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
     stop.exit_if_received(f"stopped and saved ({summary}); the same command goes on from here")
-    print(f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
-    if result.status == "diverged":
-        raise typer.Exit(3)
+    _end(result.status, f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
 
 
 def _train_ensemble(
@@ -107,7 +105,7 @@ def _train_ensemble(
     device: str,
     quiet: bool,
     minutes: float | None,
-    checkpoint_every: int,
+    checkpoint_every: int | None,
 ) -> None:
     """All seeds of a configuration in one run."""
     from dataclasses import replace
@@ -133,12 +131,25 @@ def _train_ensemble(
     losses = ", ".join(f"{training.member_records(k)[-1]['loss']:.4f}" for k in range(len(configs)))
     lost = ", ".join(str(configs[k].seed) for k in sorted(training.diverged))
     which = f" (seed {lost} diverged)" if lost and status != "diverged" else ""
-    print(
+    _end(
+        status,
         f"{status}: {folder.name}: losses {losses} after {training.epoch} epochs{which}; "
-        f"records in {folder.records}"
+        f"records in {folder.records}",
     )
+
+
+def _end(status: str, line: str) -> None:
+    """Say how the run ended, and exit as its status asks for.
+
+    Under torchrun a run that is not done exits with 0: torchrun takes any other code for a failure.
+    """
+    from esgd.parallel import launched
+
+    if status == "stopped" and not launched():
+        end_not_done(f"{line}; not done: the same command goes on from here")
+    print(line)
     if status == "diverged":
-        raise typer.Exit(3)
+        raise typer.Exit(DIVERGED)
 
 
 def _interval(text: str) -> int | str:

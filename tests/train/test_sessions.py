@@ -102,7 +102,7 @@ def test_what_a_kill_left_open_is_closed_by_the_checkpoint(tiny, tmp_path, commi
 
     commit("a")
     with pytest.raises(Killed):
-        train(folder, 4, should_stop=mortal)
+        train(folder, 4, should_stop=mortal, checkpoint_every=1)
     commit("b")
     with pytest.raises(Killed):  # at once: nothing of it is in the checkpoint
         train(folder, 4, should_stop=mortal)

@@ -1,0 +1,68 @@
+"""The command lines that make recorded runs and measures again: with all that changes what comes out."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from esgd.config import RunConfig
+
+__all__ = ["measure_commands", "snapshot_interval", "train_command", "with_snapshots"]
+
+_FLAG = "--snapshot-every"
+
+
+def train_command(config: RunConfig, name: str, snapshot_every: int | None = None) -> str:
+    """The command that makes a run with its snapshots in a folder of that name.
+
+    Args:
+        config: the run's settings.
+        name: of its folder, and of the run in its records.
+        snapshot_every: epochs between two snapshots; None where the run keeps none.
+    """
+    words = [config.command()]
+    if snapshot_every is not None:
+        words.append(f"{_FLAG} {snapshot_every}")
+    if name != config.name():
+        words.append(f"--name {shlex.quote(name)}")
+    return " ".join(words)
+
+
+def snapshot_interval(manifest: Mapping[str, Any]) -> int | None:
+    """The interval of the snapshots in the command that a run's manifest tells; None where it tells none."""
+    found = re.search(rf"{_FLAG} (\d+)", manifest.get("command") or "")
+    return int(found[1]) if found else None
+
+
+def with_snapshots(manifest: Mapping[str, Any], epochs: Collection[int]) -> dict[str, Any]:
+    """A run's manifest whose command makes the snapshots of these epochs; one that tells an interval stays.
+
+    Manifests of older runs do not tell it: the largest interval that meets all the epochs is added.
+    """
+    every = math.gcd(*epochs)
+    if not manifest.get("command") or not every or snapshot_interval(manifest) is not None:
+        return dict(manifest)
+    return {**manifest, "command": f"{manifest['command']} {_FLAG} {every}"}
+
+
+def measure_commands(
+    command: str, measured: Mapping[str, Collection[int]], snapshots: Mapping[str, Collection[int]]
+) -> str:
+    """The command that measures runs at these epochs and at no others; one a set of epochs, joined by ``&&``.
+
+    Args:
+        command: ``esgd measure {runs} …``, with the place of the runs' names.
+        measured: run -> its epochs.
+        snapshots: run -> all epochs that it has snapshots of; where these are measured they need not be named.
+    """
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for run, epochs in measured.items():
+        named = () if set(epochs) == set(snapshots.get(run, ())) else tuple(sorted(epochs))
+        groups.setdefault(named, []).append(run)
+    return " && ".join(
+        command.format(runs=" ".join(map(shlex.quote, runs))) + "".join(f" --epoch {epoch}" for epoch in epochs)
+        for epochs, runs in groups.items()
+    )
