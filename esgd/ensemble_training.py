@@ -168,7 +168,7 @@ class EnsembleTraining:
         entries = []
         for k in range(len(self.configs)) if members is None else sorted(members):
             config = self.configs[k]
-            loss, squared_error = evaluate(self.net.member(k), self.data.images, self.task)
+            loss, squared_error = evaluate(self.net.alone(k), self.data.images, self.task)
             entries.append(
                 {
                     "run": self.names[k],

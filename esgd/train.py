@@ -49,11 +49,11 @@ class TrainResult:
 
 
 @torch.no_grad()
-def evaluate(net: Autoencoder, images: Tensor, task: Any) -> tuple[float, float]:
+def evaluate(net: Callable[[Tensor], Tensor], images: Tensor, task: Any) -> tuple[float, float]:
     """Loss and squared error per example over all images, without a graph.
 
     Args:
-        net: the net.
+        net: the net, or a function from images to logits.
         images: shape ``(examples, pixels)``.
         task: a :class:`~esgd.workload.Workload`.
     """

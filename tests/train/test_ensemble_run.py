@@ -8,8 +8,9 @@ import torch
 from esgd.config import RunConfig
 from esgd.ensemble_run import EnsembleTraining, train_ensemble_in_folder
 from esgd.errors import CheckpointError, ConfigError
+from esgd.nets import Autoencoder
 from esgd.runs import RunFolder, read_csv
-from esgd.train import train
+from esgd.train import evaluate, train
 
 SETTINGS = {
     "sgd": ({"lr": 0.01}, {"lr": 0.05}),
@@ -113,3 +114,16 @@ def test_seeds_on_the_command_line(cli, small_curves, tmp_path):
     bad = cli("train", "curves", "--seeds", "0,x", "-q", ESGD_DATA=str(small_curves))
     assert bad.returncode == 1
     assert "whole numbers" in bad.stderr
+
+
+def test_an_evaluation_builds_no_net_and_gives_that_of_the_net_alone_to_the_bit(tiny, monkeypatch):
+    training = EnsembleTraining(members("esgd", dtype="float32"), tiny.data())
+    training.train_epoch()
+    images = training.data.images
+    alone = [evaluate(training.net.member(k), images, training.task) for k in range(2)]
+
+    def no_net(*arguments, **options):
+        raise AssertionError("a net was initialised, to be thrown away")
+
+    monkeypatch.setattr(Autoencoder, "__init__", no_net)
+    assert [(row["loss"], row["squared_error"]) for row in training.record()] == alone
