@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from esgd.errors import ConfigError, DataError, EsgdError
-from esgd.files import atomic_write, exclusive_lock, remove_stale
+from esgd.files import atomic_write, exclusive_lock, is_locked, remove_stale
 from esgd.paths import runs_dir
 
 __all__ = [
@@ -39,7 +39,7 @@ COLUMNS = (
     "loss",  # cross-entropy on the whole training set, nats an example
     "squared_error",  # Σ(x − x̂)² on the whole training set, an example
     "batch_loss",  # mean of the minibatch losses of the epoch, as training saw them
-    "seconds",  # of training, evaluation excluded
+    "seconds",  # of training, evaluation excluded; of all members together where the run was one of an ensemble
     "gradient_equivalents",  # updates, plus what the Hessian-vector products cost in gradients
 )
 _INTEGERS = frozenset({"seed", "epoch", "step", "member", "trial"})
@@ -102,6 +102,13 @@ class RunFolder:
             ) from error
         except OSError as error:
             raise EsgdError(f"cannot write {error.filename or self.path}: {error.strerror or error}") from error
+
+    def busy(self) -> bool:
+        """Whether a process is working on the run now; where that cannot be told (Windows), True.
+
+        Nothing is written, so it can be asked of a folder that is read-only.
+        """
+        return is_locked(self.path / "lock")
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, or an empty dict when there is none yet.

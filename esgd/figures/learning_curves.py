@@ -28,6 +28,7 @@ X_AXES = {
     "seconds": "seconds of training by the clock",
 }
 MEASURED = "seconds at a step's measured cost"  # instead of the clock, where the costs are known
+TOGETHER = "seconds by the clock, all members of an ensemble together"
 Y_AXES = {"loss": "cross-entropy (nats an example)", "squared_error": "squared error an example"}
 
 
@@ -67,6 +68,7 @@ def learning_curves(
     y: str = "loss",
     overlay: Iterable[Record] = (),
     costs: Mapping[str, float] | None = None,
+    together: bool = False,
     title: str | None = None,
     dark: bool = False,
 ) -> Figure:
@@ -81,6 +83,8 @@ def learning_curves(
         overlay: rows of the reader's own run, drawn dashed: is it inside the band?
         costs: cost of a method's step in SGD steps (:func:`esgd.figures.step_cost.step_costs`); the seconds are
             then those of :func:`esgd.figures.step_cost.at_measured_cost`, not the clock's.
+        together: whether runs were members of an ensemble, so that the clock's seconds are those of all its
+            members; the axis then says so.
         title: of the figure.
         dark: colours for a dark ground.
 
@@ -99,6 +103,8 @@ def learning_curves(
         sgd_step = sgd_step_seconds(records)
         records, overlay = (at_measured_cost(rows, costs, sgd_step) for rows in (records, overlay))
         labels["seconds"] = MEASURED
+    elif together:
+        labels["seconds"] = TOGETHER
     try:
         import plotly.graph_objects as go
     except ImportError as error:
