@@ -3384,7 +3384,7 @@ function drawModes(lab, area, problem, runs, step) {
     for (const method of S.methods) {
       const pixels = leftOver(problem, weightsAt(runs[method], step)).flatMap((v, k) =>
         v === null ? [] : [[frame.sx(values[k]), frame.sy(Math.max(LOWEST, Math.min(20, v)))]]);
-      if (!pixels.length) continue;
+      if (!pixels.length || isOut(problem, weightsAt(runs[method], step))) continue;
       ctx.strokeStyle = theme.hue[method];
       ctx.lineWidth = 1.6;
       ctx.globalAlpha = 0.6;
@@ -3735,7 +3735,7 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
       ctx.globalAlpha = 1;
       if (values !== run) dot(ctx, ...curve[shown], 4, hue, theme.ground);
       const [x, y] = curve[curve.length - 1];
-      ends.push({ x, y, name, hue, pale: values === run });
+      ends.push({ x: y < box.top || y > box.bottom ? box.right : x, y, name, hue, pale: values === run }); // no leader along an edge
     }
   });
   endLabels(ctx, theme, box, ends);

@@ -99,6 +99,7 @@ def test_a_run_that_has_blown_up_is_a_word_and_no_stripe(open_lab, many: str, wi
             ]
             assert not steep, name
     assert "ESGD is out" in boxes(front(found, "many"))
+    assert "#007a57" not in front(found, "many")["lines"], "its name stands beside no curve"
     assert "ESGD is out" in reader.page.locator("[data-esgd-lab] [data-view=eigen] .key").inner_text()
     calm = drawn(reader.page, {"lr_esgd": 0.01})
     assert "ESGD is out" not in boxes(front(calm, "many"))

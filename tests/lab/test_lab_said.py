@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import zlib
+
 import pytest
 from lab_tools import LAB, drawn
 
 pytestmark = pytest.mark.browser
 
 AS = "As it opens: "
+
+
+def inflated(stream: bytes) -> bytes:
+    """A stream of a PDF; nothing where it is no compressed one."""
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return b""
 
 
 def test_a_caption_says_when_it_is_of_another_figure(open_lab) -> None:
@@ -84,3 +95,7 @@ def test_paper_keeps_the_grounds_that_say_what_is_chosen(open_lab, dark: bool) -
     for selector in (".segments [aria-pressed=true]", "input[data-key=eig1]", ".row .name i", ".plot"):
         exact = "(e) => getComputedStyle(e).printColorAdjust ?? getComputedStyle(e).webkitPrintColorAdjust"
         assert root.locator(selector).first.evaluate(exact) == "exact", selector
+    pdf = page.pdf()  # without the browser's option to print backgrounds
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    drawn_on_paper = b"".join(inflated(stream) for stream in streams)
+    assert re.search(rb"\.811\d* \.835\d* \.858\d* rg", drawn_on_paper), "the rails of the sliders"

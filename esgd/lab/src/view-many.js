@@ -31,7 +31,7 @@ function drawModes(lab, area, problem, runs, step) {
     for (const method of S.methods) {
       const pixels = leftOver(problem, weightsAt(runs[method], step)).flatMap((v, k) =>
         v === null ? [] : [[frame.sx(values[k]), frame.sy(Math.max(LOWEST, Math.min(20, v)))]]);
-      if (!pixels.length) continue;
+      if (!pixels.length || isOut(problem, weightsAt(runs[method], step))) continue;
       ctx.strokeStyle = theme.hue[method];
       ctx.lineWidth = 1.6;
       ctx.globalAlpha = 0.6;

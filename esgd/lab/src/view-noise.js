@@ -63,7 +63,7 @@ function drawParts(lab, area, { method, verdict, ...part }, scale, settled) {
       ctx.globalAlpha = 1;
       if (values !== run) dot(ctx, ...curve[shown], 4, hue, theme.ground);
       const [x, y] = curve[curve.length - 1];
-      ends.push({ x, y, name, hue, pale: values === run });
+      ends.push({ x: y < box.top || y > box.bottom ? box.right : x, y, name, hue, pale: values === run }); // no leader along an edge
     }
   });
   endLabels(ctx, theme, box, ends);
