@@ -28,7 +28,7 @@ X_AXES = {
     "seconds": "seconds of training by the clock",
 }
 MEASURED = "seconds at a step's measured cost"  # instead of the clock, where the costs are known
-TOGETHER = "seconds by the clock, all members of an ensemble together"
+TOGETHER = "seconds by the clock, all members together"
 Y_AXES = {"loss": "cross-entropy (nats an example)", "squared_error": "squared error an example"}
 
 

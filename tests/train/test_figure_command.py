@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from esgd.figures import paper
 from esgd.figures.paper import paper_figure
+
+from .test_cli import in_process, one_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +52,78 @@ def test_bad_input_gets_one_line(tmp_path, arguments, words):
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [((1, "--data", "mnist"), ("figure 1 has no option data", "4, 5, 6")),
+     ((1, "--x", "seconds"), ("figure 1 has no option x",)),
+     ((3, "--y", "loss"), ("figure 3 has no option y", "belongs to figure 5")),
+     ((4, "--y", "squared_error"), ("figure 4 has no option y",)),
+     ((4, "--x", "seconds"), ("x of figure 4 cannot be 'seconds'", "epoch, step, loss")),
+     ((5, "--x", "loss"), ("x of figure 5 cannot be 'loss'", "gradient_equivalents")),
+     ((2, "--records", "t.csv"), ("figure 2 is computed",)),
+     ((5, "--records", "t.csv", "--data", "mnist"), ("leave --data out",)),
+     (("all", "--x", "colour"), ("no figure knows x 'colour'", "epoch, step, loss, gradient_equivalents, seconds")),
+     (("all", "--data", "faces"), ("no figure knows data 'faces'",)),
+     (("all",), ("is not there",))],
+)  # fmt: skip
+def test_what_a_figure_does_not_have_is_refused_before_anything_is_written(
+    capsys, monkeypatch, tmp_path, arguments, words
+):
+    """``all`` is asked for where there are no records: Figures 1 and 2 could be drawn, and are not written."""
+    monkeypatch.chdir(tmp_path)
+    one_line(in_process(capsys, "figure", *map(str, arguments)), *words)
+    assert not list(tmp_path.iterdir())
+
+
+class Drawn:
+    def to_html(self, **options) -> str:
+        return "<head>"
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path) -> list:
+    """What the command asks to be drawn, which is not drawn."""
+    asked = []
+
+    def note(number, records=None, **options):
+        asked.append((number, options))
+        return Drawn()
+
+    monkeypatch.setattr(paper, "paper_figure", note)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    return asked
+
+
+def test_all_gives_an_option_to_the_figures_that_know_it(capsys, drawn):
+    assert in_process(capsys, "figure", "all", "--x", "seconds").returncode == 0
+    assert {number for number, options in drawn if options.get("x") == "seconds"} == {5}
+    assert {number for number, _ in drawn} == {1, 2, 3, 4, 5, 6}
+    drawn.clear()
+    assert in_process(capsys, "figure", "all", "--x", "loss", "--y", "squared_error").returncode == 0
+    assert {(number, options.get("x"), options.get("y")) for number, options in drawn} == {
+        *((number, None, None) for number in (1, 2, 3)),
+        *((number, "loss", None) for number in (4, 6)),
+        (5, None, "squared_error"),
+    }
+    drawn.clear()
+    done = in_process(capsys, "figure", "all", "--data", "mnist")
+    assert [(number, options.get("data")) for number, options in drawn] == [
+        *((number, None) for number in (1, 2, 3)),
+        *((number, "mnist") for number in (4, 5, 6)),
+    ]
+    assert done.stdout.split()[1::2] == [f"figure{n}{'-mnist' * (n > 3)}.html" for n in range(1, 7)]
+
+
+def test_help_tells_every_value(capsys):
+    shown = " ".join(in_process(capsys, "figure", "--help").stdout.split())
+    for name in ("gradient_equivalents", "seconds", "Figures 4 and 6: epoch, step or loss", "squared_error"):
+        assert name in shown
+    assert {value for options in paper.OPTIONS.values() for value in options.get("x", ())} == {
+        "epoch", "step", "loss", "gradient_equivalents", "seconds",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("data", "panels"), [("curves", 3), ("mnist", 2)])

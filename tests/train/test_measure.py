@@ -32,6 +32,7 @@ from esgd.workload import WORKLOADS, workload
 
 from .conftest import TinyWorkload
 from .test_checkpoint import config
+from .test_cli import in_process, one_line
 
 SMALL = MeasureConfig(examples=50, probes=8, spaces=1, steps=4, gradient_batches=2)
 
@@ -197,6 +198,24 @@ def test_errors_say_what_to_do(run, tiny, tmp_path):
         MeasureConfig(probes=3)
     with pytest.raises(ConfigError, match="nothing is measured"):
         export_measures([run], SMALL, tmp_path / "results")
+
+
+def test_runs_of_several_workloads_are_refused_before_anything_is_measured(tiny, capsys, isolated, monkeypatch):
+    monkeypatch.setitem(WORKLOADS, "other", replace(tiny, name="other"))
+    for name in ("tiny", "other"):
+        train_in_folder(
+            config(method="sgd", epochs=1, workload=name),
+            RunFolder(name),
+            snapshot_every=1,
+            device="cpu",
+            progress=False,
+        )
+    results = isolated / "results"
+    words = ("measure", "--examples", "50", "--probes", "4", "--spaces", "0", "--device", "cpu", "-q")
+    done = in_process(capsys, *words, "--results", str(results))
+    one_line(done, "one workload at a time", "other, tiny", "name the runs of one")
+    assert not list((isolated / "runs").glob("*/measures-*"))
+    assert in_process(capsys, *words, "tiny", "--results", str(results)).returncode == 0
 
 
 def test_saturated_shares_are_told_by_unit_and_layer():
