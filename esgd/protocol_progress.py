@@ -114,12 +114,12 @@ def _span(started: str, ended: str) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time as one says it: ``less than a minute``, ``12 min``, ``3 h 20 min``, ``2.5 days``."""
+    """A length of time as one says it: ``less than a minute``, ``about 12 min``, ``about 3 h 20 min``."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute"
     if minutes < 60:
-        return f"{minutes} min"
+        return f"about {minutes} min"
     if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes / 60 / 24:.1f} days"
+        return f"about {minutes // 60} h {minutes % 60} min"
+    return f"about {minutes / 60 / 24:.1f} days"

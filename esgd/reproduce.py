@@ -102,7 +102,7 @@ def reproduce(
 
     def tell(line: str) -> None:
         left = seconds_left(plan, root, epochs=last, seeds=asked, ensemble=ensemble, device=here)
-        say(f"{line}; about {in_words(left)} left for all of {plan.name}" if left else line)
+        say(f"{line}; {in_words(left)} left for all of {plan.name}" if left else line)
 
     for method in plan.methods:
         study = plan.study(method)

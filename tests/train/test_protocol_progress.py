@@ -99,7 +99,7 @@ def test_members_of_an_ensemble_count_once_and_are_trained_together(tiny, tmp_pa
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "less than a minute"), (100, "2 min"), (3 * 3600 + 1200, "3 h 20 min"), (216_000, "2.5 days")],
+    [(0, "less than a minute"), (100, "about 2 min"), (12_000, "about 3 h 20 min"), (216_000, "about 2.5 days")],
 )
 def test_times_in_words(seconds, words):
     assert in_words(seconds) == words

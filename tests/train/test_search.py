@@ -160,13 +160,18 @@ def test_reproduce_stops_goes_on_and_exports_what_all_runs_have(tiny, tmp_path):
         protocol("cifar")
 
 
+def of_rounds(said: list[str]) -> list[str]:
+    """What was said of whole rounds, without the time that is left."""
+    return [line.split("; ")[0] for line in said if line.startswith("tiny: all")]
+
+
 def test_one_seed_goes_on_alone_and_each_run_is_exported_as_far_as_it_went(tiny, tmp_path):
     plan = Protocol("tiny", trials=1, search_epochs=1, seeds=(0, 1), rounds=(2, 4), methods=("sgd", "esgd"))
     options = {"root": tmp_path, "device": "cpu", "progress": False}
     said = []
     assert reproduce(plan, epochs=2, say=said.append, **options)
     assert reproduce(plan, epochs=3, seeds=(0,), say=said.append, **options)
-    assert said == [
+    assert of_rounds(said) == [
         "tiny: all 4 recorded runs have 2 epochs",
         "tiny: all 2 recorded runs of seed 0 have 2 epochs",
         "tiny: all 2 recorded runs of seed 0 have 3 epochs",
@@ -213,4 +218,4 @@ def test_a_run_that_another_process_took_past_the_round_counts_as_done(tiny, tmp
     monkeypatch.setattr("esgd.reproduce.train_in_folder", overtaken)
     said = []
     assert reproduce(plan, root=tmp_path, device="cpu", progress=False, say=said.append)
-    assert said == [f"tiny: all 1 recorded runs have {epochs} epochs" for epochs in (2, 4)]
+    assert of_rounds(said) == [f"tiny: all 1 recorded runs have {epochs} epochs" for epochs in (2, 4)]
