@@ -3350,15 +3350,16 @@ function ratesView(lab) {
     const taken = [[width / 2 - 10, 0, width / 2 + 10, 14], [width - 20, height / 2 - 8, width, height / 2 + 8]];
     const labels = settled([runs, theme, t, width, height], () => settleLabels(ctx, theme, names, width, height, { taken, dots }));
     drawLabels(ctx, theme, labels);
-    const notes = [
+    const first = shown.length ? METHODS[shown[0].m].short : "the start";
+    const notes = [ // short: with more than two lines what is below would move
       beyond.length && `${beyond.join(", ")} ${beyond.length > 1 ? "leave" : "leaves"} the frame`,
-      wide && `dashed: |H|⁻¹${shown.length ? ` at ${METHODS[shown[0].m].short}’s place` : ""}`,
-      uphill.length && `dashed axis: ${uphill.join(", ")} uphill`,
+      wide && `dashed: |H|⁻¹ at ${first}`,
+      uphill.length && `axis: ${uphill.join(", ")} uphill`,
       shown.some(({ m }) => METHODS[m].memory) && "*: for a steady gradient",
     ];
     view.note(notes.filter(Boolean).join("; "));
     const words = shown.map(({ m, record }) => `${METHODS[m].label} ${ratesWords(record.P)}${METHODS[m].memory ? " for a steady gradient" : ""}`);
-    view.describe(`Effective learning rates at step ${Math.round(at)}: ${words.join("; ") || "no method"}.`);
+    view.describe(`Effective learning rates at step ${Math.round(at)}: ${words.join("; ") || "no method"}.${wide ? ` Dashed: the shape of |H|⁻¹ where ${first} is.` : ""}`);
   };
   return view;
 }
@@ -5131,7 +5132,7 @@ function mount(el, options = {}) {
   });
   const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
-  const caption = make("p", { class: "caption" });
+  const caption = make("p", { class: "caption", text: preset.caption });
   const told = makeState(preset.state);
   root.append(
     make("header", {}, make("p", { class: "title", text: preset.title }), formula),

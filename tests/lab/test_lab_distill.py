@@ -250,7 +250,7 @@ def test_a_press_on_the_expected_loss_shows_that_step(open_lab) -> None:
     canvas = reader.page.locator("[data-view=expected] canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    for share in (0.3, 0.8):  # in the panel of either method
+    for share in (0.22, 0.72):  # in the panel of either method
         reader.page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.6 * box["height"])
         reader.settle()
         assert 40 < reader.state()["at"] < 90

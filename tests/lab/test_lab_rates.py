@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from lab_tools import LAB, drawn
@@ -94,6 +96,23 @@ def test_the_rates_explain_what_is_dashed_and_nothing_else(
     seen, head = open_lab(scene).page.evaluate(DASHES, change)
     assert set(seen) == dashes
     assert ("dashed: |H|⁻¹" in head) == (ELLIPSE in dashes), head
-    assert ("dashed axis: Newton uphill" in head) == (AXIS in dashes), head
-    if ELLIPSE in dashes and change.get("methods") != []:
-        assert "’s place" in head
+    assert ("axis: Newton uphill" in head) == (AXIS in dashes), head
+    if ELLIPSE in dashes:
+        assert re.search(r"\|H\|⁻¹ at (GD|Newton|Jacobi|the start)", head)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 900])
+def test_what_is_under_the_rates_stands_still_while_the_notes_change(open_lab, width: int) -> None:
+    for scene, changes in (
+        ("rotation-dial", [{"angle": angle} for angle in (0, 30, 44, 45)]),
+        ("welcome", [{"at": at} for at in (0, 1, 5, 12, 30, 60)]),
+    ):
+        reader = open_lab(scene, width=width)
+        places = set()
+        for change in changes:
+            reader.page.evaluate(f"(change) => {LAB}.update(change)", change)
+            reader.settle()
+            plot = reader.page.locator("[data-esgd-lab] [data-view=rates] .plot")
+            places.add(plot.evaluate("(e) => e.offsetTop - e.closest('figure').offsetTop"))
+        assert len(places) == 1, scene

@@ -273,7 +273,7 @@ export function mount(el, options = {}) {
   });
   const more = make("div", { class: "controls more", role: "group", "aria-label": "More settings" }, ...otherControls.map((c) => c.element));
   const formula = make("div", { class: "formula" });
-  const caption = make("p", { class: "caption" });
+  const caption = make("p", { class: "caption", text: preset.caption });
   const told = makeState(preset.state);
   root.append(
     make("header", {}, make("p", { class: "title", text: preset.title }), formula),
