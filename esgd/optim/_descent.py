@@ -17,7 +17,10 @@ def number(value: float | Tensor) -> float | Tensor:
 
 
 def descend(
-    group: dict[str, Any], params: Sequence[Tensor], scales: Sequence[Tensor], buffer: Callable[[Tensor], Tensor]
+    group: dict[str, Any],
+    params: Sequence[Tensor],
+    scales: Sequence[Tensor],
+    buffer: Callable[[Tensor], Tensor],
 ) -> None:
     """Move the parameters, in place.
 
@@ -28,8 +31,6 @@ def descend(
         buffer: gives a parameter's momentum buffer.
     """
     lr, momentum = number(group["lr"]), group["momentum"]
-    if isinstance(lr, Tensor) and lr.device.type == "cpu" and not lr.dim() and not torch.compiler.is_compiling():
-        lr = lr.item()  # compiled, it would be a constant
     grads = [p.grad for p in params]
     if group["weight_decay"]:
         keep = 1 - lr * group["weight_decay"]
@@ -38,13 +39,16 @@ def descend(
     rate = lr if group["maximize"] else -lr
     buffers = [buffer(p) for p in params] if momentum else []
     plain, ahead = not momentum or group["nesterov"], rate * momentum if group["nesterov"] else rate
-    apart = isinstance(rate, Tensor) and (rate.dim() or any(p.device != rate.device for p in params))
-    if group["foreach"] is False or apart:  # a rate for each member has a shape, which foreach does not take
+    # foreach takes no rate a member, nor one of another device; on a CPU it is no faster and needs memory
+    apart = isinstance(rate, Tensor) and (
+        rate.dim() > 0 or any(p.device.type == "cpu" or p.device != rate.device for p in params)
+    )
+    if group["foreach"] is False or apart:
         for i, p in enumerate(params):
             if momentum:
                 buffers[i].mul_(momentum).addcmul_(grads[i], scales[i])
             if plain and isinstance(rate, Tensor):
-                p.add_(grads[i].mul(scales[i]).mul_(rate.to(p.device)))
+                p.add_((grads[i] * rate.to(p.device)).mul_(scales[i]))  # rounded as addcmul does
             elif plain:
                 p.addcmul_(grads[i], scales[i], value=rate)
             if momentum and isinstance(rate, Tensor):
@@ -56,8 +60,8 @@ def descend(
         torch._foreach_mul_(buffers, momentum)
         torch._foreach_addcmul_(buffers, grads, scales)
     if plain and isinstance(rate, Tensor):
-        steps = torch._foreach_mul(grads, scales)
-        torch._foreach_mul_(steps, rate)
+        steps = torch._foreach_mul(grads, rate)
+        torch._foreach_mul_(steps, scales)
         torch._foreach_add_(params, steps)
     elif plain:
         torch._foreach_addcmul_(params, grads, scales, rate)

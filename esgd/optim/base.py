@@ -204,7 +204,7 @@ class CurvatureOptimizer(Probing, Optimizer):
         count = len(pending.sums)
         accepted = self._absorb(pending.params, pending.sums, pending.first_index, pending.reached)
         self._schedule_next(count, accepted)
-        self._set_clock(cold=False)
+        self._set_clock(cold=not accepted and count > 1)  # what was rejected comes again, as many
         self._cleared = False
 
     def _check_ranks(self, params: list[Tensor], group: Any) -> None:

@@ -316,7 +316,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
                         "gradient to None, or requires_grad_() before probe"
                     )
             if params:
-                descend(group, params, [self._scales[p] for p in params], self._momentum_buffer)
+                scales = [self._scales[p] for p in params]
+                descend(group, params, scales, self._momentum_buffer)
 
     def _momentum_buffer(self, p: Tensor) -> Tensor:
         state = self.state[p]

@@ -63,6 +63,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "auto": {"update_every": "auto"},
     "difference": {"curvature": "difference"},
     "gaussian": {"probe": "gaussian"},
+    "low-rank": {"probe": "low_rank"},
     "callable": {"probe": alternating_probe},
     "everything": {
         "momentum": 0.8,

@@ -103,6 +103,24 @@ def test_loss_scale_rescues_what_float16_would_lose(given):
     torch.testing.assert_close(kept.diagonal(w), torch.full((2,), 2e-8), rtol=1e-3, atol=0)
 
 
+def test_loss_scale_rescues_differences_as_well():
+    w = nn.Parameter(torch.tensor([1.0, 1.0]))
+
+    def loss():
+        half = w.half()
+        return ((half * half).float() * 1e-8).sum()
+
+    found = []
+    for options in ({}, {"loss_scale": 2.0**16}):
+        optimizer = ESGD([w], lr=0.0, curvature="difference")
+        optimizer.probe(loss, **options)
+        loss().backward()
+        optimizer.step()
+        found.append(optimizer.diagonal(w))
+    assert (found[0] == 0).all()
+    torch.testing.assert_close(found[1], torch.full((2,), 2e-8), rtol=1e-2, atol=0)
+
+
 @pytest.mark.parametrize("scale", [2.0**16, 2.0**15])
 def test_a_scale_beyond_float16_reaches_half_gradients_finite(scale):
     w = nn.Parameter(torch.full((2,), 1e-3, dtype=torch.float16))

@@ -62,8 +62,8 @@ def mean_square(net, x, y, **options):
 
 
 def steps(rank, world, cls, how, options):
-    net, x, y = problem(spare=how == "unused")
-    wrapped = DistributedDataParallel(net, find_unused_parameters=how == "unused")
+    net, x, y = problem(spare=how in ("unused", "split"))
+    wrapped = DistributedDataParallel(net, find_unused_parameters=how in ("unused", "split"))
     optimizer = CLASSES[cls](net.parameters(), **options)
     part = rows(rank, world, how in ("weight", "unequal"))
     for _ in range(3):
@@ -75,6 +75,8 @@ def steps(rank, world, cls, how, options):
                 optimizer.probe(mean_square(wrapped, x[first], y[first]) / 2).backward()
             part_two = slice(middle, part.stop)
             optimizer.probe(mean_square(wrapped, x[part_two], y[part_two]) / 2).backward()
+        elif how == "split":  # rank 0 reaches the spare head, the others reach the head
+            optimizer.probe(mean_square(wrapped, x[part], y[part], spare=rank == 0)).backward()
         else:
             weight = float(part.stop - part.start) if how == "weight" else 1.0
             loss = mean_square(wrapped, x[part], y[part])
@@ -128,6 +130,18 @@ def count_reductions(rank, world, cls, how, options):
     return {"params": [p.detach() for p in net.parameters()], "counts": counts}
 
 
+def shards(rank, world, cls, how, options):
+    """Each rank holds parameters of another size: what both say, and whether the process survives it."""
+    net = nn.Linear(3 + rank, 1)
+    optimizer = CLASSES[cls](net.parameters(), **options)
+    try:
+        optimizer.probe(net(torch.ones(2, 3 + rank)).square().mean()).backward()
+        optimizer.step()
+    except Exception as error:
+        return {"says": f"{type(error).__name__}: {error}"}
+    return {"says": "nothing"}
+
+
 RATE = {"lr": 0.05}
 REFRESH = {"lr": 0.05, "update_every": 2, "warmup_probes": 2}
 STILL = {"lr": 0.0, "warmup_probes": 2}
@@ -137,6 +151,7 @@ FOLLOW = [
     ("SaddleFreeNewton", "plain"),
     ("ESGD", "no_sync"),
     ("ESGD", "unused"),
+    ("ESGD", "split"),
     ("ESGD", "unequal"),
     ("ESGD", "function"),
 ]
@@ -146,6 +161,7 @@ JOBS = {
     "weight": (steps, "ESGD", "weight", STILL),
     "alone": (steps, "ESGD", "plain", {**STILL, "process_group": None}),
     "rejected": (rejected, "ESGD", "plain", {"lr": 0.01, "update_every": 1, "warmup_probes": 1}),
+    **{f"shards {c}": (shards, c, "plain", RATE) for c in CLASSES},
     "counts": (count_reductions, "ESGD", "plain", {"lr": 0.0, "update_every": 2}),
 }
 
@@ -192,9 +208,8 @@ def world(request, tmp_path_factory):
 
 def objective(net, x, y, world, how):
     """What DistributedDataParallel minimises: the mean over ranks of the means over their rows."""
-    losses = [
-        mean_square(net, x[r], y[r]) for r in (rows(k, world, how in ("weight", "unequal")) for k in range(world))
-    ]
+    parts = (rows(k, world, how in ("weight", "unequal")) for k in range(world))
+    losses = [mean_square(net, x[r], y[r], spare=how == "split" and k == 0) for k, r in enumerate(parts)]
     return sum(losses) / world
 
 
@@ -205,7 +220,7 @@ def test_ranks_follow_one_process_on_the_whole_objective(cls, how, world):
     for other in results[1:]:  # bit for bit on all ranks
         assert_same(results[0]["params"], other["params"])
         assert_same(results[0]["curvature"], other["curvature"])
-    net, x, y = problem(spare=how == "unused")
+    net, x, y = problem(spare=how in ("unused", "split"))
     optimizer = CLASSES[cls](net.parameters(), **options)
     for _ in range(3):
         optimizer.zero_grad()
@@ -261,8 +276,16 @@ def test_all_ranks_reject_alike(world):
 
 
 def test_one_all_reduce_a_refresh_and_none_between(world):
+    """At the first step another one: whether all ranks hold the same parameters."""
     _, results_of = world
-    assert all(result["counts"] == [1, 0, 1, 0] for result in results_of("counts"))
+    assert all(result["counts"] == [2, 0, 1, 0] for result in results_of("counts"))
+
+
+@pytest.mark.parametrize("cls", list(CLASSES))
+def test_shards_are_refused_on_every_rank(cls, world):
+    _, results_of = world
+    for result in results_of(f"shards {cls}"):
+        assert result["says"].startswith("CurvatureError: the ranks hold different parameters, from 4 to")
 
 
 def test_a_copy_of_the_optimizer_keeps_its_choice_of_group():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from cases import CASES, DIAGONAL, OPTIMIZERS, Problem, assert_same, curvature_of, one_step, over, train
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from esgd import ESGD, JacobiSGD, SaddleFreeNewton
 from esgd.errors import ConfigError, CurvatureError
@@ -160,6 +161,10 @@ def test_sharded_parameters_are_refused(case, tmp_path):
         p = nn.Parameter(distributed.distribute_tensor(torch.ones(2), mesh))
         with pytest.raises(CurvatureError, match=r"DTensor.*DistributedDataParallel"):
             case.make([p])
+        for whole in (False, True):  # the flat parameter, and the parameters cut out of it
+            sharded = FullyShardedDataParallel(nn.Linear(2, 2), device_id="cpu", use_orig_params=whole)
+            with pytest.raises(CurvatureError, match=r"FullyShardedDataParallel.*DistributedDataParallel"):
+                case.make(sharded.parameters())
     finally:
         torch.distributed.destroy_process_group()
 

@@ -59,7 +59,7 @@ def test_products_equal_those_of_a_whole_vector(params, loss, keep_graph):
     expected_gradient = gradient_with_graph(loss(), params)
     expected = [product_from_gradient(expected_gradient, params, v, retain_graph=True) for v in whole]
     value = loss()
-    gradient, products = exact_products(
+    gradient, products, _ = exact_products(
         value, params, (Signs(params, 0, i) for i in range(3)), 3, keep_graph=keep_graph
     )
     torch.testing.assert_close(products, expected)
@@ -99,6 +99,6 @@ def test_a_function_may_look_at_what_it_saved_as_often_as_it_likes():
 
     w = nn.Parameter(torch.tensor([1.0, 2.0]))
     value = Cube.apply(w).sum()
-    _, products = exact_products(value, [w], (Signs([w], 0, i) for i in range(2)), 2, keep_graph=True)
+    _, products, _ = exact_products(value, [w], (Signs([w], 0, i) for i in range(2)), 2, keep_graph=True)
     for i, (product,) in enumerate(products):
         torch.testing.assert_close(product, 6 * w.detach() * draw("rademacher", [w], 0, i)[0])

@@ -138,3 +138,38 @@ def test_the_mean_is_that_of_the_hessian(cls):
         fourth = torch.outer(c.pow(4), second.pow(4).sum(1)) / truth.square()
         expected = (2 - 2 * fourth / RANK).mean().item()
         assert (samples.var(0) / truth.square()).mean().item() * 4 == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("form", ["x @ W", "linear"])
+def test_a_real_matrix_at_work_on_complex_numbers(form):
+    """The part of its gradient that a cast from real to complex sends back is the real one."""
+    torch.manual_seed(0)
+    w = nn.Parameter(torch.randn(80, 80, dtype=torch.float64))
+    x = torch.randn(5, 80, dtype=torch.complex128)
+
+    def loss():
+        cast = w.to(torch.complex128)
+        return (x @ cast if form == "x @ W" else nn.functional.linear(x, cast)).abs().square().sum()
+
+    (expected,) = torch.autograd.grad(loss(), [w])
+    optimizer = ESGD([w], lr=0.0, warmup_probes=1, probe="low_rank")
+    optimizer.probe(loss()).backward()
+    optimizer.step()
+    torch.testing.assert_close(w.grad, expected)
+    (v,) = draw("low_rank", [w], 0, 0)
+    (gradient,) = torch.autograd.grad(loss(), [w], create_graph=True)
+    (product,) = torch.autograd.grad(gradient, [w], v)
+    torch.testing.assert_close(optimizer.diagonal(w), product.abs())
+
+
+def test_inputs_in_sparse_rows():
+    torch.manual_seed(0)
+    w, x = nn.Parameter(torch.randn(80, 80).double()), torch.randn(5, 80).double()
+    found = []
+    for inputs in (x, x.to_sparse_csr()):
+        optimizer = ESGD([w], lr=0.0, warmup_probes=1, probe="low_rank")
+        optimizer.zero_grad()
+        optimizer.probe((inputs @ w).tanh().square().sum()).backward()
+        optimizer.step()
+        found.append((w.grad, optimizer.diagonal(w)))
+    torch.testing.assert_close(found[0], found[1])

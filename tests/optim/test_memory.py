@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from esgd import ESGD, JacobiSGD
+from esgd import ESGD, JacobiSGD, SaddleFreeNewton
 from esgd.hvp import gradient_with_graph, product_from_gradient
 from esgd.low_rank import LowRank
 from esgd.optim._products import exact_products
@@ -196,3 +196,29 @@ def test_hooks_on_the_parameters_are_taken_off(case):
     with pytest.raises(RuntimeError, match="scalar"):
         case.make(problem.parameters()).probe(problem.loss() * torch.ones(2))
     assert all(not p._post_accumulate_grad_hooks for p in problem.parameters())
+
+
+@pytest.mark.parametrize(
+    "options", [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}], ids=["heavy", "nesterov"]
+)
+@pytest.mark.parametrize("rate", [0.01, torch.tensor(0.01)], ids=["number", "tensor"])
+def test_a_plain_step_with_momentum_allocates_what_sgd_does(options, rate):
+    net, loss = wide_net()
+    sgd = torch.optim.SGD(net.parameters(), lr=0.01, **options)
+    train_sgd = [lambda: (sgd.zero_grad(), loss().backward(), sgd.step())] * 2
+    for step in train_sgd:
+        step()
+    optimizer = ESGD(net.parameters(), lr=rate, **options)
+    train(optimizer, loss, 2)
+    largest = max(p.numel() * p.element_size() for p in net.parameters())
+    more = largest if isinstance(rate, torch.Tensor) else 0  # rate · g is made of one parameter after the other
+    assert peak_of(lambda: one_step(optimizer, loss)) <= 1.01 * peak_of(train_sgd[0]) + more
+
+
+@pytest.mark.parametrize("dim", [2, 8])
+def test_a_krylov_space_takes_its_dimension_and_a_few_copies_more(dim):
+    net, loss = wide_net()
+    size = sum(p.numel() * p.element_size() for p in net.parameters())
+    optimizer = SaddleFreeNewton(net.parameters(), lr=0.1, krylov_dim=dim)
+    one_step(optimizer, loss)
+    assert peak_of(lambda: one_step(optimizer, loss)) <= (dim + 12) * size

@@ -1,5 +1,7 @@
 """The one extra line, ``loss = optimizer.probe(loss)``: the gradient that comes out of it."""
 
+import copy
+
 import pytest
 import torch
 from cases import (
@@ -18,6 +20,7 @@ from cases import (
 from torch import nn
 
 from esgd import ESGD, JacobiSGD
+from esgd.errors import CurvatureError
 
 EXACT = [c for c in DIAGONAL if not c.difference]
 
@@ -230,3 +233,43 @@ def test_clipping_acts_on_the_gradient_as_ever(case):
     assert norms[0] == norms[1]
     assert_same(grads_of(clipped), grads_of(reference))
     optimizer.step()
+
+
+@pytest.mark.parametrize("mode", ["rademacher", "low_rank", "difference"])
+def test_hooks_on_gradients_are_not_in_the_products(mode):
+    """Clipping by a hook is for ``.grad``: D is that of the loss, and ``.grad`` is clipped."""
+    torch.manual_seed(0)
+    x, plain = torch.randn(64, 40), nn.Linear(40, 40)
+    hooked = copy.deepcopy(plain)
+    calls = []
+    for p in hooked.parameters():
+        p.register_hook(lambda g: (calls.append(1), g.clamp(-1e-3, 1e-3))[1])
+    options = {"curvature": "difference"} if mode == "difference" else {"probe": mode}
+    found = []
+    for net in (plain, hooked):
+        optimizer = ESGD(net.parameters(), lr=0.0, warmup_probes=2, **options)
+
+        def loss(net=net):
+            return torch.tanh(net(x)).square().mean()
+
+        if mode == "difference":
+            optimizer.probe(loss)
+            loss().backward()
+        else:
+            optimizer.probe(loss()).backward()
+        assert (float(net.weight.grad.abs().max()) < 1.001e-3) == (net is hooked)
+        optimizer.step()
+        found.append([optimizer.diagonal(p) for p in net.parameters()])
+    assert len(calls) == 2  # once for each parameter, in backward()
+    for mine, clipped in zip(*found, strict=True):
+        torch.testing.assert_close(mine, clipped)
+    assert all(len(p._backward_hooks) == 1 for p in hooked.parameters())
+
+
+def test_the_returned_loss_refuses_to_be_differentiated_twice():
+    """Silently the penalty would have no gradient, on the steps with curvature and on no others."""
+    net, x = nn.Linear(3, 1), torch.randn(5, 3)
+    optimizer = ESGD(net.parameters(), lr=0.1)
+    loss = optimizer.probe(torch.tanh(net(x)).square().mean())
+    with pytest.raises(CurvatureError, match="gradient penalty"):
+        torch.autograd.grad(loss, list(net.parameters()), create_graph=True)

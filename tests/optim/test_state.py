@@ -305,3 +305,21 @@ def test_tied_state_is_not_shared_with_the_saved_dict():
     for p in fresh.param_groups[0]["params"]:
         fresh.state[p]["curvature"].zero_()
     assert all(saved["state"][i]["curvature"].any() for i in range(3))
+
+
+@pytest.mark.parametrize(("saved", "loaded"), [(ESGD, JacobiSGD), (JacobiSGD, ESGD)])
+def test_the_state_of_the_other_diagonal_is_refused(saved, loaded):
+    """Both keep a running mean under the same name, of squares the one and of signed numbers the other."""
+    problem = Problem()
+    theirs = saved(problem.parameters(), lr=0.01)
+    train(theirs, problem.loss, 2)
+    mine = loaded(problem.parameters(), lr=0.01)
+    with pytest.raises(ConfigError, match=f"{loaded.__name__} needs one of"):
+        mine.load_state_dict(theirs.state_dict())
+    assert not mine.state
+    old = theirs.state_dict()
+    for group in old["param_groups"]:
+        del group["diagonal"]  # as written before states said so
+    again = saved(problem.parameters(), lr=0.01)
+    again.load_state_dict(old)
+    assert again.param_groups[0]["diagonal"] == theirs.param_groups[0]["diagonal"]
