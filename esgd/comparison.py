@@ -16,6 +16,7 @@ __all__ = [
     "edge_position",
     "first_reached",
     "last_common",
+    "last_medians",
     "losses_of",
     "median_lead",
     "median_reached",
@@ -53,6 +54,25 @@ def last_common(records: Iterable[Record], y: str = "loss") -> tuple[int, dict[s
     return last, {
         method: sorted(row[y] for rows in members.values() for row in rows if row["epoch"] == last)
         for method, members in runs.items()
+    }
+
+
+def last_medians(records: Iterable[Record], y: str = "loss", *, width: int = 25) -> tuple[int, dict[str, list[float]]]:
+    """As :func:`last_common`, with the median of each run's ``y`` over the last epochs: single evaluations jump.
+
+    Args:
+        records: rows of runs.
+        y: the column to compare.
+        width: of the window (end − width, end], in epochs.
+
+    Raises:
+        ConfigError: there are no records, or no epoch that all runs have.
+    """
+    records = list(records)
+    last, _ = last_common(records, y)
+    return last, {
+        method: sorted(median(r[y] for r in rows if last - width < r["epoch"] <= last) for rows in members.values())
+        for method, members in _runs(records).items()
     }
 
 

@@ -9,6 +9,7 @@ from esgd.comparison import (
     edge_position,
     first_reached,
     last_common,
+    last_medians,
     losses_of,
     median_lead,
     median_reached,
@@ -34,6 +35,18 @@ def test_methods_are_compared_at_the_last_epoch_of_all():
     assert last_common(RECORDS) == (1, {"esgd": [5, 6, 7], "sgd": [8]})
     with pytest.raises(ConfigError, match="nothing to compare"):
         last_common([])
+
+
+def test_medians_over_the_last_epochs_are_not_moved_by_one_evaluation():
+    rows = [
+        {"run": f"{m}{s}", "method": m, "seed": s, "epoch": e, "loss": 100.0 * (e == 30) + base + s}
+        for m, base in (("a", 1.0), ("b", 5.0))
+        for s in (0, 1)
+        for e in (0, 5, 10, 20, 25, 30)
+    ]
+    assert last_common(rows)[1]["a"] == [101.0, 102.0]
+    assert last_medians(rows) == (30, {"a": [1.0, 2.0], "b": [5.0, 6.0]})
+    assert last_medians(rows, width=5) == last_common(rows)
 
 
 def test_a_run_is_held_against_the_range_of_its_own_method():
