@@ -57,7 +57,9 @@ def last_common(records: Iterable[Record], y: str = "loss") -> tuple[int, dict[s
     }
 
 
-def last_medians(records: Iterable[Record], y: str = "loss", *, width: int = 25) -> tuple[int, dict[str, list[float]]]:
+def last_medians(
+    records: Iterable[Record], y: str = "loss", *, width: int = 25
+) -> tuple[int, dict[str, list[float]]]:
     """As :func:`last_common`, with the median of each run's ``y`` over the last epochs: single evaluations jump.
 
     Args:

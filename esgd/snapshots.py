@@ -60,7 +60,7 @@ def own_preconditioner(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict
     found = {}
     for name, p in net.named_parameters():
         state = optimizer.state.get(p, {})
-        if "curvature" in state:
+        if "curvature" in state and bool(state["weight"].any()):
             found[name] = optimizer.diagonal(p)
         elif "square_avg" in state:
             found[name] = state["square_avg"].sqrt()

@@ -84,7 +84,7 @@ def average_over_ranks(
     Returns:
         For each of ``reached`` whether any rank says yes.
     """
-    reached, flags = list(reached), None
+    reached, flags = [yes and weight > 0 for yes in reached], None  # what counts for nothing reaches nothing
     tensors = [t for vector in vectors for t in vector]
     for device, dtype in dict.fromkeys((t.device, t.dtype) for t in tensors):
         mine = [t for t in tensors if t.device == device and t.dtype == dtype]

@@ -19,6 +19,7 @@ from esgd.optim._lagged import LaggedScalars
 from esgd.optim._loading import precision_kept
 from esgd.optim._scale import Scales
 from esgd.optim._settings import check_diagonal
+from esgd.optim._warning import warn
 from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["DiagonalOptimizer"]
@@ -32,7 +33,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
     State of a parameter: ``curvature``, the (discounted) sum over products, of the parameter's shape, float32 for
     half-precision parameters; ``weight``, the (discounted) number of products in it, so that the running mean is
     ``curvature / weight``; and ``momentum_buffer`` where there is momentum. M is derived from them, cached, and
-    rebuilt only when they or the damping change.
+    rebuilt only when they or the damping change. A parameter that no loss has depended on has a ``weight`` of 0,
+    and ``left_out`` if products were taken for its sake in vain.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
         self._times: Tensor | None = None  # and the same where a captured step reads it
         self._warm: bool | None = None  # whether something is known of any parameter's curvature
         self._unknown: set[Tensor] | None = None  # those of which nothing is known, though there were products
+        self._missed: set[Tensor] = set()  # those that the products of this step did not reach
+        self._warned = False  # that a parameter has gradients and is in no loss that is probed
         self._report: Tensor | None = None  # (rejected products, mean log-ratio of energies) of the last ones
 
     def __getstate__(self) -> dict[str, Any]:
@@ -149,11 +153,20 @@ class DiagonalOptimizer(CurvatureOptimizer):
     ) -> bool:
         capturing = is_capturing(params[0])
         warming = not self._warm or self._has_new_parameters()
-        here = [i for i, yes in enumerate(reached) if yes]
+        few = len(products) < self.param_groups[0]["warmup_probes"] and not self._capturable
+        late = self._unknown if few and self._unknown else ()  # those reached at last want as many as the first had
+        here = [i for i, (p, yes) in enumerate(zip(params, reached, strict=True)) if yes and p not in late]
+        for p, h, yes in zip(params, products[0], reached, strict=True):
+            state = self._state_of(p, h.float() if h.dtype in _HALF else h)
+            if yes:
+                state.pop("left_out", None)
+            elif self.param_groups[0]["cold"]:
+                state["left_out"] = True  # it was asked for, and is not asked for again before it is reached
+        self._missed = {p for p, yes in zip(params, reached, strict=True) if not yes}
+        if not here:
+            products.clear()
+            return False
         everybody, params = params, [params[i] for i in here]
-        for p, h, yes in zip(everybody, products[0], reached, strict=True):
-            if not yes:  # nothing is known of it, and M is 0, until a loss depends on it
-                self._state_of(p, h.float() if h.dtype in _HALF else h)
         if not capturing:
             self._before_products(len(products))
         auto = self.param_groups[0]["update_every"] == "auto"
@@ -181,8 +194,8 @@ class DiagonalOptimizer(CurvatureOptimizer):
         self._after_products()
         if warming:
             self._warm = self._unknown = None  # to be asked for
-        elif self._unknown:
-            self._unknown.difference_update(params)
+        elif self._unknown and not self._unknown.isdisjoint(params):
+            self._unknown = None  # to be asked for as well: their products may have been rejected
         if not (self._may_look(good) or warming):  # the first products are worth a wait, no later ones are
             return True
         rejected, log_ratio = self._lagged.read()
@@ -190,7 +203,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         return self._is_warm() and (self._members is not None or not rejected or not self._may_look(good))
 
     def _is_warm(self) -> bool:
-        if self._warm is None:  # a device is asked once: after the first products, and after loading a state
+        if self._warm is None or self._unknown is None:  # a device is asked after first products and after loading
             begun = [p for p in self._probed() if "weight" in self.state.get(p, {})]
             self._unknown = {p for p in begun if not bool(self.state[p]["weight"].any())}
             self._warm = not begun or len(self._unknown) < len(begun)
@@ -201,7 +214,16 @@ class DiagonalOptimizer(CurvatureOptimizer):
         """Where a parameter has a gradient and no curvature yet it stands still, and the next step is due."""
         if self._unknown is None:
             self._is_warm()
-        if self._unknown and any(p.grad is not None and bool(p.grad.any()) for p in self._unknown):
+        asking = [p for p in self._unknown if p.grad is not None and bool(p.grad.any())]
+        missed, self._missed = [p for p in asking if p in self._missed], set()
+        if missed and not self._warned:
+            warn(
+                f"a parameter of shape {tuple(missed[0].shape)} has a gradient at this step, but the loss that was "
+                "probed does not depend on it: it stands still until one does. Probe the whole loss that "
+                "backward() runs on"
+            )
+            self._warned = True
+        if any(not self.state[p].get("left_out") for p in asking):
             self._set_clock(next_probe=self.param_groups[0]["step"] + 1, cold=True)
 
     def _may_look(self, t: Tensor) -> bool:
@@ -266,7 +288,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
                 "this parameter has no curvature yet: it comes with the first step after optimizer.probe(loss), "
                 "for parameters that the optimizer holds"
             )
-        if not bool(state["weight"].all()):
+        if not bool(state["weight"].any()):
             raise ConfigError(
                 "nothing is known of this parameter's curvature: no loss that was probed depends on it, or all its "
                 "products were rejected"

@@ -225,7 +225,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
             return cut(torch.zeros_like(g))
         eigenvalues, Q = torch.linalg.eigh(T[:m, :m])
         damped = eigenvalues.abs() + clock["damping"]
-        still = damped <= m * torch.finfo(dtype).eps * damped.max()  # no curvature and no damping
+        tiny = m * torch.finfo(dtype).eps * damped.max() if not clock["damping"] else 0.0
+        still = damped <= tiny  # no curvature and no damping
         y = Q @ torch.where(still, 0.0, Q[0] * float(size) / damped)
         return cut(V[:m].T @ y.to(home, dtype))
 

@@ -1,6 +1,8 @@
 """Parameters that a probed loss does not depend on: nothing is known of them, which is not zero curvature."""
 
 import copy
+import itertools
+import warnings
 
 import pytest
 import torch
@@ -46,9 +48,11 @@ def test_a_layer_that_is_dropped_at_first_does_not_blow_up(seed):
     net, x, y = Residual(), torch.randn(64, 8), torch.randn(64, 1)
     optimizer = ESGD(net.parameters())
     losses = []
-    for step in range(40):
-        net.kept = [not (step == 0 and i == 1) and bool(torch.rand(()) > 0.3) for i in range(4)]
-        losses += train(optimizer, lambda: (net(x) - y).square().mean(), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # all is as it should be, and nobody is told otherwise
+        for step in range(40):
+            net.kept = [not (step == 0 and i == 1) and bool(torch.rand(()) > 0.3) for i in range(4)]
+            losses += train(optimizer, lambda: (net(x) - y).square().mean(), 1)
     assert max(losses) < 2 * losses[0]
     assert losses[-1] < losses[0]
 
@@ -71,6 +75,79 @@ def test_it_stands_still_once_and_is_warmed_up_at_the_next_step(cls):
     torch.testing.assert_close(b.detach(), torch.tensor([0.9]), atol=1e-3, rtol=0)
     train(optimizer, loss, 5)
     assert optimizer.num_products == 20  # and every twenty steps again
+
+
+@pytest.mark.parametrize("at", [19, 20, 21])
+@pytest.mark.parametrize("every", [1, 20])
+@pytest.mark.parametrize("seed", range(4))
+def test_one_product_is_not_enough_to_begin_with(at, every, seed):
+    """Two stiff weights that pull against each other enter at a step that is due, or beside one."""
+    matrix = torch.tensor([[50.5, -50.0], [-50.0, 50.5]])
+    a, b = torch.ones(2, requires_grad=True), torch.tensor([1.0, -0.5], requires_grad=True)
+    now = iter(range(1000))
+
+    def loss():
+        value = a.square().sum()
+        return value + b @ matrix @ b / 2 if next(now) >= at else value
+
+    optimizer = ESGD([a, b], lr=0.1, update_every=every, seed=seed)
+    train(optimizer, loss, at)
+    before = optimizer.num_products
+    losses = train(optimizer, loss, 30)
+    assert optimizer.state[b]["weight"] >= 10
+    assert optimizer.num_products >= before + 10
+    assert losses[-1] < losses[0]
+    assert all(y <= x for x, y in itertools.pairwise(losses))
+
+
+def test_a_gradient_that_the_probed_loss_does_not_give_is_named_and_costs_one_warm_up():
+    a, b = (torch.ones(n, requires_grad=True) for n in (2, 1))
+    optimizer = ESGD([a, b], lr=0.1, update_every=20, warmup_probes=5)
+
+    def step():
+        optimizer.zero_grad()
+        optimizer.probe(a.square().sum())
+        (a.square().sum() + 50 * b.square().sum()).backward()
+        optimizer.step()
+
+    with pytest.warns(RuntimeWarning, match=r"a parameter of shape \(1,\) has a gradient"):
+        step()
+    step()
+    saved = copy.deepcopy(optimizer.state_dict())
+    for _ in range(15):
+        step()
+    assert optimizer.num_products == 10
+    assert b.item() == 1.0
+    optimizer.load_state_dict(saved)
+    for _ in range(3):
+        step()
+    assert optimizer.num_products == 10  # a state knows that it has been asked for
+
+
+def test_a_rejected_warm_up_of_a_late_parameter_comes_again_and_resumes_alike():
+    """Two nets in one tensor: the first products that reach b overflow, for both."""
+    a, b = (torch.ones(2, n, requires_grad=True) for n in (3, 2))
+    optimizer = ESGD([a, b], lr=0.01, update_every=5, warmup_probes=3, members=2)
+
+    def steps(optimizer, a, b, begin, end):
+        for step in range(begin, end):
+            spike = (b - b.detach()).square().sum() * (float("inf") if step == 2 else 1.0)
+            value = a.square().sum() + (b.square().sum() + spike if step else 0.0)
+            optimizer.zero_grad()
+            optimizer.probe(value)
+            (a.square().sum() + (b.square().sum() if step else 0.0)).backward()
+            optimizer.step()
+
+    steps(optimizer, a, b, 0, 4)
+    twins = [p.detach().clone().requires_grad_() for p in (a, b)]
+    resumed = ESGD(twins, lr=0.01, update_every=5, warmup_probes=3, members=2)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    steps(optimizer, a, b, 4, 9)
+    steps(resumed, *twins, 4, 9)
+    assert optimizer.num_products == resumed.num_products
+    assert torch.equal(a, twins[0])
+    assert torch.equal(b, twins[1])
+    assert bool((optimizer.state[b]["weight"] >= 3).all())
 
 
 @pytest.mark.parametrize(("curvature", "probe"), FORMS)
