@@ -10,6 +10,8 @@ from lab_tools import LAB, drawn
 
 from esgd.lab.schema import METHODS
 
+expect = pytest.importorskip("playwright.sync_api", reason="install esgd[test] for the browser tests").expect
+
 STEPS = """(core, SCENES, [methods, wanted]) => methods.map((m) => {
   const S = core.makeState(SCENES.descent.state, { ...wanted, methods: m });
   return { memory: Boolean(core.METHODS[m].memory),
@@ -49,13 +51,13 @@ def test_the_table_says_whose_rates_are_not_of_the_step(open_lab) -> None:
     reader = open_lab("descent")
     reader.page.get_by_role("button", name="Table of the steps").click()
     caption = reader.page.locator("[data-esgd-lab] caption")
-    assert "of Momentum they are what a steady gradient would get" in caption.inner_text()
+    expect(caption).to_contain_text("of Momentum they are what a steady gradient would get")
     reader.page.evaluate(f"{LAB}.update({{ methods: ['sgd', 'nesterov', 'adam'] }})")
     reader.settle()
-    assert "of Nesterov momentum and Adam they are" in caption.inner_text()
+    expect(caption).to_contain_text("of Nesterov momentum and Adam they are")  # once the hand rests
     reader.page.evaluate(f"{LAB}.update({{ methods: ['sgd', 'esgd'] }})")
     reader.settle()
-    assert "steady" not in caption.inner_text()
+    expect(caption).not_to_contain_text("steady")
     rates = next(
         v for v in drawn(reader.page, {"methods": ["sgd", "adam"], "show": ["rates"]}) if v["view"] == "rates"
     )
