@@ -97,12 +97,12 @@ def main() -> None:
         print(json.dumps({"records": replay(variant), "provenance": provenance(torch.device("cpu"))}))
         return
     if not recorded()["device"].endswith("1 thread, AVX2"):
-        raise SystemExit(f"the record was made on {recorded()['device']!r}: set SAME to its threads and instructions")
+        raise SystemExit(f"the record was made on {recorded()['device']!r}: set SAME to what it had")
     out = RunFolder("replay", RESULTS)
     table = out.path / "replays.csv"
     record = {key: recorded()[key] for key in ("run", "commit", "device")}
     manifest = out.manifest() or {}
-    rows = read_csv(table) if manifest.get("replays") == record else []  # those of another record say nothing of this
+    rows = read_csv(table) if manifest.get("replays") == record else []  # those of another say nothing of this
     if not rows:
         manifest = {"command": "python benchmarks/replay.py", "replays": record, "started": now(), "variants": {}}
     for variant in VARIANTS:
