@@ -17,10 +17,7 @@ def number(value: float | Tensor) -> float | Tensor:
 
 
 def descend(
-    group: dict[str, Any],
-    params: Sequence[Tensor],
-    scales: Sequence[Tensor],
-    buffer: Callable[[Tensor], Tensor],
+    group: dict[str, Any], params: Sequence[Tensor], scales: Sequence[Tensor], buffer: Callable[[Tensor], Tensor]
 ) -> None:
     """Move the parameters, in place.
 

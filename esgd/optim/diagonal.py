@@ -16,10 +16,10 @@ from esgd.optim._average import ENERGY, accumulate, judge, with_energy
 from esgd.optim._cuda_graph import is_capturing
 from esgd.optim._descent import descend
 from esgd.optim._lagged import LaggedScalars
+from esgd.optim._late import LateParameters
 from esgd.optim._loading import precision_kept
 from esgd.optim._scale import Scales
 from esgd.optim._settings import check_diagonal
-from esgd.optim._warning import warn
 from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["DiagonalOptimizer"]
@@ -27,14 +27,13 @@ __all__ = ["DiagonalOptimizer"]
 _HALF = (torch.float16, torch.bfloat16)
 
 
-class DiagonalOptimizer(CurvatureOptimizer):
+class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
     """Base of :class:`~esgd.ESGD` and :class:`~esgd.JacobiSGD`: θ ← θ − lr · M ∘ g, M a cached diagonal.
 
     State of a parameter: ``curvature``, the (discounted) sum over products, of the parameter's shape, float32 for
     half-precision parameters; ``weight``, the (discounted) number of products in it, so that the running mean is
     ``curvature / weight``; and ``momentum_buffer`` where there is momentum. M is derived from them, cached, and
-    rebuilt only when they or the damping change. A parameter that no loss has depended on has a ``weight`` of 0,
-    and ``left_out`` if products were taken for its sake in vain.
+    rebuilt only when they or the damping change.
     """
 
     def __init__(
@@ -85,16 +84,13 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     def _reset_transient(self) -> None:
         super()._reset_transient()
+        self._reset_late()
         self._scales = Scales()  # the cached M
         self._scale_key: list[Any] | None = None
         self._lagged = LaggedScalars()
         self._log_ratio: float | None = None
         self._count = 1.0  # how often the products of this step count,
         self._times: Tensor | None = None  # and the same where a captured step reads it
-        self._warm: bool | None = None  # whether something is known of any parameter's curvature
-        self._unknown: set[Tensor] | None = None  # those of which nothing is known, though there were products
-        self._missed: set[Tensor] = set()  # those that the products of this step did not reach
-        self._warned = False  # that a parameter has gradients and is in no loss that is probed
         self._report: Tensor | None = None  # (rejected products, mean log-ratio of energies) of the last ones
 
     def __getstate__(self) -> dict[str, Any]:
@@ -153,16 +149,9 @@ class DiagonalOptimizer(CurvatureOptimizer):
     ) -> bool:
         capturing = is_capturing(params[0])
         warming = not self._warm or self._has_new_parameters()
-        few = len(products) < self.param_groups[0]["warmup_probes"] and not self._capturable
-        late = self._unknown if few and self._unknown else ()  # those reached at last want as many as the first had
-        here = [i for i, (p, yes) in enumerate(zip(params, reached, strict=True)) if yes and p not in late]
-        for p, h, yes in zip(params, products[0], reached, strict=True):
-            state = self._state_of(p, h.float() if h.dtype in _HALF else h)
-            if yes:
-                state.pop("left_out", None)
-            elif self.param_groups[0]["cold"]:
-                state["left_out"] = True  # it was asked for, and is not asked for again before it is reached
-        self._missed = {p for p, yes in zip(params, reached, strict=True) if not yes}
+        for p, h in zip(params, products[0], strict=True):
+            self._state_of(p, h.float() if h.dtype in _HALF else h)
+        here = self._places_learnt(params, reached, len(products))
         if not here:
             products.clear()
             return False
@@ -174,7 +163,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
         bad, ratios, factors = [], [], self._factors(params)
         for i, product in enumerate(products):
             product = [product[j].float() if product[j].dtype in _HALF else product[j] for j in here]
-            states = [self._state_of(p, h) for p, h in zip(params, product, strict=True)]
+            states = [self.state[p] for p in params]
             good, ratio = judge(states, product, factors, members=self._members, auto=auto, count=count)
             v = self._draw(everybody, first_index + i) if self.needs_probe else []
             v = [v[j] for j in here] if v else []
@@ -192,39 +181,12 @@ class DiagonalOptimizer(CurvatureOptimizer):
         if capturing:
             return True
         self._after_products()
-        if warming:
-            self._warm = self._unknown = None  # to be asked for
-        elif self._unknown and not self._unknown.isdisjoint(params):
-            self._unknown = None  # to be asked for as well: their products may have been rejected
+        self._note_learnt(params, warming=warming)
         if not (self._may_look(good) or warming):  # the first products are worth a wait, no later ones are
             return True
         rejected, log_ratio = self._lagged.read()
         self._note(rejected, log_ratio)
         return self._is_warm() and (self._members is not None or not rejected or not self._may_look(good))
-
-    def _is_warm(self) -> bool:
-        if self._warm is None or self._unknown is None:  # a device is asked after first products and after loading
-            begun = [p for p in self._probed() if "weight" in self.state.get(p, {})]
-            self._unknown = {p for p in begun if not bool(self.state[p]["weight"].any())}
-            self._warm = not begun or len(self._unknown) < len(begun)
-        return self._warm
-
-    @torch._disable_dynamo
-    def _look_out_for_unknown(self) -> None:
-        """Where a parameter has a gradient and no curvature yet it stands still, and the next step is due."""
-        if self._unknown is None:
-            self._is_warm()
-        asking = [p for p in self._unknown if p.grad is not None and bool(p.grad.any())]
-        missed, self._missed = [p for p in asking if p in self._missed], set()
-        if missed and not self._warned:
-            warn(
-                f"a parameter of shape {tuple(missed[0].shape)} has a gradient at this step, but the loss that was "
-                "probed does not depend on it: it stands still until one does. Probe the whole loss that "
-                "backward() runs on"
-            )
-            self._warned = True
-        if any(not self.state[p].get("left_out") for p in asking):
-            self._set_clock(next_probe=self.param_groups[0]["step"] + 1, cold=True)
 
     def _may_look(self, t: Tensor) -> bool:
         """Whether the host may look at numbers of the device of ``t`` without waiting."""
@@ -327,8 +289,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
 
     def _update(self) -> None:
         self._refresh()
-        if (self._unknown is None or self._unknown) and not self._capturable:
-            self._look_out_for_unknown()
+        self._look_out()
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             for p in params:
@@ -338,8 +299,7 @@ class DiagonalOptimizer(CurvatureOptimizer):
                         "gradient to None, or requires_grad_() before probe"
                     )
             if params:
-                scales = [self._scales[p] for p in params]
-                descend(group, params, scales, self._momentum_buffer)
+                descend(group, params, [self._scales[p] for p in params], self._momentum_buffer)
 
     def _momentum_buffer(self, p: Tensor) -> Tensor:
         state = self.state[p]
