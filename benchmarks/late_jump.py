@@ -63,7 +63,9 @@ def long_run(method: str) -> RunFolder:
     folder = RunFolder(recorded["run"])
     if START not in list_snapshots(folder):
         command = recorded["command"]
-        raise DataError(f"no snapshot of epoch {START} in {folder.path}: run `{command} --snapshot-every 10` first")
+        if "--snapshot-every" not in command:  # records of before commands carried it
+            command += " --snapshot-every 10"
+        raise DataError(f"no snapshot of epoch {START} in {folder.path}: run `{command}` first")
     return folder
 
 
