@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from esgd.data import Dataset
 from esgd.distances import compare, cosine_distance, noise_floor
 from esgd.errors import ConfigError, EsgdError
-from esgd.estimate import RunningMoments
+from esgd.estimate import Estimate, RunningMoments
 from esgd.estimators import diag_abs, diagonals
+from esgd.half_samples import Groups
 from esgd.nets import Autoencoder
 from esgd.operator import HessianOperator
 from esgd.seeding import batch_order, named_generator
@@ -189,16 +190,17 @@ def measure_snapshot(
 
 def _second_moment(
     snapshot: Snapshot, data: Dataset, config: MeasureConfig, loss: Callable[[Tensor], Tensor], space: Any
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[Estimate, list[Tensor]]:
     """√E g_b² over the minibatches that the run sees next, and the first few gradients; flat, shape (N,)."""
     order = batch_order(len(data), snapshot.config.seed, snapshot.epoch).to(data.images.device)
-    moment, first = RunningMoments((space.num_params,), space.device), []
+    moment = RunningMoments((space.num_params,), space.device, Groups.fitting(space.num_params, space.dtype))
+    first: list[Tensor] = []
     for index in order.split(snapshot.config.batch_size)[: config.gradient_batches]:
         g = space.flatten(torch.autograd.grad(loss(data.images[index]), space.params))
         moment.add(g.square())
         if len(first) < STEPS_COMPARED:
             first.append(g)
-    return moment.mean.sqrt(), first
+    return moment.estimate().sqrt(), first
 
 
 def _distances(vectors: Mapping[str, Any], add: Callable[..., None]) -> None:

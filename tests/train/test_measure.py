@@ -6,10 +6,12 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 import torch
 
+from esgd.data import Dataset
 from esgd.errors import ConfigError
 from esgd.measure import (
     DAMPING,
@@ -30,7 +32,7 @@ from esgd.runs import RunFolder, read_csv
 from esgd.snapshots import list_snapshots, load_snapshot
 from esgd.workload import WORKLOADS, workload
 
-from .conftest import TinyWorkload
+from .conftest import TinyWorkload, tiny_images
 from .test_checkpoint import config
 from .test_cli import in_process, one_line
 
@@ -121,6 +123,31 @@ def test_the_diagonal_of_the_absolute_hessian_is_that_of_the_dense_one(monkeypat
     names = ("equilibration", "jacobi", "rmsprop", "own", "sgd")
     pairs = {(r["a"], r["b"]) for r in rows if r["quantity"] == "step" and "absolute" in (r["a"], r["b"])}
     assert {(set(pair) - {"absolute"}).pop() for pair in pairs} == set(names)
+
+
+def test_the_error_of_root_v_knows_that_its_minibatches_are_a_draw(monkeypatch, tmp_path):
+    class Many(TinyWorkload):
+        def data(self, *args, **options):
+            images = tiny_images(400, torch.float64)[:, 300:312].contiguous()
+            return Dataset("tiny", "train", images, "made for a test", "0" * 64)
+
+    monkeypatch.setitem(WORKLOADS, "tiny", Many("tiny", "tiny", (12, 6, 3)))
+    folder = RunFolder("run", tmp_path)
+    settings = config(method="rmsprop", epochs=1, dtype="float64", batch_size=4)
+    train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
+    snapshot, data = load_snapshot(list_snapshots(folder)[1]), workload("tiny").data(dtype=torch.float64)
+    measured = MeasureConfig(examples=100, probes=200, spaces=0, gradient_batches=16)
+    found = []
+    for seed in range(24):  # each sees other batches next; the probes are the same
+        other = replace(snapshot, config=replace(snapshot.config, seed=seed))
+        (row,) = (
+            r
+            for r in measure_snapshot(other, data, measured)
+            if (r["quantity"], r["a"], r["b"]) == ("cosine", "rmsprop", "equilibration")
+        )
+        found.append((row["value"], row["stderr"]))
+    spread, told = stdev(value for value, _ in found), fmean(error for _, error in found)
+    assert 0.5 < told / spread < 2
 
 
 def test_saturated_units_are_counted(tiny):
