@@ -1,0 +1,73 @@
+"""The experiment that parts what minibatches do to ESGD's D from what its memory does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from esgd.data import Dataset
+from esgd.operator import HessianOperator
+from esgd.resumable import train_in_folder
+from esgd.runs import RunFolder
+from esgd.seeding import batch_order
+from esgd.snapshots import list_snapshots, load_snapshot
+from esgd.workload import WORKLOADS, workload
+
+from .conftest import TinyWorkload, tiny_images
+from .test_checkpoint import config
+
+
+@pytest.fixture
+def snapshot(monkeypatch, tmp_path):
+    class Many(TinyWorkload):
+        def data(self, *args, **options):
+            images = tiny_images(800, torch.float64)[:, 300:312].contiguous()
+            return Dataset("tiny", "train", images, "made for a test", "0" * 64)
+
+    monkeypatch.setitem(WORKLOADS, "tiny", Many("tiny", "tiny", (12, 6, 3)))
+    folder = RunFolder("run", tmp_path)
+    settings = config(method="esgd", epochs=1, dtype="float64", batch_size=4)
+    train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
+    return load_snapshot(list_snapshots(folder)[1])
+
+
+def test_the_fresh_mean_is_of_the_coming_minibatches_at_weights_held_still(experiment, snapshot):
+    own = experiment("own_diagonal")
+    data, task, net = workload("tiny").data(), workload("tiny"), snapshot.net
+
+    def dense(images):
+        return HessianOperator(lambda x: task.loss(net(x), x), net.parameters(), [images]).to_dense()
+
+    order = batch_order(len(data), snapshot.config.seed, snapshot.epoch)
+    exact = torch.stack([dense(data.images[i]).square().sum(1) for i in order.split(4)]).mean(0)
+    whole = dense(data.images).square().sum(1)
+    space = HessianOperator(lambda x: task.loss(net(x), x), net.named_parameters(), [data.images]).space
+    before = [p.clone() for p in net.parameters()]
+    found = own.fresh_mean(snapshot, data, space)
+    assert all(torch.equal(p, q) for p, q in zip(net.parameters(), before, strict=True))
+    assert found.num_probes == 200
+    off = {
+        name: ((found.value - d) / found.stderr).abs().mean() for name, d in (("exact", exact), ("whole", whole))
+    }
+    assert off["exact"] < 1.2 < 2 < off["whole"]  # what minibatches add is in it
+
+
+def test_a_diagonal_made_of_fresh_products_is_told_from_one_that_remembers(experiment, snapshot, monkeypatch):
+    own = experiment("own_diagonal")
+    data, net = workload("tiny").data(), snapshot.net
+    space = HessianOperator(lambda x: x.sum(), net.named_parameters(), [data.images[:1]]).space
+    monkeypatch.setattr(own, "MeasureConfig", partial(own.MeasureConfig, examples=400))
+    fresh = own.fresh_mean(snapshot, data, space).sqrt().value
+    split = dict(zip(space.names, space.unflatten(fresh), strict=True))
+    rows = own.measure(replace(snapshot, preconditioner=split), data, 40)
+    assert {r["a"] for r in rows if r["quantity"] == "rms"} == {"own", "fresh", "equilibration"}
+    value = {(r["a"], r["b"]): r["value"] for r in rows if r["quantity"] == "cosine"}
+    assert value["own", "fresh"] == pytest.approx(0, abs=1e-6)
+    assert value["own", "equilibration"] == pytest.approx(value["fresh", "equilibration"], abs=1e-6)
+    backward = {name: d.flip(0) for name, d in split.items()}
+    rows = own.measure(replace(snapshot, preconditioner=backward), data, 40)
+    assert max(r["value"] for r in rows if (r["a"], r["b"]) == ("own", "fresh")) > 0.01
+    assert set(rows[0]) == set(own.COLUMNS)
