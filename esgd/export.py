@@ -141,7 +141,7 @@ def export(
             "runs": [manifest for manifest, _ in runs.values()],
         }
     )
-    return sorted(out.path.iterdir())
+    return [out.path / name for name in ("manifest.json", *(["records.csv"] if runs else []), "trials.csv")]
 
 
 def _search(study: Trials, plan: Protocol, trials: list[dict[str, Any]], old: Record) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def reproduce(
     recorded: Annotated[
         Path | None, typer.Option("--from", help="Take over the searches and runs of an exported folder first.")
     ] = None,
-    results: Annotated[Path | None, typer.Option(help="Export what there is to this folder at the end.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Export what there is to this folder at the end, as results/fig5/mnist.")
+    ] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
     snapshot_every: Snapshots = None,
     ensemble: Annotated[
