@@ -1,4 +1,4 @@
-"""The reference's recipes for trainers give what a plain loop gives, to the bit; for trainers that are installed."""
+"""The recipes for trainers in the reference give what a plain loop gives, to the bit; where they are installed."""
 
 from __future__ import annotations
 
