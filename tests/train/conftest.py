@@ -39,6 +39,23 @@ def tiny(monkeypatch) -> Workload:
     return task
 
 
+@pytest.fixture
+def few_pixels(monkeypatch) -> Callable[[int], Workload]:
+    """Makes ``tiny`` a workload of so many images of twelve pixels, in float64: its Hessians can be formed."""
+
+    def make(count: int) -> Workload:
+        class FewPixels(TinyWorkload):
+            def data(self, *args, **options) -> Dataset:
+                images = tiny_images(count, torch.float64)[:, 300:312].contiguous()
+                return Dataset("tiny", "train", images, "made for a test", "0" * 64)
+
+        task = FewPixels("tiny", "tiny", (12, 6, 3))
+        monkeypatch.setitem(WORKLOADS, "tiny", task)
+        return task
+
+    return make
+
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

@@ -11,7 +11,6 @@ from statistics import fmean, stdev
 import pytest
 import torch
 
-from esgd.data import Dataset
 from esgd.errors import ConfigError
 from esgd.measure import (
     DAMPING,
@@ -32,7 +31,7 @@ from esgd.runs import RunFolder, read_csv
 from esgd.snapshots import list_snapshots, load_snapshot
 from esgd.workload import WORKLOADS, workload
 
-from .conftest import TinyWorkload, tiny_images
+from .conftest import TinyWorkload
 from .test_checkpoint import config
 from .test_cli import in_process, one_line
 
@@ -60,21 +59,15 @@ def value(rows, quantity, a="", b="") -> float:
     return row["value"]
 
 
-def test_measures_are_those_of_the_dense_hessian(monkeypatch, tmp_path):
-    class Pixels(TinyWorkload):  # few pixels, so that H can be formed
-        def data(self, *args, **options):
-            full = super().data(*args, **options)
-            return replace(full, images=full.images[:, 300:312].contiguous())
-
-    monkeypatch.setitem(WORKLOADS, "tiny", Pixels("tiny", "tiny", (12, 6, 3)))
+def test_measures_are_those_of_the_dense_hessian(few_pixels, tmp_path):
+    task = few_pixels(50)
     folder = RunFolder("run", tmp_path)
     settings = config(method="rmsprop", epochs=2, dtype="float64")
     train_in_folder(settings, folder, snapshot_every=2, device="cpu", progress=False)
     snapshot = load_snapshot(list_snapshots(folder)[2])
-    data = workload("tiny").data(dtype=torch.float64)
+    data, net = task.data(), snapshot.net
     wide = MeasureConfig(examples=50, probes=4000, spaces=4, steps=40, gradient_batches=9)
     rows = measure_snapshot(snapshot, data, wide)
-    task, net = workload("tiny"), snapshot.net
     H = HessianOperator(lambda x: task.loss(net(x), x), net.parameters(), [data.images]).to_dense()
     d_e, d_j = H.square().sum(1).sqrt(), H.diagonal().abs()
     cosine = 1 - torch.dot(d_e, d_j) / (d_e.norm() * d_j.norm())
@@ -125,17 +118,12 @@ def test_the_diagonal_of_the_absolute_hessian_is_that_of_the_dense_one(monkeypat
     assert {(set(pair) - {"absolute"}).pop() for pair in pairs} == set(names)
 
 
-def test_the_error_of_root_v_knows_that_its_minibatches_are_a_draw(monkeypatch, tmp_path):
-    class Many(TinyWorkload):
-        def data(self, *args, **options):
-            images = tiny_images(400, torch.float64)[:, 300:312].contiguous()
-            return Dataset("tiny", "train", images, "made for a test", "0" * 64)
-
-    monkeypatch.setitem(WORKLOADS, "tiny", Many("tiny", "tiny", (12, 6, 3)))
+def test_the_error_of_root_v_knows_that_its_minibatches_are_a_draw(few_pixels, tmp_path):
+    data = few_pixels(400).data()
     folder = RunFolder("run", tmp_path)
     settings = config(method="rmsprop", epochs=1, dtype="float64", batch_size=4)
     train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
-    snapshot, data = load_snapshot(list_snapshots(folder)[1]), workload("tiny").data(dtype=torch.float64)
+    snapshot = load_snapshot(list_snapshots(folder)[1])
     measured = MeasureConfig(examples=100, probes=200, spaces=0, gradient_batches=16)
     found = []
     for seed in range(24):  # each sees other batches next; the probes are the same

@@ -8,26 +8,19 @@ from functools import partial
 import pytest
 import torch
 
-from esgd.data import Dataset
 from esgd.operator import HessianOperator
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder
 from esgd.seeding import batch_order
 from esgd.snapshots import list_snapshots, load_snapshot
-from esgd.workload import WORKLOADS, workload
+from esgd.workload import workload
 
-from .conftest import TinyWorkload, tiny_images
 from .test_checkpoint import config
 
 
 @pytest.fixture
-def snapshot(monkeypatch, tmp_path):
-    class Many(TinyWorkload):
-        def data(self, *args, **options):
-            images = tiny_images(800, torch.float64)[:, 300:312].contiguous()
-            return Dataset("tiny", "train", images, "made for a test", "0" * 64)
-
-    monkeypatch.setitem(WORKLOADS, "tiny", Many("tiny", "tiny", (12, 6, 3)))
+def snapshot(few_pixels, tmp_path):
+    few_pixels(800)
     folder = RunFolder("run", tmp_path)
     settings = config(method="esgd", epochs=1, dtype="float64", batch_size=4)
     train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
