@@ -31,6 +31,10 @@ def measure(
     results: Annotated[
         Path | None, typer.Option(help="Export to fig4/ and fig6/ in this folder, up to the last common epoch.")
     ] = None,
+    recorded: Annotated[
+        Path | None,
+        typer.Option("--from", help="Take over the measures of an exported results folder first, as results."),
+    ] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Measure nothing, only export.")] = False,
     minutes: Minutes = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1… or mps.")] = "auto",
@@ -58,6 +62,10 @@ def measure(
         raise ConfigError(f"no runs with snapshots in {root}: train one with --snapshot-every N")
     if results is not None:
         one_workload(folders)  # before hours of measuring
+    if recorded is not None:
+        from esgd.recorded_measures import take_over_measures
+
+        print(f"took over {len(take_over_measures(folders, config, recorded))} measured snapshots from {recorded}")
     done = True
     with StopSignal(minutes) as stop:
         for folder in () if export_only else folders:

@@ -20,7 +20,7 @@ from esgd.runs import RunFolder, write_csv
 from esgd.snapshots import by_epoch, list_snapshots, load_snapshot
 from esgd.workload import workload
 
-__all__ = ["FIGURES", "export_measures", "measure_run", "one_workload"]
+__all__ = ["FIGURES", "export_measures", "measure_file", "measure_run", "one_workload"]
 
 # which figure shows which quantity
 FIGURES = {
@@ -32,7 +32,8 @@ FIGURES = {
 }
 
 
-def _place(folder: RunFolder, config: MeasureConfig, epoch: int) -> Path:
+def measure_file(folder: RunFolder, config: MeasureConfig, epoch: int) -> Path:
+    """Where the measures of a snapshot lie."""
     size = "all" if config.examples is None else config.examples
     return folder.path / f"measures-{size}x{config.probes}-seed{config.seed}" / f"epoch{epoch:05d}.json"
 
@@ -76,7 +77,7 @@ def measure_run(
     data = None
     bar = progress_bar(show=progress, total=len(todo), unit="snapshot", desc=folder.name)
     for epoch in todo:
-        path = _place(folder, config, epoch)
+        path = measure_file(folder, config, epoch)
         if path.exists():
             require_same(_read(path)["settings"], config.settings(), where=path)
             bar.update(1)
@@ -169,7 +170,7 @@ def export_measures(
             if rows:
                 write_csv(out.path / name, rows, COLUMNS)
                 written.append(out.path / name)
-        before = out.manifest().get("full") if (out.path / "full.csv").exists() else None
+        old = out.manifest() if (out.path / "full.csv").exists() else {}
         manifest = {
             "workload": out.name,
             "command": measure_commands(config.command("{runs}"), epochs, snapshots),
@@ -183,8 +184,8 @@ def export_measures(
         }
         if full and checked:
             manifest["full"] = _full(checked, full, snapshots)
-        elif before:  # of the table that is left as it is
-            manifest["full"] = before
+        else:  # of the table that is left as it is
+            manifest |= {key: old[key] for key in ("full", "note") if key in old}
         out.write_manifest(manifest)
         written.append(out.path / "manifest.json")
     return written
@@ -205,9 +206,34 @@ def one_workload(folders: Sequence[RunFolder]) -> str:
 
 
 def _origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Where measures come from, for a manifest: settings, sample, versions, commit and device, and when."""
-    first = {key: value for key, value in records[0].items() if key not in ("rows", "started", "ended")}
-    return first | {"started": min(r["started"] for r in records), "ended": max(r["ended"] for r in records)}
+    """Where measures come from, for a manifest: settings, sample, versions, commit and device, and when.
+
+    Measures of several origins have a list of them, ``origins``, each with the epochs of its runs; the keys beside
+    it are those of the first.
+    """
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        where = {key: value for key, value in record.items() if key not in ("rows", "started", "ended")}
+        parts.setdefault(json.dumps(where, sort_keys=True), []).append(record)
+    told = [_span(members) for members in parts.values()]
+    whole = told[0] | _span(records, when_only=True)
+    if len(told) == 1:
+        return whole
+    for part, members in zip(told, parts.values(), strict=True):
+        for key in ("settings", "sample_sha256"):  # one for all
+            part.pop(key, None)
+        part["measured"] = {}
+        for record in members:
+            row = record["rows"][0]
+            part["measured"].setdefault(row["run"], []).append(row["epoch"])
+    return whole | {"origins": told}
+
+
+def _span(records: Sequence[dict[str, Any]], *, when_only: bool = False) -> dict[str, Any]:
+    """What records of one origin have in common, and when the first began and the last ended."""
+    same = {key: value for key, value in records[0].items() if key not in ("rows", "started", "ended")}
+    when = {"started": min(r["started"] for r in records), "ended": max(r["ended"] for r in records)}
+    return when if when_only else same | when
 
 
 def _full(
@@ -223,6 +249,6 @@ def _full(
 
 def _measured(folder: RunFolder, config: MeasureConfig) -> dict[int, dict[str, Any]]:
     """The measures of a run with these settings, by epoch."""
-    paths = by_epoch(_place(folder, config, 0).parent.glob("epoch*.json"))
+    paths = by_epoch(measure_file(folder, config, 0).parent.glob("epoch*.json"))
     found = {epoch: _read(path) for epoch, path in paths.items()}
     return {epoch: record for epoch, record in found.items() if record["settings"] == config.settings()}

@@ -198,8 +198,11 @@ def test_the_check_on_the_whole_set_tells_where_it_comes_from(run, tmp_path):
         assert {r["run"] for r in read_csv(results / figure / "tiny" / "full.csv")} == {"run"}
         # the runs have two epochs, the rows end with the first
         assert {(r["epochs_done"], r["recorded_epochs"]) for r in manifest["runs"]} == {(2, 1)}
+    noted = RunFolder("tiny", results / "fig6")
+    noted.write_manifest({**noted.manifest(), "note": "of the check"})
     export_measures([run, other], part, results)  # full.csv stays, and what is told of it
-    assert RunFolder("tiny", results / "fig6").manifest()["full"] == told
+    assert noted.manifest()["full"] == told
+    assert noted.manifest()["note"] == "of the check"
 
 
 def test_errors_say_what_to_do(run, tiny, tmp_path):

@@ -1,0 +1,97 @@
+"""Measures that were exported go on where their runs are trained again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from esgd.errors import ConfigError, DataError
+from esgd.measure import MeasureConfig
+from esgd.measure_run import export_measures, measure_run
+from esgd.recorded_measures import take_over_measures
+from esgd.resumable import train_in_folder
+from esgd.runs import RunFolder, read_csv
+
+from .test_checkpoint import config
+from .test_cli import in_process, one_line
+
+SMALL = MeasureConfig(examples=50, probes=8, spaces=1, steps=4, gradient_batches=5)
+
+
+def trained(root, epochs: int, **changes) -> RunFolder:
+    folder = RunFolder("run", root)
+    settings = config(method="rmsprop", epochs=epochs, dtype="float64", **changes)
+    train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
+    return folder
+
+
+@pytest.fixture
+def results(tiny, tmp_path):
+    """Measures of epochs 0 and 1, exported."""
+    first = trained(tmp_path / "first", 1)
+    assert measure_run(first, SMALL, device="cpu", progress=False)
+    export_measures([first], SMALL, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_what_was_exported_is_not_measured_again_and_the_rest_joins_it(results, tmp_path, monkeypatch):
+    again = trained(tmp_path / "second", 3)
+    straight = trained(tmp_path / "third", 3)
+    assert take_over_measures([again], SMALL, results) == ["run, epoch 0", "run, epoch 1"]
+    assert take_over_measures([again], SMALL, results) == []  # what is here stays
+    monkeypatch.setattr("esgd.measure_run.provenance", lambda device: {"commit": "another", "device": "elsewhere"})
+    assert measure_run(again, SMALL, device="cpu", progress=False)
+    assert measure_run(straight, SMALL, device="cpu", progress=False)
+    export_measures([again], SMALL, results)
+    export_measures([straight], SMALL, tmp_path / "all")
+    before = {figure: RunFolder("tiny", results / figure).manifest() for figure in ("fig4", "fig6")}
+    for figure, manifest in before.items():
+        assert read_csv(results / figure / "tiny" / "measures.csv") == read_csv(
+            tmp_path / "all" / figure / "tiny" / "measures.csv"
+        )
+        one, other = manifest["origins"]
+        assert (one["measured"], other["measured"]) == ({"run": [0, 1]}, {"run": [2, 3]})
+        assert manifest["commit"] == one["commit"] != other["commit"] == "another"
+        assert manifest["epochs"] == 3
+        assert manifest["started"] == one["started"] <= other["started"] <= other["ended"] == manifest["ended"]
+    # and the joined record can be taken over too, each snapshot with its own origin
+    last = trained(tmp_path / "fourth", 3)
+    assert len(take_over_measures([last], SMALL, results)) == 4
+    export_measures([last], SMALL, tmp_path / "once-more")
+    for figure, manifest in before.items():
+        assert RunFolder("tiny", tmp_path / "once-more" / figure).manifest()["origins"] == manifest["origins"]
+
+
+def test_a_record_of_one_origin_has_no_list_of_them(results):
+    assert "origins" not in RunFolder("tiny", results / "fig4").manifest()
+
+
+def test_other_measures_and_other_runs_are_refused(results, tmp_path):
+    again = trained(tmp_path / "second", 1)
+    with pytest.raises(ConfigError, match=r"made with .*'probes': 8.* not with .*'probes': 9"):
+        take_over_measures([again], replace(SMALL, probes=9), results)
+    with pytest.raises(DataError, match=r"no measures of tiny: name the folder"):
+        take_over_measures([again], SMALL, tmp_path)
+    other = trained(tmp_path / "third", 1, lr=0.002, seed=3)
+    with pytest.raises(ConfigError, match="another lr and seed than the run of that name"):
+        take_over_measures([other], SMALL, results)
+    assert not list(tmp_path.glob("[st]*/run/measures*"))
+    table = results / "fig4" / "tiny" / "measures.csv"
+    table.write_text("run,epoch\nrun,1\n")
+    with pytest.raises(DataError, match=r"lacks seed, method"):
+        take_over_measures([again], SMALL, results)
+
+
+def test_the_command_goes_on_from_a_record(results, isolated, capsys):
+    trained(isolated / "runs", 2)
+    words = ("measure", "run", "--examples", "50", "--probes", "8", "--spaces", "1", "--steps", "4")
+    words += ("--gradient-batches", "5", "--device", "cpu", "-q", "--from", str(results))
+    done = in_process(capsys, *words, "--results", str(results))
+    assert done.returncode == 0
+    assert f"took over 2 measured snapshots from {results}" in done.stdout
+    assert {row["epoch"] for row in read_csv(results / "fig6" / "tiny" / "measures.csv")} == {0, 1, 2}
+    files = (isolated / "runs" / "run").glob("measures*/*.json")
+    assert sorted(json.loads(path.read_text())["rows"][0]["epoch"] for path in files) == [0, 1, 2]
+    one_line(in_process(capsys, *words[:-1], str(isolated)), "no measures of tiny")
