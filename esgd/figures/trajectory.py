@@ -67,6 +67,10 @@ class Measures:
         """The last epoch that was measured."""
         return max(row["epoch"] for line in self.lines.values() for row in line)
 
+    def until(self, epoch: int) -> Measures:
+        """The measures up to an epoch."""
+        return Measures(row for line in self.lines.values() for row in line if row["epoch"] <= epoch)
+
 
 def read_measures(path: Path) -> Measures:
     """The measures in a table that ``esgd measure --results`` wrote.
