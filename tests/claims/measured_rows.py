@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from ledger_row import ROOT, row
@@ -34,7 +35,8 @@ def errors(measures: Measures, method: str, *what: str) -> dict[int, float]:
 
 def above(measures: Measures, method: str, epoch: int, bound: float, *what: str) -> float:
     """By how many standard errors a measure lies above a bound."""
-    return (values(measures, method, *what)[epoch] - bound) / errors(measures, method, *what)[epoch]
+    gap, error = values(measures, method, *what)[epoch] - bound, errors(measures, method, *what)[epoch]
+    return gap / error if error else math.copysign(math.inf, gap)  # no Ritz value is negative: 0 ± 0
 
 
 def with_error(measures: Measures, method: str, epoch: int, digits: int, *what: str) -> str:

@@ -26,7 +26,7 @@ OVERSTATED = (
     ),
     Printed(
         "F4", MEASURED + "test_whether_jacobi_or_rmsprop_is_nearer_depends_on_the_run_and_on_the_snapshot",
-        "0.08 and 0.28 on Jacobi's run,", "on Jacobi's own run it ends nearer than √v,", LEDGER,
+        "0.06 and 0.25 on Jacobi's run,", "on Jacobi's own run it ends nearer than √v,", LEDGER,
     ),
     Printed(
         "F4", ON_MNIST + "test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist",
@@ -35,8 +35,7 @@ OVERSTATED = (
     ),
     Printed(
         "F6", ON_MNIST + "test_figure_6_on_mnist_so_far",
-        '{"rmsprop": [100, 200, 300], "esgd": [50, 100, 200, 260]}',
-        '{"rmsprop": [50, 100, 200, 300], "esgd": [50, 100, 200, 260, 300]}',
+        "For SGD it is not separated from it at 50, 100, 200 and 300", "For SGD it is above at 100", LEDGER,
     ),
     Printed(
         "F5", RECORDED + "test_who_reaches_sgds_best_loss_how_many_times_sooner",
@@ -62,7 +61,7 @@ OVERSTATED = (
     ),
     Printed(
         "SYN", RECORDED + "test_rmsprops_lead_over_esgd_shrinks_on_each_seed_and_not_alike",
-        "It shrinks on each, to a seventh, to a half and to less than nothing: how much is a matter of the seed.",
+        "It shrinks on each, to an eighth, to a sixteenth and to less than nothing: how much is a matter of the seed.",
         "It shrinks to a seventh.", LEDGER,
     ),
     Printed(
@@ -98,16 +97,32 @@ OVERSTATED = (
         "this is not so for RMSProp", LEDGER,
     ),
     Printed(
-        "F6", MEASURED + "test_above_fifteen_per_cent_is_separated_for_two_methods_and_not_for_rmsprop",
+        "F6", MEASURED + "test_what_is_above_fifteen_per_cent_depends_on_when_one_looks",
         "1.4 standard errors above: not separated from 15 %", "above 15 % like the others", LEDGER,
     ),
     Printed(
-        "F6", MEASURED + "test_above_fifteen_per_cent_is_separated_for_two_methods_and_not_for_rmsprop",
+        "F6", MEASURED + "test_what_is_above_fifteen_per_cent_depends_on_when_one_looks",
         '("rmsprop", False)', '("rmsprop", True)',
     ),
     Printed(
         "F6", MEASURED + "test_what_is_said_of_sgd_rests_on_the_sample",
-        "this rests on the sample of 2,000 examples, the check on all of them left SGD out.", "", LEDGER,
+        "What is said of SGD rests on the sample of 2,000 examples, the check on all of them left SGD out. ", "", LEDGER,
+    ),
+    Printed(
+        "F6", MEASURED + "test_what_is_above_fifteen_per_cent_depends_on_when_one_looks",
+        "After 300 epochs all four are above by more than three standard errors:", "SGD stays below 15 %:", LEDGER,
+    ),
+    Printed(
+        "F6o", MEASURED + "test_dominance_where_sgd_is_equally_low_so_far",
+        "and RMSProp's 0.0262 ± 0.0033 is far below.", "and each of the three is above.", LEDGER,
+    ),
+    Printed(
+        "SLP", SLEEPING + "test_that_the_sleepers_make_the_lag_does_not_follow",
+        "it goes from 6.7 at epoch 50 to 1.3 at 250, while 267 and 240 units sleep", "it shrinks", LEDGER,
+    ),
+    Printed(
+        "JCC", ON_MNIST + "test_jacobis_distance_on_both_data_sets_and_its_losses",
+        "0.164 and 0.136 on RMSProp's and 0.140 and 0.153 on ESGD's, not separated.", "", LEDGER,
     ),
     Printed(
         "F6o", MEASURED + "test_dominance_where_sgd_is_equally_low_so_far",

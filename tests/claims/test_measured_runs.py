@@ -52,7 +52,6 @@ def test_figure_4_on_generated_curves_so_far():
 
 @pytest.mark.claim("F4")
 def test_whether_jacobi_or_rmsprop_is_nearer_depends_on_the_run_and_on_the_snapshot():
-    """One snapshot, the last of Jacobi's run, would say it of all; it is the extreme of the last five."""
     measures, said = recorded("F4"), row("F4").correct
     medians, five = {}, {}
     for method in measures.methods:
@@ -60,21 +59,27 @@ def test_whether_jacobi_or_rmsprop_is_nearer_depends_on_the_run_and_on_the_snaps
         five[method] = {a: {e: line[e] for e in sorted(line)[-5:]} for a, line in lines.items()}
         medians[method] = [median(five[method][a].values()) for a in ("jacobi", "rmsprop")]
     shown = {m: f"{a:.2f} and {b:.2f} on" for m, (a, b) in medians.items()}
-    assert f"Jacobi and √v: {shown['jacobi']} Jacobi's run, {shown['esgd']} ESGD's, " in said
+    own_run = five["jacobi"]["rmsprop"].values()
+    spread = f"where √v lies between {min(own_run):.2f} and {max(own_run):.2f} at these five"
+    assert f"Jacobi and √v: {shown['jacobi']} Jacobi's run, {spread}; {shown['esgd']} ESGD's, " in said
     assert f"{shown['rmsprop']} RMSProp's, {shown['sgd']} SGD's." in said
     assert medians["jacobi"][0] < medians["jacobi"][1] / 3
-    assert medians["rmsprop"][0] > medians["rmsprop"][1]
-    on_its_own = five["jacobi"]["rmsprop"]
-    assert (
-        f"√v lies between {min(on_its_own.values()):.2f} and {max(on_its_own.values()):.2f} at these five" in said
-    )
-    assert max(on_its_own, key=on_its_own.get) == measures.last
-    reversed_at = [e for e, distance in on_its_own.items() if distance < five["jacobi"]["jacobi"][e]]
-    assert reversed_at == [90]
-    gap = five["jacobi"]["jacobi"][90] - on_its_own[90]
-    pair = (errors(measures, "jacobi", "cosine", a, "equilibration")[90] for a in ("jacobi", "rmsprop"))
-    assert gap < math.hypot(*pair)
-    assert "at epoch 90 the order is reversed, by less than its standard error" in said
+    assert medians["rmsprop"][0] == pytest.approx(medians["rmsprop"][1], abs=0.01)
+    assert medians["sgd"][0] > medians["sgd"][1]
+
+
+@pytest.mark.claim("F4")
+def test_esgds_own_mean_begins_far_away_and_ends_nearer_than_rmsprops_average():
+    measures, said = recorded("F4"), row("F4").correct
+    what = ("cosine", "own", "equilibration")
+    own, other = (values(measures, m, *what) for m in ("esgd", "rmsprop"))
+    assert own[10] > 5 * other[10]
+    assert own[100] > 2 * other[100]
+    noise = math.hypot(*(errors(measures, m, *what)[300] for m in ("esgd", "rmsprop")))
+    assert other[300] - own[300] > 3 * noise
+    shown = {e: with_error(measures, "esgd", e, 3, *what) for e in (10, 100, 300)}
+    assert f"{shown[10]} from D_E on its run at epoch 10, {shown[100]} at 100 and {shown[300]} at 300" in said
+    assert f"RMSProp's average on its own is at {with_error(measures, 'rmsprop', 300, 3, *what)}." in said
 
 
 @pytest.mark.claim("DIR")
@@ -135,7 +140,7 @@ def test_on_the_one_measured_run_rmsprop_nearly_loses_its_lead_without_leaving_e
 @pytest.mark.claim("NEG")
 def test_negative_curvature_so_far():
     measures, said = recorded("NEG"), row("NEG").correct
-    open_cases = []
+    open_cases, near_zero = [], []
     for method in measures.methods:
         assert f"hold {with_error(measures, method, 0, 3, 'negative_energy')} of Σλ²" in said  # one net for all
         for epoch, energy in values(measures, method, "negative_energy").items():
@@ -145,8 +150,11 @@ def test_negative_curvature_so_far():
             if above(measures, method, epoch, 0.02, "negative_energy") > -3:
                 open_cases.append((method, epoch))
         # a Ritz value is never below the smallest eigenvalue
-        assert max(values(measures, method, "smallest").values()) < 0
+        smallest, residual = (read(measures, method, "smallest") for read in (values, errors))
+        near_zero += [(method, epoch) for epoch in smallest if smallest[epoch] + residual[epoch] > 0]
     assert open_cases == [("sgd", 20)]
+    assert near_zero == [("esgd", 200), ("esgd", 250), ("esgd", 300), ("jacobi", 250)]
+    assert "at every snapshot but Jacobi's at 250 and ESGD's at 200, 250 and 300." in said
     assert f"SGD's at epoch 20 reads {with_error(measures, 'sgd', 20, 3, 'negative_energy')}, not separated" in said
     settings = json.loads((folder_of("NEG") / "manifest.json").read_text())["settings"]
     assert (settings["spaces"], settings["seed"]) == (2, 0)  # two spaces, the same starts at every snapshot
@@ -161,28 +169,34 @@ def test_figure_6_on_generated_curves_so_far():
         assert measures.at(method, 0, "dominance_plugin") == pytest.approx(0.112, abs=0.005)
         debiased, plugin = (values(measures, method, q) for q in ("dominance", "dominance_plugin"))
         assert all(debiased[e] < plugin[e] ** 2 for e in debiased)
-    last, plugin = measures.last, values(measures, "sgd", "dominance_plugin")
-    assert above(measures, "sgd", last, 0.1**2, "dominance") < -3
-    assert math.sqrt(measures.at("sgd", last, "dominance")) + 0.03 < plugin[last]
-    assert max(above(measures, "sgd", e, 0.15, "dominance_plugin") for e in plugin) < -3
+    assert max(values(measures, "sgd", "dominance_plugin")[e] for e in range(0, 101, 10)) < 0.15
 
 
 @pytest.mark.claim("F6")
-def test_above_fifteen_per_cent_is_separated_for_two_methods_and_not_for_rmsprop():
+def test_what_is_above_fifteen_per_cent_depends_on_when_one_looks():
     measures, said = recorded("F6"), row("F6").correct
-    last, bound = measures.last, 0.15**2
+    bound = 0.15**2
     full = read_measures(folder_of("F6") / "full.csv")
     for method, separated in (("esgd", True), ("jacobi", True), ("rmsprop", False)):
         for found in (measures, full):
-            assert (above(found, method, last, bound, "dominance") > 3) == separated
-    esgd, jacobi, rmsprop = (with_error(measures, m, last, 4, "dominance") for m in ("esgd", "jacobi", "rmsprop"))
-    assert f"d² is {esgd} for ESGD and {jacobi} for Jacobi" in said
-    errors_above = above(measures, "rmsprop", last, bound, "dominance")
-    assert f"For RMSProp it is {rmsprop}, {errors_above:.1f} standard errors above: not separated from 15 %" in said
-    assert f"on all examples ({with_error(full, 'rmsprop', last, 4, 'dominance')}) no more than" in said
-    passed = [e for e, d in values(measures, "rmsprop", "dominance").items() if d > bound]
-    assert passed == list(range(50, last + 1, 10))
+            assert (above(found, method, 100, bound, "dominance") > 3) == separated
+    esgd, jacobi, rmsprop, sgd = (
+        with_error(measures, m, 100, 4, "dominance") for m in ("esgd", "jacobi", "rmsprop", "sgd")
+    )
+    assert f"After 100 epochs d² is {esgd} for ESGD and {jacobi} for Jacobi" in said
+    errors_above = above(measures, "rmsprop", 100, bound, "dominance")
+    assert f"for RMSProp it is {rmsprop}, {errors_above:.1f} standard errors above: not separated from 15 %" in said
+    assert f"on all examples ({with_error(full, 'rmsprop', 100, 4, 'dominance')}) no more than" in said
+    passed = [e for e, d in values(measures, "rmsprop", "dominance").items() if d > bound and e <= 100]
+    assert passed == list(range(50, 101, 10))
     assert max(above(measures, "rmsprop", e, bound, "dominance") for e in passed) < 2
+    assert above(measures, "sgd", 100, bound, "dominance") < -3
+    assert f"for SGD it is {sgd}, far below." in said
+    last = measures.last
+    assert min(above(measures, m, last, bound, "dominance") for m in measures.methods) > 3
+    names = {"sgd": "SGD", "rmsprop": "RMSProp", "jacobi": "Jacobi", "esgd": "ESGD"}
+    shown = ", ".join(f"{name} {with_error(measures, m, last, 4, 'dominance')}" for m, name in names.items())
+    assert f"After {last} epochs all four are above by more than three standard errors: {shown}." in said
     assert json.loads((folder_of("F6") / "manifest.json").read_text())["settings"]["seed"] == 0
 
 
@@ -203,29 +217,43 @@ def nearest(measures: Measures, method: str, loss: float) -> int:
 
 @pytest.mark.claim("F6o")
 def test_dominance_where_sgd_is_equally_low_so_far():
+    """At the level of SGD's epoch 100 all three are above it; at that of its last epoch one is."""
     measures, said = recorded("F6o"), row("F6o").correct
-    end, last = measures.at("sgd", measures.last, "loss"), measures.last
-    mine, error = (read(measures, "sgd", "dominance")[last] for read in (values, errors))
-    assert f"above SGD's {with_error(measures, 'sgd', last, 4, 'dominance')} by more than three" in said
-    twice = set()
-    for method, name in (("esgd", "ESGD"), ("rmsprop", "RMSProp"), ("jacobi", "Jacobi")):
-        epoch = nearest(measures, method, end)
-        theirs, noise = (read(measures, method, "dominance")[epoch] for read in (values, errors))
-        assert theirs - mine > 3 * math.hypot(noise, error)
-        assert f"{with_error(measures, method, epoch, 4, 'dominance')} for {name}" in said
-        if theirs - 2 * mine > 3 * math.hypot(noise, 2 * error):
-            twice.add(method)
-    assert twice == {"esgd", "jacobi"}
+    names = {"esgd": "ESGD", "rmsprop": "RMSProp", "jacobi": "Jacobi"}
+
+    def beside(at: int, times: int = 1) -> tuple[dict[str, float], dict[str, str]]:
+        end = measures.at("sgd", at, "loss")
+        mine, error = (read(measures, "sgd", "dominance")[at] for read in (values, errors))
+        z, shown = {}, {}
+        for method in names:
+            epoch = nearest(measures, method, end)
+            theirs, noise = (read(measures, method, "dominance")[epoch] for read in (values, errors))
+            z[method] = (theirs - times * mine) / math.hypot(noise, times * error)
+            shown[method] = with_error(measures, method, epoch, 4, "dominance")
+        return z, shown
+
+    z, shown = beside(100)
+    assert min(z.values()) > 3
+    assert {m for m, by in beside(100, 2)[0].items() if by > 3} == {"esgd", "jacobi"}
+    assert f"above SGD's {with_error(measures, 'sgd', 100, 4, 'dominance')} by more than three" in said
+    assert all(f"{shown[m]} for {name}" in said for m, name in names.items())
+    assert f"SGD's at epoch 100, {measures.at('sgd', 100, 'loss'):.1f}, " in said
     assert "More than twice SGD's is separated for ESGD and Jacobi, for RMSProp it is not." in said
+    z, shown = beside(measures.last)
+    assert z["rmsprop"] < -3 < z["esgd"] < 3 < z["jacobi"]
+    assert f"SGD's at epoch {measures.last}, {measures.at('sgd', measures.last, 'loss'):.1f}, it is" in said
+    mine = with_error(measures, "sgd", measures.last, 4, "dominance")
+    assert f"above SGD's {mine} by more than three standard errors is Jacobi's {shown['jacobi']} alone" in said
+    assert f"ESGD's {shown['esgd']} is not separated from it, and RMSProp's {shown['rmsprop']} is far below" in said
 
 
 @pytest.mark.claim("SAT")
 def test_saturated_sigmoids_so_far():
     """Three times SGD's share at equal epochs; at equal loss ESGD and Jacobi still, RMSProp not."""
     measures, said = recorded("SAT"), row("SAT").correct
-    share = {m: measures.at(m, measures.last, "saturated") for m in measures.methods}
+    share = {m: measures.at(m, 100, "saturated") for m in measures.methods}
     assert min(share[m] for m in ("esgd", "rmsprop", "jacobi")) > 3 * share["sgd"]
-    end = measures.at("sgd", measures.last, "loss")
+    end = measures.at("sgd", 100, "loss")
     loss, equally_low = {}, {}
     for method in ("esgd", "jacobi", "rmsprop"):
         epoch = nearest(measures, method, end)
@@ -236,8 +264,15 @@ def test_saturated_sigmoids_so_far():
         assert loss[method] > end
     at = {m: f"({equally_low[m]:.3f} at loss {loss[m]:.1f})" for m in loss}
     other = {m: text.replace(" loss", "") for m, text in at.items()}
-    assert f"SGD's last, {end:.1f}, that is so for ESGD {at['esgd']} and for Jacobi {other['jacobi']}" in said
+    assert f"SGD's there, {end:.1f}, that is so for ESGD {at['esgd']} and for Jacobi {other['jacobi']}" in said
     assert f"not for RMSProp {other['rmsprop']}: SGD has {share['sgd']:.3f}." in said
+    late = {m: nearest(measures, m, measures.at("sgd", 300, "loss")) for m in measures.methods}
+    assert late["sgd"] == measures.last == 300
+    found = {m: [measures.at(m, e, q) for q in ("saturated", "loss")] for m, e in late.items()}
+    assert min(found[m][0] for m in ("esgd", "jacobi", "rmsprop")) > 1.2 * found["sgd"][0]
+    at = {m: f"{x:.3f} ({loss:.1f})" for m, (x, loss) in found.items()}
+    said_of_sgd = f"SGD's at epoch 300, {found['sgd'][1]:.1f}, where it has {found['sgd'][0]:.3f}, RMSProp has"
+    assert f"{said_of_sgd} {at['rmsprop']}, ESGD {at['esgd']} and Jacobi {at['jacobi']}." in said
 
 
 def test_steps_are_compared_under_the_damping_that_the_search_chose():
