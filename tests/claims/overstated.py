@@ -61,8 +61,8 @@ OVERSTATED = (
     ),
     Printed(
         "SYN", RECORDED + "test_rmsprops_lead_over_esgd_shrinks_on_each_seed_and_not_alike",
-        "It shrinks on each, to an eighth, to a sixteenth and to less than nothing: how much is a matter of the seed.",
-        "It shrinks to a seventh.", LEDGER,
+        "to an eighth, to a sixteenth and to less than nothing: how much is a matter of the seed.",
+        "to an eighth.", LEDGER,
     ),
     Printed(
         "SYN",
@@ -106,7 +106,8 @@ OVERSTATED = (
     ),
     Printed(
         "F6", MEASURED + "test_what_is_said_of_sgd_rests_on_the_sample",
-        "What is said of SGD rests on the sample of 2,000 examples, the check on all of them left SGD out. ", "", LEDGER,
+        "What is said of SGD rests on the sample of 2,000 examples, the check on all of them left SGD out. ", "",
+        LEDGER,
     ),
     Printed(
         "F6", MEASURED + "test_what_is_above_fifteen_per_cent_depends_on_when_one_looks",

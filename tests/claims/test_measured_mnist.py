@@ -51,6 +51,22 @@ def test_esgds_own_mean_is_farther_and_far_after_the_jump():
 
 
 @pytest.mark.claim("F4")
+def test_what_parts_esgds_mean_from_equilibration_is_its_memory():
+    rows = read_csv(ROOT / "results" / "fig4" / "mnist-own" / "distances.csv")
+    rows = [r for r in rows if r["damping"] == 1e-4 and r["quantity"] == "cosine"]
+    found = {(r["epoch"], r["a"], r["b"]): (r["value"], r["stderr"]) for r in rows}
+    epochs = sorted({epoch for epoch, *_ in found})
+    measured = values(recorded("F4", "mnist"), "esgd", *OWN)
+    assert epochs == sorted(measured)
+    for epoch in epochs:  # the same snapshots, sample and probes
+        assert found[epoch, "own", "equilibration"][0] == pytest.approx(measured[epoch], rel=1e-4)
+        assert found[epoch, "own", "fresh"][0] > 5 * found[epoch, "fresh", "equilibration"][0]
+    fresh = max(found[epoch, "fresh", "equilibration"] for epoch in epochs)
+    said = f"with the weights held still, is at most {fresh[0]:.3f} ± {fresh[1]:.3f} from D_E (results/fig4/mnist-own"
+    assert said in row("F4").correct
+
+
+@pytest.mark.claim("F4")
 def test_jacobis_own_mean_is_far_at_first():
     measures = recorded("F4", "mnist")
     own = values(measures, "jacobi", *OWN)
