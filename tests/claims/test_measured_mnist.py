@@ -62,8 +62,8 @@ def test_what_parts_esgds_mean_from_equilibration_is_its_memory():
         assert found[epoch, "own", "equilibration"][0] == pytest.approx(measured[epoch], rel=1e-4)
         assert found[epoch, "own", "fresh"][0] > 5 * found[epoch, "fresh", "equilibration"][0]
     fresh = max(found[epoch, "fresh", "equilibration"] for epoch in epochs)
-    said = f"with the weights held still, is at most {fresh[0]:.3f} ± {fresh[1]:.3f} from D_E (results/fig4/mnist-own"
-    assert said in row("F4").correct
+    at_most = f"is at most {fresh[0]:.3f} ± {fresh[1]:.3f} from D_E"
+    assert f"weights held still, {at_most} (results/fig4/mnist-own)" in row("F4").correct
 
 
 @pytest.mark.claim("F4")
