@@ -1,7 +1,7 @@
 """Why is ESGD's own D far from D_E on MNIST: because each product is of a minibatch, or because the mean remembers?
 
     esgd train mnist …  # the runs, with --snapshot-every 10 (their commands: fig5/mnist and fig5/mnist-awake)
-    python benchmarks/own_diagonal.py [--damping 1e-4 1e-2]
+    python benchmarks/own_diagonal.py
 
 At snapshots of the recorded ESGD run of seed 0, and of the one with a larger damping, three diagonals stand side
 by side. ``own``, the √(D/k) that the run divides by: products of past weights, each of a minibatch. ``fresh``: the
@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from esgd.config import RunConfig
 from esgd.distances import cosine_distance
+from esgd.errors import DataError
 from esgd.estimate import Estimate, RunningMoments
 from esgd.estimators import diagonals
 from esgd.files import atomic_write
@@ -33,6 +34,7 @@ from esgd.flat import VectorSpace
 from esgd.half_samples import Groups
 from esgd.hvp import hvp
 from esgd.measure import MeasureConfig, sample_indices
+from esgd.measure_run import origin
 from esgd.operator import HessianOperator
 from esgd.paths import runs_dir
 from esgd.probes import draw
@@ -93,9 +95,28 @@ def measure(snapshot: Snapshot, data: Any, probes: int) -> list[dict[str, Any]]:
     return rows
 
 
+def measured(
+    folder: RunFolder, epoch: int, data: Any, probes: int, device: torch.device, kept: Path
+) -> dict[str, Any]:
+    """The record of one snapshot, from the file that is kept of it where there is one."""
+    settings = {**MeasureConfig(probes=probes).settings(), "fresh_seed": FRESH_SEED}
+    path = kept / f"{folder.name}-epoch{epoch:05d}.json"
+    if path.exists() and (record := json.loads(path.read_text(encoding="utf-8")))["settings"] == settings:
+        return record
+    snapshots = list_snapshots(folder)
+    if epoch not in snapshots:
+        raise DataError(
+            f"{folder.name} has no snapshot of epoch {epoch} in {folder.path}: train it with --snapshot-every 10"
+        )
+    started = now()
+    rows = measure(load_snapshot(snapshots[epoch], device=device), data, probes)
+    record = {"settings": settings, **provenance(device), "started": started, "ended": now(), "rows": rows}
+    atomic_write(path, json.dumps(record) + "\n")
+    return record
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--damping", type=float, nargs="+", default=list(EPOCHS), choices=list(EPOCHS))
     parser.add_argument("--probes", type=int, default=100, help="products for D_E")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--no-record", action="store_true", help="print, but leave results/ alone")
@@ -104,19 +125,13 @@ def main() -> None:
     data = workload("mnist").data(device=device, progress=False)
     kept = runs_dir() / "mnist-own-diagonal"
     kept.mkdir(parents=True, exist_ok=True)
-    folders, records = [], []
-    for damping in options.damping:
-        config = RunConfig.from_dict(recorded_run("esgd", 0)["config"]) if damping == 1e-4 else calmed(0, 300)
-        folder = RunFolder(config.name())
-        folders.append(folder)
-        for epoch in tqdm(EPOCHS[damping], desc=folder.name, unit="snapshot"):
-            path = kept / f"{damping:g}-{options.probes}-epoch{epoch:05d}.json"
-            if not path.exists():
-                started = now()
-                rows = measure(load_snapshot(list_snapshots(folder)[epoch], device=device), data, options.probes)
-                made = {**provenance(device), "started": started, "ended": now(), "rows": rows}
-                atomic_write(path, json.dumps(made) + "\n")
-            records.append(json.loads(path.read_text(encoding="utf-8")))
+    configs = {1e-4: RunConfig.from_dict(recorded_run("esgd", 0)["config"]), 1e-2: calmed(0, 300)}
+    folders = {damping: RunFolder(config.name()) for damping, config in configs.items()}
+    records = [
+        measured(folder, epoch, data, options.probes, device, kept)
+        for damping, folder in folders.items()
+        for epoch in tqdm(EPOCHS[damping], desc=folder.name, unit="snapshot")
+    ]
     rows = [row for record in records for row in record["rows"]]
     for row in rows:
         if row["quantity"] == "cosine":
@@ -128,14 +143,9 @@ def main() -> None:
     out = RunFolder("mnist-own", RESULTS)
     out.path.mkdir(parents=True, exist_ok=True)
     write_csv(out.path / "distances.csv", rows, COLUMNS)
-    command = "python benchmarks/own_diagonal.py"
-    if options.damping != list(EPOCHS):
-        command += f" --damping {' '.join(f'{d:g}' for d in options.damping)}"
-    if options.probes != 100:
-        command += f" --probes {options.probes}"
-    origin = {key: value for key, value in records[0].items() if key not in ("rows", "started", "ended")}
-    spent = {"started": min(r["started"] for r in records), "ended": max(r["ended"] for r in records)}
-    out.write_manifest({"command": command, **origin, **spent, "runs": [folder.manifest() for folder in folders]})
+    command = "python benchmarks/own_diagonal.py" + ("" if options.probes == 100 else f" --probes {options.probes}")
+    runs = [folder.manifest() for folder in folders.values()]
+    out.write_manifest({"command": command, **origin(records), "runs": runs})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from esgd.measure import COLUMNS, MeasureConfig, MeasurementStopped, measure_sna
 from esgd.progress import progress_bar
 from esgd.provenance import now, pick_device, provenance
 from esgd.remake import measure_commands, with_snapshots
-from esgd.runs import RunFolder, write_csv
+from esgd.runs import RunFolder, read_csv, write_csv
 from esgd.snapshots import by_epoch, list_snapshots, load_snapshot
 from esgd.workload import workload
 
-__all__ = ["FIGURES", "export_measures", "measure_file", "measure_run", "one_workload"]
+__all__ = ["FIGURES", "export_measures", "measure_file", "measure_run", "one_workload", "origin"]
 
 # which figure shows which quantity
 FIGURES = {
@@ -147,7 +147,8 @@ def export_measures(
         full: settings of a check on the whole training set, exported as ``full.csv`` where it was made.
 
     Raises:
-        ConfigError: runs of several workloads, or nothing is measured yet.
+        ConfigError: runs of several workloads; nothing is measured yet; or the folder holds a record of other runs,
+            which would be lost.
     """
     task = one_workload(folders)
     measured = {folder: _measured(folder, config) for folder in folders}
@@ -161,6 +162,8 @@ def export_measures(
     checked = {folder.name: _measured(folder, full) for folder in folders} if full else {}
     checked = {name: kept for name, kept in checked.items() if kept}
     whole = [r for kept in checked.values() for r in kept.values()]
+    for figure in FIGURES:
+        _require_all_named(RunFolder(task, results / figure), folders, checked)
     written = []
     for figure, quantities in FIGURES.items():
         out = RunFolder(task, results / figure)
@@ -175,7 +178,7 @@ def export_measures(
             "workload": out.name,
             "command": measure_commands(config.command("{runs}"), epochs, snapshots),
             "epochs": common,
-            **_origin(records),
+            **origin(records),
             "runs": [
                 with_snapshots(folder.manifest(), {*snapshots[folder.name], *epochs[folder.name]})
                 | {"recorded_epochs": common}
@@ -191,13 +194,38 @@ def export_measures(
     return written
 
 
+def _require_all_named(out: RunFolder, folders: Sequence[RunFolder], checked: Collection[str]) -> None:
+    """Refuse an export that would drop runs from the record in its place.
+
+    Raises:
+        ConfigError: names them.
+    """
+    named = {folder.name for folder in folders}
+    dropped = [run["run"] for run in out.manifest().get("runs", ()) if run["run"] not in named]
+    what = "measures"
+    if not dropped and checked and (out.path / "full.csv").exists():
+        rows = read_csv(out.path / "full.csv")
+        dropped = sorted({row["run"] for row in rows if row.get("run") not in checked})
+        what = "a check on all examples"
+    if dropped:
+        raise ConfigError(
+            f"{out.path} also holds {what} of {', '.join(dropped)}, which this export would drop: measure and name "
+            "those too, or export to another folder"
+        )
+
+
 def one_workload(folders: Sequence[RunFolder]) -> str:
     """The workload of runs that are exported together.
 
     Raises:
         ConfigError: they are of several, which one table cannot hold.
     """
-    names = {folder.manifest().get("config", {}).get("workload") for folder in folders}
+    for folder in folders:
+        if not folder.manifest().get("config"):
+            raise ConfigError(
+                f"there is no run {folder.name} in {folder.path.parent}: esgd list shows those there are"
+            )
+    names = {folder.manifest()["config"].get("workload") for folder in folders}
     if len(names) != 1:
         raise ConfigError(
             f"export runs of one workload at a time, got {', '.join(sorted(map(str, names)))}: name the runs of one"
@@ -205,7 +233,7 @@ def one_workload(folders: Sequence[RunFolder]) -> str:
     return names.pop()
 
 
-def _origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Where measures come from, for a manifest: settings, sample, versions, commit and device, and when.
 
     Measures of several origins have a list of them, ``origins``, each with the epochs of its runs; the keys beside
@@ -243,7 +271,7 @@ def _full(
     return {
         "command": measure_commands(config.command("{runs}"), checked, snapshots),
         "measured": {name: sorted(kept) for name, kept in checked.items()},
-        **_origin([r for kept in checked.values() for r in kept.values()]),
+        **origin([r for kept in checked.values() for r in kept.values()]),
     }
 
 

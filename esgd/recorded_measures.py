@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from esgd.errors import ConfigError, DataError
 from esgd.files import atomic_write
-from esgd.measure import COLUMNS, MeasureConfig
+from esgd.measure import COLUMNS, MeasureConfig, sample_indices
 from esgd.measure_run import FIGURES, measure_file, one_workload
 from esgd.runs import RunFolder, read_csv
+from esgd.snapshots import list_snapshots, load_snapshot
+from esgd.workload import workload
 
 __all__ = ["take_over_measures"]
+
+SAME = 1e-5  # relative; two paths that rounding has parted differ by more within an epoch
 
 
 def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, source: Path) -> list[str]:
     """Put the measures that :func:`esgd.measure_run.export_measures` wrote back into the folders of their runs.
 
-    Each snapshot that is measured here already stays as it is. Where a record was made in several goes, each with
+    Each snapshot that is measured here already stays as it is, and none is taken over that lies beyond what the run
+    has been trained to here. Where a record was made in several goes, each with
     a commit and a device of its own, each snapshot keeps those that it was measured with.
 
     Args:
@@ -31,7 +39,8 @@ def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, sour
         What was taken over, ``"run, epoch N"`` each.
 
     Raises:
-        ConfigError: the record is of other settings, or one of its runs had other settings or data.
+        ConfigError: the record is of other settings or of other runs; or one of its runs had other settings, other
+            data or other weights.
         DataError: the folder holds no measures of this workload, or damaged ones.
     """
     task = one_workload(folders)
@@ -39,7 +48,7 @@ def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, sour
     for figure, quantities in FIGURES.items():
         out = RunFolder(task, source / figure)
         manifest = out.manifest()
-        if not manifest:
+        if not {"settings", "sample_sha256", "runs"} <= manifest.keys():
             raise DataError(
                 f"{source} holds no measures of {task}: name the folder that esgd measure --results wrote"
             )
@@ -58,17 +67,51 @@ def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, sour
                 key = (row["quantity"], row["a"], row["b"])
                 rows.setdefault((row["run"], row["epoch"]), {})[key] = {name: row[name] for name in COLUMNS}
     recorded = {run["run"]: run for run in manifest["runs"]}
+    if not any(folder.name in recorded for folder in folders):
+        raise ConfigError(
+            f"{source} holds measures of {', '.join(recorded)} and of none of the runs named: name one of them, or "
+            "measure without --from"
+        )
     made = []
     for folder in folders:
-        if folder.name in recorded:
-            _require_same_run(folder, recorded[folder.name], source)
+        if folder.name not in recorded:
+            continue
+        _require_same_run(folder, recorded[folder.name], source)
+        losses = {e: found["loss", "", ""]["value"] for (name, e), found in rows.items() if name == folder.name}
+        _require_same_weights(folder, config, losses, source)
         for (name, epoch), found in rows.items():
             path = measure_file(folder, config, epoch)
-            if name == folder.name and not path.exists():
+            if name == folder.name and epoch <= folder.manifest()["epochs_done"] and not path.exists():
                 record = {**_origin(manifest, name, epoch), "rows": list(found.values())}
                 atomic_write(path, json.dumps(record) + "\n")
                 made.append(f"{name}, epoch {epoch}")
     return made
+
+
+@torch.no_grad()
+def _require_same_weights(
+    folder: RunFolder, config: MeasureConfig, losses: Mapping[int, float], source: Path
+) -> None:
+    """Compare the loss on the sample at the last snapshot that both have: rounding alone may part two paths."""
+    both = {epoch: path for epoch, path in list_snapshots(folder).items() if epoch in losses}
+    if not both:
+        raise ConfigError(
+            f"{folder.name} has no snapshot here of an epoch that {source} has measures of ({sorted(losses)}), to "
+            "compare them by: train it with --snapshot-every, at one of these"
+        )
+    epoch = max(both)
+    snapshot = load_snapshot(both[epoch])
+    task = workload(snapshot.config.workload)
+    data = task.data(dtype=getattr(torch, snapshot.config.dtype), progress=False)
+    images = data.images[sample_indices(data, config)[0]]
+    batches = images.split(config.batch_size)
+    mine = sum(task.loss(snapshot.net(batch), batch).item() * len(batch) for batch in batches) / len(images)
+    if not math.isclose(mine, losses[epoch], rel_tol=SAME):
+        raise ConfigError(
+            f"{folder.name} is on another path here than in {source}: its loss on the sample at epoch {epoch} is "
+            f"{mine:.6g} and was {losses[epoch]:.6g}. Another processor, number of threads or torch rounds "
+            "differently; measure it here, and export to another folder"
+        )
 
 
 def _require_same_run(folder: RunFolder, recorded: Mapping[str, Any], source: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from esgd.checkpoint import load_checkpoint, save_checkpoint
 from esgd.errors import ConfigError, DataError
 from esgd.measure import MeasureConfig
 from esgd.measure_run import export_measures, measure_run
@@ -82,6 +83,42 @@ def test_other_measures_and_other_runs_are_refused(results, tmp_path):
     table.write_text("run,epoch\nrun,1\n")
     with pytest.raises(DataError, match=r"lacks seed, method"):
         take_over_measures([again], SMALL, results)
+
+
+def test_another_path_is_refused_though_its_settings_are_the_same(results, tmp_path):
+    again = trained(tmp_path / "second", 1)
+    snapshot = again.path / "snapshots" / "epoch00001.pt"
+    state = load_checkpoint(snapshot)
+    state["weights"][next(name for name in state["weights"] if name.endswith("bias"))][0] += 0.5
+    save_checkpoint(snapshot, state)
+    with pytest.raises(ConfigError, match=r"on another path here .* at epoch 1 is .* and was .*another folder"):
+        take_over_measures([again], SMALL, results)
+    snapshot.unlink()
+    take_over_measures([again], SMALL, results)  # epoch 0 is compared
+    (again.path / "snapshots" / "epoch00000.pt").unlink()
+    with pytest.raises(ConfigError, match=r"no snapshot here of an epoch .*\[0, 1\]"):
+        take_over_measures([again], SMALL, results)
+
+
+def test_what_a_run_has_not_reached_here_is_not_taken_over(results, tmp_path):
+    longer = trained(tmp_path / "second", 3)
+    take_over_measures([longer], SMALL, results)
+    assert measure_run(longer, SMALL, device="cpu", progress=False)
+    export_measures([longer], SMALL, results)
+    short = trained(tmp_path / "third", 2)
+    assert take_over_measures([short], SMALL, results) == ["run, epoch 0", "run, epoch 1", "run, epoch 2"]
+
+
+def test_an_export_drops_no_run_of_the_record(results, tmp_path):
+    other = RunFolder("other", tmp_path)
+    train_in_folder(config(epochs=1, dtype="float64"), other, snapshot_every=1, device="cpu", progress=False)
+    assert measure_run(other, SMALL, device="cpu", progress=False)
+    before = (results / "fig4" / "tiny" / "measures.csv").read_bytes()
+    with pytest.raises(ConfigError, match=r"fig4.tiny also holds measures of run, which this export would drop"):
+        export_measures([other], SMALL, results)
+    assert (results / "fig4" / "tiny" / "measures.csv").read_bytes() == before
+    with pytest.raises(ConfigError, match="holds measures of run and of none of the runs named"):
+        take_over_measures([other], SMALL, results)
 
 
 def test_the_command_goes_on_from_a_record(results, isolated, capsys):
