@@ -105,9 +105,8 @@ OVERSTATED = (
         '("rmsprop", False)', '("rmsprop", True)',
     ),
     Printed(
-        "F6", MEASURED + "test_what_is_said_of_sgd_rests_on_the_sample",
-        "What is said of epoch 300, and of SGD at 100, rests on the sample of 2,000 examples: the check on all of "
-        "them is of epoch 100 and left SGD out. ", "", LEDGER,
+        "F6", MEASURED + "test_what_rests_on_the_sample_and_what_all_examples_say",
+        "What is said of epoch 300 rests on the sample of 2,000 examples; ", "", LEDGER,
     ),
     Printed(
         "F6", MEASURED + "test_what_is_above_fifteen_per_cent_depends_on_when_one_looks",
