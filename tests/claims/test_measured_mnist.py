@@ -6,9 +6,10 @@ import math
 
 import pytest
 from ledger_row import ROOT, row
-from measured_rows import above, errors, recorded, values, with_error
+from measured_rows import above, errors, folder_of, recorded, values, with_error
 
 from esgd.comparison import losses_of, median_lead
+from esgd.figures.trajectory import read_measures
 from esgd.runs import read_csv
 
 OWN = ("cosine", "own", "equilibration")
@@ -24,7 +25,7 @@ def test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist():
     at_most = f"at most {with_error(measures, 'rmsprop', farthest, 3, *OWN)} from D_E"
     said = row("F4").correct
     assert f"average is {at_most} on its own run, and no farther at the end, " in said
-    assert f"{with_error(measures, 'rmsprop', last, 3, *OWN)}, where the paper" in said
+    assert f"{with_error(measures, 'rmsprop', last, 3, *OWN)} (on all 60,000" in said
     assert at_most in row("SYN").correct
     jacobi, exact = (values(measures, "rmsprop", "cosine", a, "equilibration") for a in ("jacobi", "rmsprop"))
     shown = [f"{min(line.values()):.2f} to {max(line.values()):.2f}" for line in (jacobi, exact)]
@@ -102,7 +103,7 @@ def test_figure_6_on_mnist_so_far():
     shown = {
         m: ", ".join(with_error(measures, m, e, 4, "dominance") for e in epochs) for m, epochs in clear.items()
     }
-    assert f"for RMSProp at 100, 200 and 300 epochs ({shown['rmsprop']})" in said
+    assert f"for RMSProp at 100, 200 and 300 epochs ({shown['rmsprop']}; on all" in said
     assert f"for Jacobi at 50, 100, 200 and 300 ({shown['jacobi']})" in said
     assert f"for ESGD at 50, 100, 200 and 260 ({shown['esgd']})" in said
     assert f"For SGD it is not separated from it at 50, 100, 200 and 300 ({shown['sgd']})" in said
@@ -111,6 +112,24 @@ def test_figure_6_on_mnist_so_far():
     for method in measures.methods:
         plugin = values(measures, method, "dominance_plugin")
         assert plugin.pop(10) < 0.15 < min(plugin.values())
+
+
+@pytest.mark.claim("F4", "F6", "DIR")
+def test_what_all_examples_of_mnist_say_of_one_snapshot():
+    """As on CURVES the sample agrees, but in the steps."""
+    checks = {}
+    for claim, what, digits in (("F4", OWN, 3), ("F6", ("dominance",), 4)):
+        measures, full = recorded(claim, "mnist"), read_measures(folder_of(claim, "mnist") / "full.csv")
+        assert (full.methods, full.last) == (["rmsprop"], 300)
+        (a, b), noise = ([read(m, "rmsprop", *what)[300] for m in (full, measures)] for read in (values, errors))
+        assert abs(a - b) < 3 * math.hypot(*noise)
+        checks[claim] = with_error(full, "rmsprop", 300, digits, *what)
+    assert f"(on all 60,000 examples {checks['F4']}), where the paper" in row("F4").correct
+    assert f"; on all 60,000 examples {checks['F6']} at 300), for Jacobi" in row("F6").correct
+    measures, full = recorded("DIR", "mnist"), read_measures(folder_of("DIR", "mnist") / "full.csv")
+    whole, sample = (m.at("rmsprop", 300, "step", "equilibration", "rmsprop") for m in (full, measures))
+    assert whole > sample + 0.2
+    assert f"all 60,000 examples give {whole:.2f} for the sample's {sample:.2f}." in row("DIR").correct
 
 
 def nearest_to_sgds_last(measures) -> dict[str, int]:
