@@ -20,15 +20,15 @@ from esgd.workload import workload
 
 __all__ = ["take_over_measures"]
 
-SAME = 1e-5  # relative; two paths that rounding has parted differ by more within an epoch
+SAME = 1e-5  # relative; paths that rounding parts are per cents apart after five epochs (results/replay)
 
 
 def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, source: Path) -> list[str]:
     """Put the measures that :func:`esgd.measure_run.export_measures` wrote back into the folders of their runs.
 
     Each snapshot that is measured here already stays as it is, and none is taken over that lies beyond what the run
-    has been trained to here. Where a record was made in several goes, each with
-    a commit and a device of its own, each snapshot keeps those that it was measured with.
+    has been trained to here. Where a record was made in several goes, each with a commit and a device of its own,
+    each snapshot keeps those that it was measured with.
 
     Args:
         folders: the runs, trained here with the settings and data of the recorded ones.
@@ -134,5 +134,9 @@ def _origin(manifest: Mapping[str, Any], run: str, epoch: int) -> dict[str, Any]
     """Settings and provenance of the measures of a snapshot."""
     where = ("versions", "platform", "device", "device_type", "commit", "changed", "started", "ended")
     parts = [p for p in manifest.get("origins", ()) if epoch in p["measured"].get(run, ())]
+    if "origins" in manifest and not parts:
+        raise DataError(
+            f"the record's manifest does not tell where the measures of {run} at epoch {epoch} come from"
+        )
     told = parts[0] if parts else manifest
     return {key: manifest[key] for key in ("settings", "sample_sha256")} | {k: told[k] for k in where if k in told}

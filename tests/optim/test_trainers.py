@@ -1,4 +1,4 @@
-"""The recipes for trainers in the reference give what a plain loop gives, to the bit; where they are installed."""
+"""The recipes for trainers in the reference give what a plain loop gives; for trainers that are installed."""
 
 from __future__ import annotations
 
