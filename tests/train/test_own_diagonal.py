@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 
+from esgd.errors import DataError
 from esgd.operator import HessianOperator
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder
@@ -64,3 +65,34 @@ def test_a_diagonal_made_of_fresh_products_is_told_from_one_that_remembers(exper
     rows = own.measure(replace(snapshot, preconditioner=backward), data, 40)
     assert max(r["value"] for r in rows if (r["a"], r["b"]) == ("own", "fresh")) > 0.01
     assert set(rows[0]) == set(own.COLUMNS)
+
+
+def test_a_snapshot_is_measured_once_and_again_under_other_settings(experiment, few_pixels, tmp_path, monkeypatch):
+    own, task = experiment("own_diagonal"), few_pixels(80)
+    folder = RunFolder("run", tmp_path)
+    train_in_folder(
+        config(method="esgd", epochs=1, batch_size=4), folder, snapshot_every=1, device="cpu", progress=False
+    )
+    calls = []
+
+    def noted(snapshot, data, probes):
+        calls.append(snapshot.epoch)
+        return [{"value": len(calls)}]
+
+    monkeypatch.setattr(own, "measure", noted)
+    take = partial(own.measured, folder, data=task.data(), device=torch.device("cpu"), kept=tmp_path)
+    first = take(epoch=1, probes=5)
+    assert first["settings"] == {**own.MeasureConfig(probes=5).settings(), "fresh_seed": own.FRESH_SEED}
+    assert take(epoch=1, probes=5) == first
+    assert take(epoch=1, probes=6)["rows"] == [{"value": 2}]  # other probes are another record
+    monkeypatch.setattr(own, "FRESH_SEED", own.FRESH_SEED + 1)
+    assert take(epoch=1, probes=6)["rows"] == [{"value": 3}]
+    assert calls == [1, 1, 1]
+
+
+def test_a_snapshot_that_was_not_kept_is_named(experiment, few_pixels, tmp_path):
+    own, task = experiment("own_diagonal"), few_pixels(80)
+    folder = RunFolder("run", tmp_path)
+    train_in_folder(config(method="esgd", epochs=1), folder, snapshot_every=1, device="cpu", progress=False)
+    with pytest.raises(DataError, match=r"run has no snapshot of epoch 7 in .*run: train it with --snapshot-every"):
+        own.measured(folder, 7, task.data(), 5, torch.device("cpu"), tmp_path)
