@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from esgd import ESGD, JacobiSGD
-from esgd.nets import reconstruction_loss
+from esgd.data import load
+from esgd.nets import curves_autoencoder, mnist_autoencoder, reconstruction_loss
 from esgd.optim import CapturedStep
 
 BATCH = 200
 LR = 1e-5  # small: the nets stay where they are, and every step costs the same
+NETS = {"mnist": mnist_autoencoder, "curves": curves_autoencoder}
+SETTLED = 1000  # training steps before the interval of "auto" counts as settled
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,53 @@ def probed_by_function(factory: Callable[[list[Tensor]], torch.optim.Optimizer],
     return build
 
 
+def images(net: str, device: torch.device) -> Tensor:
+    """Real training images of a net, shape (n, 784)."""
+    return load("mnist-10k" if net == "mnist" else "curves", device=device).images
+
+
+@cache
+def _trained(name: str, device: torch.device) -> tuple[torch.nn.Module, dict, list[Tensor]]:
+    """A net after ``SETTLED`` steps of ``update_every="auto"``, the optimizer's state, and more batches."""
+    net, data = NETS[name](seed=0).to(device), images(name, device)
+    optimizer = ESGD(net.parameters(), update_every="auto")
+    order = torch.Generator().manual_seed(0)
+
+    def batch() -> Tensor:
+        return data[torch.randint(len(data), (BATCH,), generator=order).to(device)]
+
+    for _ in range(SETTLED):
+        x = batch()
+        optimizer.zero_grad()
+        optimizer.probe(reconstruction_loss(net(x), x)).backward()
+        optimizer.step()
+    return net, copy.deepcopy(optimizer.state_dict()), [batch() for _ in range(100)]
+
+
+def settled(net: torch.nn.Module, x: Tensor) -> Callable[[], None]:
+    """Steps of ``update_every="auto"`` that go on training a net whose interval has settled.
+
+    They take other batches at every step, at the default rate: on one batch, or at rest, every product would agree
+    with the mean, and the interval would go on growing. ``step.intervals`` tells the interval at each step.
+    """
+    name = "curves" if sum(p.numel() for p in net.parameters()) < 10**6 else "mnist"
+    trained, state, batches = _trained(name, x.device)
+    net.load_state_dict(trained.state_dict())
+    optimizer = ESGD(net.parameters(), update_every="auto")
+    optimizer.load_state_dict(copy.deepcopy(state))
+    intervals: list[int] = []
+
+    def step() -> None:
+        batch = batches[len(intervals) % len(batches)]
+        optimizer.zero_grad()
+        optimizer.probe(reconstruction_loss(net(batch), batch)).backward()
+        optimizer.step()
+        intervals.append(optimizer.param_groups[0]["interval"])
+
+    step.intervals = intervals
+    return step
+
+
 def create_graph(factory: Callable[[list[Tensor]], torch.optim.Optimizer], period: int):
     """A step of pytorch-optimizer's: backward with a graph, only on the steps that need it."""
 
@@ -206,6 +258,7 @@ def contenders() -> Iterator[Contender]:
             every,
             ours=True,
         )
+    yield Contender("ESGD auto", settled, 60, ours=True, settle=60)  # about two of the intervals that it chooses
     yield Contender(
         "ESGD quarter batch 20",
         probed_by_function(lambda p: ESGD(p, lr=lr, warmup_probes=1), BATCH // 4),
