@@ -3,13 +3,16 @@
 import pytest
 import torch
 from torch import nn
-from torch._higher_order_ops.map import map as hop_map
-from torch._higher_order_ops.scan import scan
 
 from esgd import ESGD, SaddleFreeNewton
 from esgd.errors import CurvatureError
 from esgd.hvp import hvp
 from esgd.probes import draw
+
+
+def operator_of_torch(name):
+    """A private operator, which not every version of torch has."""
+    return getattr(pytest.importorskip(f"torch._higher_order_ops.{name}"), name)
 
 
 def normed(norm):
@@ -25,7 +28,7 @@ def conditional():
 
 def scanned():
     a = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
-    one = torch.ones((), dtype=torch.float64)
+    one, scan = torch.ones((), dtype=torch.float64), operator_of_torch("scan")
     return [a], lambda: scan(lambda c, x: (c * x, (c * x).clone()), one, a)[1].sum()
 
 
@@ -92,7 +95,7 @@ def test_torchs_map_is_differentiated_as_it_should_be(probe):
     """Hooks on saved tensors would make its second derivative zero."""
     a = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
     optimizer = ESGD([a], lr=0.0, probe=probe, warmup_probes=1)
-    optimizer.probe(hop_map(lambda x: x**3, a).sum()).backward()
+    optimizer.probe(operator_of_torch("map")(lambda x: x**3, a).sum()).backward()
     torch.testing.assert_close(a.grad, 3 * a.detach() ** 2)
     optimizer.step()
     (v,) = draw(probe, [a], 0, 0)
