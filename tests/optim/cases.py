@@ -13,6 +13,11 @@ from torch import Tensor, nn
 from esgd import ESGD, JacobiSGD, SaddleFreeNewton
 from esgd.probes import draw
 
+TORCH = tuple(int(number) for number in torch.__version__.split(".")[:2])
+since_torch_2_6 = pytest.mark.skipif(
+    TORCH < (2, 6), reason="torch's own optimizers and schedulers learnt this in 2.6"
+)
+
 
 @dataclass(frozen=True)
 class Case:

@@ -2,7 +2,18 @@
 
 import pytest
 import torch
-from cases import CASES, DIAGONAL, OPTIMIZERS, Problem, assert_same, curvature_of, one_step, over, train
+from cases import (
+    CASES,
+    DIAGONAL,
+    OPTIMIZERS,
+    Problem,
+    assert_same,
+    curvature_of,
+    one_step,
+    over,
+    since_torch_2_6,
+    train,
+)
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
@@ -190,7 +201,7 @@ def test_a_group_added_after_steps_is_warmed_up_and_trained(case):
         assert curvature_of(optimizer, [problem.w2]).abs().sum() > 0
 
 
-@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize("names", [pytest.param(True, marks=since_torch_2_6), False])
 def test_named_parameters_keep_their_names(names):
     problem = Problem()
     optimizer = ESGD(problem.named_parameters() if names else problem.parameters(), lr=0.1)

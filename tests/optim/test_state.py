@@ -16,6 +16,7 @@ from cases import (
     assert_same,
     one_step,
     over,
+    since_torch_2_6,
     train,
 )
 from torch import nn
@@ -179,6 +180,7 @@ def test_another_number_of_parameters_is_refused(case):
         case.make([{"params": [problem.W1]}, {"params": [problem.b1, problem.w2]}]).load_state_dict(saved)
 
 
+@since_torch_2_6
 @pytest.mark.parametrize("direction", ["named to unnamed", "unnamed to named"])
 @over(OPTIMIZERS)
 def test_named_and_unnamed_states_load_into_each_other(case, direction):
