@@ -143,6 +143,26 @@ def test_on_the_seed_that_goes_on_nobody_is_three_times_as_fast_as_sgd():
 
 
 @pytest.mark.claim("F5")
+def test_the_seed_that_goes_on_to_a_thousand_epochs_of_curves():
+    """ESGD and RMSProp draw level, the factors rise again, and Jacobi falls back for a while."""
+    alone, said = [r for r in records("curves") if r["seed"] == 0], row("F5").correct
+    assert last_common(alone)[0] == 1000
+    esgd, rmsprop, jacobi = (losses_of(alone, m, 0) for m in PRECONDITIONED)
+    lead = [f"{x:.1f}".replace("-", "−") for x in median_lead(rmsprop, esgd, (300, 500, 600, 1000)).values()]
+    text = "(median over 25 epochs) is {} at 300, {} at 500, {} at 600 and {} at 1,000, and of the".format(*lead)
+    assert text in said
+    late = [esgd[e] < rmsprop[e] for e in esgd if e > 500]
+    assert 0.4 < np.mean(late) < 0.6
+    assert f"of the {len(late)} evaluations after 500 ESGD is below it at {sum(late)}: they are level." in said
+    times = [f"{sooner(alone, m):.1f}" for m in PRECONDITIONED]
+    text = "There ESGD reaches SGD's best loss {} times sooner, RMSProp {} and Jacobi {} times.".format(*times)
+    assert f"{text} Jacobi's loss rises from {jacobi[790]:.1f} at epoch 790 to {jacobi[815]:.1f} at 815." in said
+    assert jacobi[815] == max(x for e, x in jacobi.items() if e > 300)
+    for other in (esgd, rmsprop):  # nobody else does so after 300
+        assert all(x < min(y for at, y in other.items() if at <= e) + 2 for e, x in other.items() if e > 300)
+
+
+@pytest.mark.claim("F5")
 def test_who_reaches_sgds_best_loss_how_many_times_sooner():
     """In epochs and in gradient-equivalents: RMSProp before ESGD, and on MNIST the median ESGD run never."""
     said = row("F5").correct
