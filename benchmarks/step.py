@@ -8,7 +8,8 @@ and SGD runs before and after it, so that a slow second of the machine falls on 
 to the mean of its two SGD neighbours. Printed are the median of the rounds, a 90 % bootstrap interval of it, the
 ratio of FLOPs (matrix products, counted by torch, over one period after the first step) and the ratio of peak
 memory (allocations, counted by torch's profiler on the CPU and by the caching allocator on CUDA, from the
-construction on, first product included).
+construction on, first product included). ``first_step_memory`` is the peak of the first step with the default
+number of products.
 
 On CUDA steps are timed with events, and steps captured in CUDA graphs stand beside those that the host launches.
 """
@@ -24,10 +25,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from _contenders import BATCH, NETS, contenders, contenders_in_graphs, images, plain
+from _contenders import BATCH, LR, NETS, contenders, contenders_in_graphs, images, plain, probed
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from esgd import ESGD
 from esgd.provenance import provenance
 
 RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "step.json"
@@ -148,6 +150,9 @@ def measure(name: str, rounds: int, device: torch.device, only: str | None) -> l
             }
         )
     found = {row["optimizer"]: row for row in rows}
+    if at_20 := found.get("ESGD 20"):  # the others take one product at their first step
+        first = probed(lambda p: ESGD(p, lr=LR))
+        at_20["first_step_memory"] = round(peak_memory(lambda: first(fresh(), x), device, 1) / base_memory, 3)
     if auto := found.get("ESGD auto"):
         auto["interval"] = round(interval, 1)
         if "RMSprop" in found:  # its target is a share of another step of the same run

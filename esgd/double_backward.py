@@ -34,6 +34,10 @@ _CONTROL_FLOW = (
     "the model uses torch's {name} operator, whose second derivative torch silently gets wrong: write it as "
     f"Python's own if and for, {_DIFFERENCE}"
 )
+_FUSED_HEAD = (
+    "linear_cross_entropy in chunks has a second derivative that torch silently gets wrong: use "
+    f"cross_entropy(linear(x, weight), target), {_DIFFERENCE}"
+)
 MAP = "MapAutogradOp"  # torch's map is right, but not under hooks on saved tensors
 # nodes of torch's own whose backward autograd does not follow, and the remedy
 _WRONG_NODES = {
@@ -174,6 +178,8 @@ def _check_function(function: type) -> None:
         raise CurvatureError(_COMPILED)
     if function.__name__ == "Probed":
         raise CurvatureError(_PROBED)
+    if function.__name__.startswith("GeneratedBackwardFor_torch_nn__linear_cross_entropy"):
+        raise CurvatureError(_FUSED_HEAD)
     if function.__module__.startswith("torch._higher_order_ops.") and function.__name__ != MAP:
         name = function.__name__.removesuffix("Op").removesuffix("Autograd").lower()
         raise CurvatureError(_CONTROL_FLOW.format(name=name))

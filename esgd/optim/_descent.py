@@ -29,10 +29,6 @@ def descend(
     """
     lr, momentum = number(group["lr"]), group["momentum"]
     grads = [p.grad for p in params]
-    if group["weight_decay"]:
-        keep = 1 - lr * group["weight_decay"]
-        for p in params:
-            p.mul_(keep.to(p.device) if isinstance(keep, Tensor) else keep)
     rate = lr if group["maximize"] else -lr
     buffers = [buffer(p) for p in params] if momentum else []
     plain, ahead = not momentum or group["nesterov"], rate * momentum if group["nesterov"] else rate
@@ -40,8 +36,11 @@ def descend(
     apart = isinstance(rate, Tensor) and (
         rate.dim() > 0 or any(p.device.type == "cpu" or p.device != rate.device for p in params)
     )
+    keep = 1 - lr * group["weight_decay"] if group["weight_decay"] else None
     if group["foreach"] is False or apart:
         for i, p in enumerate(params):
+            if keep is not None:
+                p.mul_(keep.to(p.device) if isinstance(keep, Tensor) else keep)
             if momentum:
                 buffers[i].mul_(momentum).addcmul_(grads[i], scales[i])
             if plain and isinstance(rate, Tensor):
@@ -53,6 +52,8 @@ def descend(
             elif momentum:
                 p.add_(buffers[i], alpha=ahead)
         return
+    if keep is not None:
+        torch._foreach_mul_(params, keep)
     if momentum:
         torch._foreach_mul_(buffers, momentum)
         torch._foreach_addcmul_(buffers, grads, scales)

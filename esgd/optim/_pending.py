@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from torch import Tensor
 
 __all__ = ["Arrivals", "Pending", "Trace"]
@@ -16,15 +17,30 @@ class Arrivals:
     """The gradients that have arrived since products were taken, each with the version of its tensor.
 
     It does not hold the parameters: their hooks hold it, and torch could not collect such a cycle.
+
+    Args:
+        params: the parameters.
+        look: whether the values of gradients may be looked at, which waits for a device.
     """
 
-    def __init__(self, params: Sequence[Tensor]) -> None:
+    def __init__(self, params: Sequence[Tensor], *, look: bool) -> None:
         self._versions: dict[int, int] = {}
+        self._counts: dict[int, int] = {}
+        # a gradient that stands already: its place, and the version that it has if the next one is added to it
+        self._standing = _standing(params) if look else None
+        self.added = False  # whether a gradient was added to one that stood when the first loss was probed
         self._hooks = [p.register_post_accumulate_grad_hook(partial(self._note, i)) for i, p in enumerate(params)]
 
     def _note(self, i: int, p: Tensor) -> None:
+        self._counts[i] = self._counts.get(i, 0) + 1
         if p.grad is not None:  # a hook of the user's may have taken it
             self._versions[i] = p.grad._version
+            self.added |= self._counts[i] == 1 and (i, p.grad.data_ptr(), p.grad._version) == self._standing
+
+    @property
+    def most(self) -> int:
+        """How many times the gradient of one parameter arrived, at most."""
+        return max(self._counts.values(), default=0)
 
     @property
     def any(self) -> bool:
@@ -43,6 +59,14 @@ class Arrivals:
             hook.remove()
 
 
+def _standing(params: Sequence[Tensor]) -> tuple[int, int, int] | None:
+    """Position, place in memory and next version of the first gradient that is there and not zero."""
+    for i, p in enumerate(params):
+        if p.grad is not None and p.grad.layout is torch.strided and bool(p.grad.any()):
+            return i, p.grad.data_ptr(), p.grad._version + 1
+    return None
+
+
 class Trace:
     """Whether losses that were probed together can still be run backward, or have been."""
 
@@ -52,10 +76,20 @@ class Trace:
         def mark(*_: object) -> None:
             used[0] = True
 
+        self._loss = weakref.ref(losses[0])
         nodes = [t.grad_fn for t in losses if t.grad_fn is not None]
         for node in nodes:
             node.register_prehook(mark)  # a node keeps its hooks, so that mark lives as long as the graphs do
         self._mark = weakref.ref(mark) if nodes else None
+
+    def is_of(self, loss: Tensor) -> bool:
+        """Whether this very tensor was probed."""
+        return self._loss() is loss
+
+    @property
+    def used(self) -> bool:
+        """Whether one of the graphs was run backward."""
+        return self._used[0]
 
     @property
     def abandoned(self) -> bool:
@@ -80,3 +114,14 @@ class Pending:
         """Whether every micro-batch so far was probed and then thrown away, before backward()."""
         arrived = self.arrivals is not None and self.arrivals.any
         return bool(self.traces) and not arrived and all(t is not None and t.abandoned for t in self.traces)
+
+    @property
+    def partly_run(self) -> bool:
+        """Whether some of the losses were run backward and others were not."""
+        return len({t.used for t in self.traces if t is not None}) == 2
+
+    @property
+    def partly_probed(self) -> bool:
+        """Whether more gradients arrived than losses were probed, or the first was added to another."""
+        known = self.arrivals is not None and all(t is not None for t in self.traces)
+        return known and (self.arrivals.added or self.arrivals.most > len(self.traces))

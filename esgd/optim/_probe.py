@@ -11,7 +11,9 @@ from torch import Tensor
 from esgd import probes
 from esgd.double_backward import custom_functions
 from esgd.errors import ConfigError, CurvatureError
+from esgd.hvp import check_vector
 from esgd.optim._check import UNCHECKED, check_functions
+from esgd.optim._cuda_graph import is_capturing
 from esgd.optim._distributed import resolve_group
 from esgd.optim._graph import deposit, inspect_graph
 from esgd.optim._pending import Arrivals, Pending, Trace
@@ -32,6 +34,7 @@ class Probing:
         self._cleared = False
         self._unreached = False  # whether the loss probed last depends on none of the parameters
         self._checked = False  # whether somebody has looked for functions that cannot be differentiated twice
+        self._draw_checked = False  # whether a probe of the user's gave the same vector twice
         self._given: Sequence[Tensor] | None = None  # v in a captured step, which is drawn outside
 
     @property
@@ -61,7 +64,17 @@ class Probing:
                 "this optimizer's probe was a callable, which a state_dict cannot carry: construct the optimizer "
                 "with the same probe= before load_state_dict"
             )
-        return self._draw_custom(params, index)
+        vector = self._draw_custom(params, index)
+        if not self._draw_checked:
+            check_vector(vector, params)
+            again = self._draw_custom(params, index)
+            if not all(torch.equal(a, b) for a, b in zip(vector, again, strict=True)):
+                raise ConfigError(
+                    "probe gave two vectors for one index, but micro-batches, ranks and resumed runs need the same "
+                    "one: draw it from a generator that is seeded by the index"
+                )
+            self._draw_checked = True
+        return vector
 
     def _num_vectors(self) -> int:
         clock = self.param_groups[0]
@@ -93,7 +106,8 @@ class Probing:
         parameters that the optimizer does not hold, or where a parameter has gradient hooks; using the original
         loss in any case is right as well, only slower.
 
-        Micro-batches: probe ``loss / n`` of each; the products are summed and squared once, in ``step()``.
+        Micro-batches: probe ``loss / n`` of each; the products are summed and squared once, in ``step()``. A batch
+        that is skipped after this line wants ``optimizer.zero_grad()``.
         Mixed precision: probe the unscaled loss, ``scaler.scale(optimizer.probe(loss)).backward()``; in float16
         give ``loss_scale=scaler.get_scale()`` so that the small gradients survive on the way.
 
@@ -112,8 +126,9 @@ class Probing:
             The loss to call ``backward()`` on; ``None`` where ``loss`` was a function.
 
         Raises:
-            CurvatureError: the loss is not a scalar with a graph, or cannot be differentiated twice; the
-                message says what to do.
+            CurvatureError: the loss is not a scalar with a graph, cannot be differentiated twice, or was probed
+                already in this step; the message says what to do.
+            ConfigError: a probe of your own gives two vectors for one index.
 
         Example:
             >>> from esgd import ESGD
@@ -142,6 +157,8 @@ class Probing:
                 f"weight is this rank's for the whole step: it was {pending.weight:g} for an earlier micro-batch "
                 f"and is {weight:g} now. Divide the losses instead, so that their sum is the objective"
             )
+        if not is_function and any(t is not None and t.is_of(loss) for t in pending.traces):
+            raise CurvatureError("this loss has been probed already in this step: probe each loss once")
         params, trace = pending.params, None
         index, count = pending.first_index, len(pending.sums) or self._num_vectors()
         vectors = (self._draw(params, index + i) for i in range(count))
@@ -170,7 +187,8 @@ class Probing:
             for mine, new in zip(pending.sums, products, strict=True):
                 torch._foreach_add_(mine, new)
         else:
-            pending.sums, pending.arrivals = products, Arrivals(params)
+            look = (params[0].device.type != "cuda" or count > 1) and not is_capturing(params[0])
+            pending.sums, pending.arrivals = products, Arrivals(params, look=look)
         pending.weight = weight
         pending.traces.append(trace)
         self._pending, self._cleared, self._unreached = pending, False, False

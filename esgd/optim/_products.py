@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esgd.double_backward import REENTRANT, bears_saved_hooks
+from esgd.double_backward import REENTRANT, bears_saved_hooks, translated
 from esgd.errors import CurvatureError
 from esgd.hvp import (
     check_loss,
@@ -131,7 +131,7 @@ def _gradient(closure: Callable[[], Tensor], params: Sequence[Tensor]) -> tuple[
         check_loss(loss)
         if inspect_graph(loss, params).reentrant_checkpoint:
             raise CurvatureError(REENTRANT)  # autograd.grad would leave out what the checkpoint holds
-        with without_hooks(params):
+        with without_hooks(params), translated():
             grads = torch.autograd.grad(loss, params, allow_unused=True)
     check_dense(grads)
     full = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, params, strict=True)]

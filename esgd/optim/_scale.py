@@ -64,7 +64,7 @@ class Scales:
                 m.masked_fill_(m.isinf(), 0.0)
         for m, w in zip(scales, work, strict=True):
             if m is not w:  # 1/damping may be beyond half precision, and infinity times 0 is not a step
-                m.copy_(w.clamp_(max=torch.finfo(m.dtype).max))
+                m.copy_(w.clamp_(max=min(torch.finfo(t.dtype).max for t in (m, w))))
 
     def _place(self, p: Tensor) -> Tensor:
         if p not in self._of:

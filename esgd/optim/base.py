@@ -21,7 +21,9 @@ __all__ = ["CurvatureOptimizer"]
 
 # where the schedule stands; kept in the groups, since only groups and state survive a state_dict
 # "cold": the next products are as many as the first ones, for the sake of parameters of which nothing is known
-CLOCK = {"step": 0, "next_probe": 0, "interval": 0, "probe_index": 0, "cold": False}
+# "underway": of the last products, what the host had not read when the state was taken: how many were rejected, and
+# their mean log-ratio of energies
+CLOCK = {"step": 0, "next_probe": 0, "interval": 0, "probe_index": 0, "cold": False, "underway": None}
 
 _NEVER_PROBED = (
     "curvature is due at this step, but {name} has seen no loss: between the forward pass and backward() add\n"
@@ -38,6 +40,16 @@ _UNREACHED = (
 )
 
 
+_SKIPPED = (
+    "of the losses that were probed for this step only a part was run backward, and the products of the others "
+    "cannot be taken out again: call optimizer.zero_grad() where a batch is skipped after probe()"
+)
+_PARTIAL = (
+    "a part of the gradient of this step comes from losses that were not probed, so that the curvature is that of "
+    "the others alone: probe every micro-batch, loss = optimizer.probe(loss / n), or a function for a part of it"
+)
+
+
 class CurvatureOptimizer(Probing, Optimizer):
     """Base of the optimizers that look at Hessian-vector products; not used by itself.
 
@@ -49,6 +61,7 @@ class CurvatureOptimizer(Probing, Optimizer):
     _members: int | None = None  # the number of nets, where the parameters hold an ensemble
     _may_be_captured = False  # whether CUDA graphs can hold the steps of this class,
     _capturable = False  # and of this object
+    _remembers = False  # whether a step can be made from earlier products
     # one product serves all groups, so these settings are the optimizer's, and each group carries the same value
     _shared: tuple[str, ...] = ("update_every", "warmup_probes", "probe", "curvature", "difference_step", "seed")
 
@@ -73,6 +86,7 @@ class CurvatureOptimizer(Probing, Optimizer):
     def _reset_transient(self) -> None:
         super()._reset_transient()
         self._rejected = 0
+        self._warned_partial = self._warned_skipped = False
         self._alike: list[int] | None = None  # sizes of parameters that all ranks are known to hold
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,7 +147,7 @@ class CurvatureOptimizer(Probing, Optimizer):
             if group[key] != "auto":
                 group[key] = int(group[key])  # a whole number of NumPy's would not survive everywhere
 
-    def _set_clock(self, **values: int | bool) -> None:
+    def _set_clock(self, **values: Any) -> None:
         for group in self.param_groups:
             group.update(values)
 
@@ -148,7 +162,13 @@ class CurvatureOptimizer(Probing, Optimizer):
 
         Raises:
             CurvatureError: curvature is due and there is none; the message tells whether ``probe`` was never
-                called or its result was cleared. Also for sparse gradients.
+                called, its result was cleared, or a probed batch was skipped before anything is known. Also for
+                sparse gradients.
+
+        Warns:
+            RuntimeWarning: once, where a part of the gradient comes from losses that were not probed, and where a
+                batch was skipped between ``probe`` and ``backward`` without ``optimizer.zero_grad()``: its products
+                count nowhere, and this step is made without new ones.
         """
         loss = None
         if closure is not None:
@@ -196,6 +216,12 @@ class CurvatureOptimizer(Probing, Optimizer):
             raise CurvatureError(text.format(name=type(self).__name__))
         self._drop_pending()
         group = resolve_group(self._process_group)
+        if pending.partly_run:
+            self._leave_out(alone=group is None)
+            return
+        if pending.partly_probed and not self._warned_partial:
+            warn(_PARTIAL)
+            self._warned_partial = True
         if group is not None:
             self._check_ranks(pending.params, group)
             pending.reached = average_over_ranks(pending.sums, pending.weight, group, pending.reached)
@@ -206,6 +232,18 @@ class CurvatureOptimizer(Probing, Optimizer):
         self._schedule_next(count, accepted)
         self._set_clock(cold=not accepted and count > 1)  # what was rejected comes again, as many
         self._cleared = False
+
+    def _leave_out(self, *, alone: bool) -> None:
+        """Where a batch was probed and then skipped: go on without these products, which are due at the next step.
+
+        Raises:
+            CurvatureError: nothing is known to go on with, or other ranks wait for these products.
+        """
+        if not (alone and self._remembers and self._is_warm()) or self._has_new_parameters():
+            raise CurvatureError(_SKIPPED)
+        if not self._warned_skipped:
+            warn(f"{_SKIPPED}. This step is made without new curvature")
+            self._warned_skipped = True
 
     def _check_ranks(self, params: list[Tensor], group: Any) -> None:
         """Once for the parameters as they are: the ranks hold the same."""

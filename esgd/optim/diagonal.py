@@ -87,6 +87,7 @@ class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
         self._reset_late()
         self._scales = Scales()  # the cached M
         self._scale_key: list[Any] | None = None
+        self._dampings: list[Any] = []  # what M was made with: kept, so that no other tensor takes its id
         self._lagged = LaggedScalars()
         self._log_ratio: float | None = None
         self._count = 1.0  # how often the products of this step count,
@@ -94,6 +95,7 @@ class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
         self._report: Tensor | None = None  # (rejected products, mean log-ratio of energies) of the last ones
 
     def __getstate__(self) -> dict[str, Any]:
+        self._keep_underway()
         return {**super().__getstate__(), "_members": self._members, "_capturable": self._capturable}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -105,6 +107,19 @@ class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
         check_diagonal(group, self._members)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run needs to go on to the bit, as of every optimizer of torch.
+
+        Where the host reads late (a GPU, ``capturable=True``) it waits here for what it has not read yet.
+        """
+        self._keep_underway()
+        return super().state_dict()
+
+    def _keep_underway(self) -> None:
+        """Put what the host will learn at the next products into the clock, which a state carries."""
+        if (underway := self._lagged.peek()) is not None:
+            self._set_clock(underway=underway)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict()`` returned, onto the parameters' devices.
@@ -141,7 +156,7 @@ class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
         raise NotImplementedError
 
     _diagonal_of = ""  # what the running mean is of, as the state names it
-    _may_be_captured = True
+    _may_be_captured = _remembers = True
     needs_probe = False  # whether _factor looks at v
 
     def _absorb(
@@ -194,7 +209,8 @@ class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
 
     def _before_products(self, number: int) -> None:
         """The host's part before ``number`` products: what it learns of those before, and how much these count."""
-        lagged = self._lagged.read()  # on a device this costs no wait
+        lagged = self._lagged.read() or self.param_groups[0]["underway"]  # on a device this costs no wait
+        self._set_clock(underway=None)
         if lagged is not None:
             self._note(*lagged)
         self._count = stands_for(self.param_groups[0], number)
@@ -285,7 +301,7 @@ class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
                 states, look = [self.state[p] for p in known], self._may_look(known[0])
                 undamped = not isinstance(group["damping"], Tensor) and group["damping"] == 0
                 self._scales.rebuild(known, states, damp, look=look, undamped=undamped)
-        self._scale_key = key
+        self._scale_key, self._dampings = key, [g["damping"] for g in self.param_groups]
 
     def _update(self) -> None:
         self._refresh()

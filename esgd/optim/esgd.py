@@ -52,7 +52,9 @@ class ESGD(DiagonalOptimizer):
             rarer while the products agree with D, up to a twentieth of the steps so far and to 200, and go back
             towards 20 when they do not; a product then counts for the steps it stands for, interval / 20 times.
         warmup_probes: products at the first step. With a single one some entries of D start near zero by chance,
-            and their steps are hundreds of times too long.
+            and their steps are hundreds of times too long. They are squared in ``step()``, when all micro-batches
+            are in, and until then each takes the memory of the parameters: where the first step does not fit, ask
+            for fewer.
         beta: ``None`` for the uniform mean of Algorithm 1; else the decay of an exponential one, in products, which
             follows a curvature that changes.
         probe: ``"rademacher"`` (±1), ``"gaussian"`` (as in Algorithm 1), ``"low_rank"`` (cheaper products where

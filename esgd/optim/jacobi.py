@@ -35,7 +35,7 @@ class JacobiSGD(DiagonalOptimizer):
         damping: λ, in units of curvature.
         damping_mode: ``"outside"``: |S/k| + λ; ``"inside"``: √((S/k)² + λ).
         update_every: see :class:`~esgd.ESGD`, as for all further arguments.
-        warmup_probes: products at the first step.
+        warmup_probes: products at the first step; each takes the memory of the parameters until ``step()``.
         beta: ``None`` for the uniform mean, else the decay of an exponential one.
         probe: ``"rademacher"`` (the paper's choice here), ``"gaussian"``, ``"low_rank"`` or a function.
         curvature: ``"exact"`` or ``"difference"``.

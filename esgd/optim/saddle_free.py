@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,9 +15,12 @@ from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
 from esgd.optim._products import STEP, check_dense
 from esgd.optim._settings import is_count
+from esgd.optim._warning import warn
 from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["SaddleFreeNewton"]
+
+ALIKE = 0.99  # from this cosine on the gradient at the step counts as the one that was probed, clipped or rounded
 
 
 class SaddleFreeNewton(CurvatureOptimizer):
@@ -251,7 +254,13 @@ class SaddleFreeNewton(CurvatureOptimizer):
         self._direction = None
         if not moving:
             return
-        clipped = _clipping(moving)
+        clipped, cosine = _clipping(moving)
+        if not self._warned_partial and bool(cosine < ALIKE):
+            warn(
+                "the gradient at this step is not the one that was probed (their cosine is "
+                f"{float(cosine):.2f}), and SaddleFreeNewton steps by the latter: probe the loss of the whole batch"
+            )
+            self._warned_partial = True
         direction = {p: s for p, s, _ in moving}
         for group in self.param_groups:
             sign = 1.0 if group["maximize"] else -1.0
@@ -261,16 +270,20 @@ class SaddleFreeNewton(CurvatureOptimizer):
                     p.add_(direction[p] * clipped.to(p) * lr, alpha=sign)
 
 
-def _clipping(moving: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-    """⟨.grad, g⟩ / ‖g‖², shape (): by how much the gradient was shortened between ``backward`` and ``step``.
+def _clipping(moving: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """⟨.grad, g⟩ / ‖g‖², by how much the gradient was shortened since ``backward``, and the cosine of the two.
 
-    1 where that is no number, of a gradient that is zero or not finite.
+    The first is 1 where that is no number, of a gradient that is zero or not finite. Both have shape ().
 
     Args:
         moving: parameter, step and gradient g.
     """
     home, wide = moving[0][0].device, torch.promote_types(moving[0][0].dtype, torch.float32)
-    now = torch.stack([(p.grad.to(g) * g).sum(dtype=wide).to(home) for p, _, g in moving]).sum()
-    then = torch.stack([(g * g).sum(dtype=wide).to(home) for _, _, g in moving]).sum()
+
+    def dot(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        return torch.stack([(a.to(b) * b).sum(dtype=wide).to(home) for a, b in pairs]).sum()
+
+    now, then = dot((p.grad, g) for p, _, g in moving), dot((g, g) for _, _, g in moving)
+    length = dot((p.grad, p.grad.to(g)) for p, _, g in moving)
     factor = now / then
-    return torch.where(factor.isfinite(), factor, 1.0)  # the step is zero then
+    return torch.where(factor.isfinite(), factor, 1.0), now / (then * length).sqrt()  # the step is zero then

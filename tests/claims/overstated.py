@@ -22,11 +22,11 @@ OVERSTATED = (
     ),
     Printed(
         "F4", MEASURED + "test_figure_4_on_generated_curves_so_far",
-        "its own average is at most 0.053 ± 0.006 from D_E", "its own average stays within 0.06 of D_E", LEDGER,
+        "its own average is at most 0.055 ± 0.006 from D_E", "its own average stays within 0.06 of D_E", LEDGER,
     ),
     Printed(
         "F4", MEASURED + "test_whether_jacobi_or_rmsprop_is_nearer_depends_on_the_run_and_on_the_snapshot",
-        "0.06 and 0.25 on Jacobi's run,", "on Jacobi's own run it ends nearer than √v,", LEDGER,
+        "0.06 and 0.14 on Jacobi's run,", "on Jacobi's own run it ends nearer than √v,", LEDGER,
     ),
     Printed(
         "F4", ON_MNIST + "test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist",
@@ -70,8 +70,8 @@ OVERSTATED = (
     ),
     Printed(
         "SYN",
-        MEASURED + "test_on_the_one_measured_run_rmsprop_nearly_loses_its_lead_without_leaving_equilibration",
-        "at most 0.053 ± 0.006 at any snapshot", "within 0.06 at every snapshot", LEDGER,
+        MEASURED + "test_on_the_one_measured_run_rmsprop_loses_its_lead_without_leaving_equilibration",
+        "at most 0.055 ± 0.006 at any snapshot", "within 0.06 at every snapshot", LEDGER,
     ),
     Printed(
         "NEG", MEASURED + "test_negative_curvature_so_far",
@@ -110,7 +110,7 @@ OVERSTATED = (
     ),
     Printed(
         "F6", MEASURED + "test_what_rests_on_the_sample_and_what_all_examples_say",
-        "What is said of epoch 300 rests on the sample of 2,000 examples; ", "", LEDGER,
+        "What is said of epochs 300 and 1,000 rests on the sample of 2,000 examples; ", "", LEDGER,
     ),
     Printed(
         "F6", MEASURED + "test_what_is_above_fifteen_per_cent_depends_on_when_one_looks",

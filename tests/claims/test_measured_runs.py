@@ -63,8 +63,8 @@ def test_whether_jacobi_or_rmsprop_is_nearer_depends_on_the_run_and_on_the_snaps
     spread = f"where √v lies between {min(own_run):.2f} and {max(own_run):.2f} at these five"
     assert f"Jacobi and √v: {shown['jacobi']} Jacobi's run, {spread}; {shown['esgd']} ESGD's, " in said
     assert f"{shown['rmsprop']} RMSProp's, {shown['sgd']} SGD's." in said
-    assert medians["jacobi"][0] < medians["jacobi"][1] / 3
-    assert medians["rmsprop"][0] == pytest.approx(medians["rmsprop"][1], abs=0.01)
+    assert medians["jacobi"][0] < medians["jacobi"][1] / 2
+    assert medians["rmsprop"][0] == pytest.approx(medians["rmsprop"][1], abs=0.02)
     assert medians["sgd"][0] > medians["sgd"][1]
 
 
@@ -75,22 +75,28 @@ def test_esgds_own_mean_begins_far_away_and_ends_nearer_than_rmsprops_average():
     own, other = (values(measures, m, *what) for m in ("esgd", "rmsprop"))
     assert own[10] > 5 * other[10]
     assert own[100] > 2 * other[100]
-    noise = math.hypot(*(errors(measures, m, *what)[300] for m in ("esgd", "rmsprop")))
-    assert other[300] - own[300] > 3 * noise
-    shown = {e: with_error(measures, "esgd", e, 3, *what) for e in (10, 100, 300)}
-    assert f"{shown[10]} from D_E on its run at epoch 10, {shown[100]} at 100 and {shown[300]} at 300" in said
-    assert f"RMSProp's average on its own is at {with_error(measures, 'rmsprop', 300, 3, *what)}." in said
+    for late in (300, 1000):
+        noise = math.hypot(*(errors(measures, m, *what)[late] for m in ("esgd", "rmsprop")))
+        assert other[late] - own[late] > 3 * noise
+    shown = {e: with_error(measures, "esgd", e, 3, *what) for e in (10, 100, 300, 1000)}
+    text = f"{shown[10]} from D_E on its run at epoch 10, {shown[100]} at 100, {shown[300]} at 300"
+    assert f"{text} and {shown[1000]} at 1,000, where RMSProp's average" in said
+    assert f"RMSProp's average on its own is at {with_error(measures, 'rmsprop', 1000, 3, *what)}." in said
 
 
 @pytest.mark.claim("DIR")
 def test_steps_of_rmsprop_and_equilibration_so_far():
-    measures = recorded("DIR")
+    measures, level = recorded("DIR"), []
     for method in measures.methods:
         cosine = values(measures, method, "step", "equilibration", "rmsprop")
         assert max(cosine.values()) < 0.9  # related, and nowhere "very similar"
         jacobi = values(measures, method, "step", "equilibration", "jacobi")
         noise, other = (errors(measures, method, "step", "equilibration", a) for a in ("rmsprop", "jacobi"))
-        assert all(cosine[e] - jacobi[e] > 3 * math.hypot(noise[e], other[e]) for e in cosine)
+        level += [(method, e) for e in cosine if cosine[e] - jacobi[e] <= 3 * math.hypot(noise[e], other[e])]
+    assert level == [("jacobi", 1000)]
+    shown = [with_error(measures, "jacobi", 1000, 3, "step", "equilibration", a) for a in ("rmsprop", "jacobi")]
+    text = f"on Jacobi's run at 1,000 epochs it is {shown[0]}, and that of the other pair {shown[1]})"
+    assert text in row("DIR").correct
     full = read_measures(ROOT / "results" / "fig4" / "curves" / "full.csv")
     for method in full.methods:
         if method != "sgd":
@@ -122,18 +128,20 @@ def test_what_a_sample_gets_wrong_in_the_steps_are_weights_of_the_first_layer():
 
 
 @pytest.mark.claim("SYN")
-def test_on_the_one_measured_run_rmsprop_nearly_loses_its_lead_without_leaving_equilibration():
+def test_on_the_one_measured_run_rmsprop_loses_its_lead_without_leaving_equilibration():
     measures, said = recorded("SYN"), row("SYN").correct
     own = values(measures, "rmsprop", "cosine", "own", "equilibration")
     loss, other = (values(measures, m, "loss") for m in ("rmsprop", "esgd"))
-    farthest = max(own, key=own.get)
-    assert 0 < farthest < measures.last  # it is no farther at the end
-    assert (
-        f"at most {with_error(measures, 'rmsprop', farthest, 3, 'cosine', 'own', 'equilibration')} at any" in said
-    )
-    lead = {e: other[e] - loss[e] for e in (10, measures.last)}
-    assert 0 < lead[measures.last] < lead[10] / 4
-    assert f"goes from {lead[10]:.2f} to {lead[measures.last]:.2f}." in said
+    before, farthest = sorted(own, key=own.get)[-2:]
+    assert (before, farthest) == (50, measures.last)
+    noise = errors(measures, "rmsprop", "cosine", "own", "equilibration")
+    assert own[farthest] - own[before] < noise[farthest]
+    what = with_error(measures, "rmsprop", farthest, 3, "cosine", "own", "equilibration")
+    assert f"at most {what} at any snapshot up to 1,000 epochs, at the end no farther than at epoch 50" in said
+    lead = {e: other[e] - loss[e] for e in (10, 300, measures.last)}
+    assert abs(lead[measures.last]) < lead[300] / 4 < lead[10] / 16
+    text = f"goes from {lead[10]:.2f} to {lead[300]:.2f} at 300 and to {lead[measures.last]:.2f} at 1,000."
+    assert text.replace("-", "−") in said
     assert len({found["run"] for found in measures.line("rmsprop", "loss")}) == 1
 
 
@@ -153,9 +161,13 @@ def test_negative_curvature_so_far():
         smallest, largest = (values(measures, method, q) for q in ("smallest", "largest"))
         near_zero += [(method, e) for e in smallest if smallest[e] > -1e-5 * largest[e]]
     assert open_cases == [("sgd", 20)]
-    assert near_zero == [("esgd", 250), ("esgd", 300), ("jacobi", 250)]
-    assert values(measures, "jacobi", "smallest")[250] > 0 > max(values(measures, "esgd", "smallest").values())
-    assert "at every snapshot but Jacobi's at 250, at ESGD's 250 and 300 by less than" in said
+    late = (250, 300, 500, 750, 1000)
+    assert near_zero == [*(("esgd", e) for e in late), *(("jacobi", e) for e in late if e != 300)]
+    smallest = {m: values(measures, m, "smallest") for m in measures.methods}
+    none = {(m, e) for m, line in smallest.items() for e, x in line.items() if x > 0}
+    assert none == {(m, e) for m, e in near_zero if (m, e) not in (("esgd", 250), ("esgd", 300))}
+    text = "at every snapshot but Jacobi's at 250, 500, 750 and 1,000 and ESGD's at 500, 750 and 1,000, at ESGD's"
+    assert f"{text} 250 and 300 by less than" in said
     assert f"SGD's at epoch 20 reads {with_error(measures, 'sgd', 20, 3, 'negative_energy')}, not separated" in said
     settings = json.loads((folder_of("NEG") / "manifest.json").read_text())["settings"]
     assert (settings["spaces"], settings["seed"]) == (2, 0)  # two spaces, the same starts at every snapshot
@@ -193,11 +205,13 @@ def test_what_is_above_fifteen_per_cent_depends_on_when_one_looks():
     assert max(above(measures, "rmsprop", e, bound, "dominance") for e in passed) < 2
     assert above(measures, "sgd", 100, bound, "dominance") < -3
     assert f"for SGD it is {sgd}, far below." in said
-    last = measures.last
-    assert min(above(measures, m, last, bound, "dominance") for m in measures.methods) > 3
     names = {"sgd": "SGD", "rmsprop": "RMSProp", "jacobi": "Jacobi", "esgd": "ESGD"}
-    shown = ", ".join(f"{name} {with_error(measures, m, last, 4, 'dominance')}" for m, name in names.items())
-    assert f"After {last} epochs all four are above by more than three standard errors: {shown}." in said
+    shown = {}
+    for e in (300, measures.last):
+        assert min(above(measures, m, e, bound, "dominance") for m in measures.methods) > 3
+        shown[e] = ", ".join(f"{name} {with_error(measures, m, e, 4, 'dominance')}" for m, name in names.items())
+    text = f"After 300 epochs all four are above by more than three standard errors: {shown[300]}. After 1,000"
+    assert f"{text} epochs they still are: {shown[1000]}." in said
     assert json.loads((folder_of("F6") / "manifest.json").read_text())["settings"]["seed"] == 0
 
 
@@ -228,7 +242,7 @@ def nearest(measures: Measures, method: str, loss: float) -> int:
 
 @pytest.mark.claim("F6o")
 def test_dominance_where_sgd_is_equally_low_so_far():
-    """At the level of SGD's epoch 100 all three are above it; at that of its last epoch one is."""
+    """At the level of SGD's epoch 100 all three are above it, at that of 300 one is, and at its last none."""
     measures, said = recorded("F6o"), row("F6o").correct
     names = {"esgd": "ESGD", "rmsprop": "RMSProp", "jacobi": "Jacobi"}
 
@@ -251,9 +265,16 @@ def test_dominance_where_sgd_is_equally_low_so_far():
     assert f"SGD's at epoch 100, {measures.at('sgd', 100, 'loss'):.1f}, " in said
     assert "More than twice SGD's is separated for ESGD and Jacobi, for RMSProp it is not." in said
     z, shown = beside(measures.last)
-    assert z["rmsprop"] < -3 < z["esgd"] < 3 < z["jacobi"]
-    assert f"SGD's at epoch {measures.last}, {measures.at('sgd', measures.last, 'loss'):.1f}, it is" in said
+    assert max(z.values()) < -3
     mine = with_error(measures, "sgd", measures.last, 4, "dominance")
+    end = measures.at("sgd", measures.last, "loss")
+    text = f"At those nearest to SGD's at epoch 1,000, {end:.1f}, SGD's {mine}"
+    three = f"ESGD's {shown['esgd']}, RMSProp's {shown['rmsprop']} and Jacobi's {shown['jacobi']}."
+    assert f"{text} is above all three by more than three: {three}" in said
+    z, shown = beside(300)
+    assert z["rmsprop"] < -3 < z["esgd"] < 3 < z["jacobi"]
+    assert f"SGD's at epoch 300, {measures.at('sgd', 300, 'loss'):.1f}, it is" in said
+    mine = with_error(measures, "sgd", 300, 4, "dominance")
     assert f"above SGD's {mine} by more than three standard errors is Jacobi's {shown['jacobi']} alone" in said
     assert f"ESGD's {shown['esgd']} is not separated from it, and RMSProp's {shown['rmsprop']} is far below" in said
 
@@ -279,13 +300,14 @@ def test_saturated_sigmoids_so_far():
     other = {m: text.replace(" loss", "") for m, text in at.items()}
     assert f"SGD's there, {end:.1f}, that is so for ESGD {at['esgd']} and for Jacobi {other['jacobi']}" in said
     assert f"not for RMSProp {other['rmsprop']}: SGD has {share['sgd']:.3f}." in said
-    late = {m: nearest(measures, m, measures.at("sgd", 300, "loss")) for m in measures.methods}
-    assert late["sgd"] == measures.last == 300
-    found = {m: [measures.at(m, e, q) for q in ("saturated", "loss")] for m, e in late.items()}
-    assert min(found[m][0] for m in ("esgd", "jacobi", "rmsprop")) > 1.2 * found["sgd"][0]
-    at = {m: f"{x:.3f} ({loss:.1f})" for m, (x, loss) in found.items()}
-    said_of_sgd = f"SGD's at epoch 300, {found['sgd'][1]:.1f}, where it has {found['sgd'][0]:.3f}, RMSProp has"
-    assert f"{said_of_sgd} {at['rmsprop']}, ESGD {at['esgd']} and Jacobi {at['jacobi']}." in said
+    for end, more in ((300, 1.2), (measures.last, 1.1)):
+        late = {m: nearest(measures, m, measures.at("sgd", end, "loss")) for m in measures.methods}
+        assert late["sgd"] == end
+        found = {m: [measures.at(m, e, q) for q in ("saturated", "loss")] for m, e in late.items()}
+        assert min(found[m][0] for m in ("esgd", "jacobi", "rmsprop")) > more * found["sgd"][0]
+        at = {m: f"{x:.3f} ({loss:.1f})" for m, (x, loss) in found.items()}
+        of_sgd = f"SGD's at epoch {end:,}, {found['sgd'][1]:.1f}, where it has {found['sgd'][0]:.3f}, RMSProp has"
+        assert f"{of_sgd} {at['rmsprop']}, ESGD {at['esgd']} and Jacobi {at['jacobi']}." in said
 
 
 def test_steps_are_compared_under_the_damping_that_the_search_chose():

@@ -51,6 +51,19 @@ def wide_net():
     return net, lambda: (net(x) - y).square().mean()
 
 
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_each_product_of_the_first_step_takes_one_copy_of_the_parameters(case):
+    """They are squared when all micro-batches are in; so says the reference."""
+    peaks = {}
+    for probes in (4, 7, 10):
+        net, loss = wide_net()
+        optimizer = case.make(net.parameters(), warmup_probes=probes)
+        peaks[probes] = peak_of(lambda o=optimizer, f=loss: one_step(o, f))
+    copy_of_all = sum(p.numel() * p.element_size() for p in net.parameters())
+    for more, fewer in ((7, 4), (10, 7)):
+        assert peaks[more] - peaks[fewer] == pytest.approx(3 * copy_of_all, rel=0.05)
+
+
 def peak_of(step) -> int:
     gc.collect()
     with LiveBytes() as live:

@@ -32,10 +32,26 @@ def scanned():
     return [a], lambda: scan(lambda c, x: (c * x, (c * x).clone()), one, a)[1].sum()
 
 
+def fused_head():
+    """The head of a language model, its loss taken in chunks."""
+    if not hasattr(nn, "LinearCrossEntropyOptions"):
+        pytest.skip("this version of torch has no linear_cross_entropy")
+    torch.manual_seed(0)
+    lower, head = nn.Linear(3, 4).double(), nn.Parameter(torch.randn(5, 4, dtype=torch.float64))
+    x, target = torch.randn(6, 3, dtype=torch.float64), torch.arange(6) % 5
+
+    def loss():
+        options = nn.LinearCrossEntropyOptions()
+        return nn.functional.linear_cross_entropy(lower(x).tanh(), head, target, options=options)
+
+    return [head, *lower.parameters()], loss
+
+
 MODELS = {
     "weight_norm": (lambda: normed(torch.nn.utils.parametrizations.weight_norm), r"weight_norm.*g \* v / v\.norm"),
     "cond": (conditional, "torch's cond operator"),
     "scan": (scanned, "torch's scan operator"),
+    "linear_cross_entropy": (fused_head, r"linear_cross_entropy in chunks.*cross_entropy.linear"),
 }
 
 

@@ -1,0 +1,237 @@
+"""A step of which only a part was probed, or run backward, is told: D is never that of a part without a word."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from cases import DIAGONAL, OPTIMIZERS, Problem, curvature_of, dense_hessian, expected_sum, one_step, over, train
+from torch import nn
+
+from esgd import ESGD, JacobiSGD, SaddleFreeNewton
+from esgd.errors import ConfigError, CurvatureError
+
+QUARTERS = [slice(4 * i, 4 * i + 4) for i in range(4)]
+
+
+@pytest.fixture
+def problem():
+    return Problem(torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def _no_warning_goes_unseen():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+def accumulate(optimizer, problem, probed, clear=True):
+    if clear:
+        optimizer.zero_grad()
+    for i, rows in enumerate(QUARTERS):
+        loss = problem.loss(rows) / len(QUARTERS)
+        (optimizer.probe(loss) if i in probed else loss).backward()
+
+
+@pytest.mark.parametrize("probed", [{0}, {3}, {1, 2}, {0, 1, 2}, {1, 2, 3}], ids=str)
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_micro_batches_of_which_a_part_was_probed_are_told_once(case, problem, probed):
+    optimizer = case.make(problem.parameters(), update_every=1)
+    accumulate(optimizer, problem, probed)
+    with pytest.warns(RuntimeWarning, match=r"from losses that were not probed.*probe every micro-batch"):
+        optimizer.step()
+    accumulate(optimizer, problem, probed)
+    optimizer.step()  # a second warning would be an error here
+
+
+@pytest.mark.parametrize("to_none", [True, False])
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_all_of_them_are_the_whole_batch_and_nothing_is_said(case, problem, to_none):
+    hessian = dense_hessian(problem.loss, problem.parameters())
+    optimizer = case.make(problem.parameters(), lr=0.0)
+    for _ in range(2):  # the second time after gradients of zero, where they are kept
+        problem.zero_grad(set_to_none=to_none)
+        accumulate(optimizer, problem, {0, 1, 2, 3}, clear=False)
+    problem.zero_grad(set_to_none=to_none)
+    accumulate(optimizer, problem, {0, 1, 2, 3}, clear=False)
+    optimizer.step()
+    params = list(problem.parameters())
+    torch.testing.assert_close(
+        curvature_of(optimizer, params), expected_sum(case, hessian, params), rtol=1e-6, atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("to_none", [True, False])
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_gradients_cleared_after_probe_are_no_micro_batch(case, problem, to_none):
+    optimizer = case.make(problem.parameters(), update_every=2)
+    for _ in range(5):
+        loss = optimizer.probe(problem.loss())
+        problem.zero_grad(set_to_none=to_none)
+        loss.backward()
+        optimizer.step()
+
+
+def test_a_part_of_the_batch_by_a_function_is_meant(problem):
+    optimizer = ESGD(problem.parameters(), update_every=1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        for rows in QUARTERS:
+            if rows is QUARTERS[0]:
+                optimizer.probe(lambda: problem.loss(QUARTERS[0]))
+            (problem.loss(rows) / 4).backward()
+        optimizer.step()
+
+
+def test_saddle_free_newton_tells_that_it_was_shown_another_gradient(problem):
+    optimizer = SaddleFreeNewton(problem.parameters(), lr=0.1)
+    accumulate(optimizer, problem, {3})
+    with pytest.warns(RuntimeWarning, match=r"is not the one that was probed.*probe the loss of the whole batch"):
+        optimizer.step()
+
+
+def test_saddle_free_newton_takes_a_clipped_gradient_for_the_same(problem):
+    optimizer = SaddleFreeNewton(problem.parameters(), lr=0.1)
+    optimizer.probe(problem.loss()).backward()
+    nn.utils.clip_grad_norm_(problem.parameters(), 1e-3)
+    optimizer.step()
+
+
+def skipping(optimizer, problem, skipped, steps):
+    """A loop that skips a batch after probing it; the graph of the loss before lives on in ``loss``."""
+    products = []
+    for i in range(steps):
+        problem.zero_grad()
+        loss = optimizer.probe(problem.loss())
+        if i == skipped:
+            continue
+        loss.backward()
+        optimizer.step()
+        products.append(optimizer.num_products)
+    return products
+
+
+@pytest.mark.parametrize("cls", [ESGD, JacobiSGD])
+def test_a_batch_skipped_after_probe_never_counts_twice(cls, problem):
+    hessian = dense_hessian(problem.loss, problem.parameters())
+    optimizer = cls(problem.parameters(), lr=0.0, update_every=2)
+    with pytest.warns(RuntimeWarning, match=r"only a part was run backward.*where a batch is skipped"):
+        products = skipping(optimizer, problem, 2, 6)
+    assert products == [10, 10, 10, 11, 11]  # the step after the skipped batch goes without
+    params = list(problem.parameters())
+    case = next(c for c in OPTIMIZERS if c.cls is cls)
+    torch.testing.assert_close(
+        curvature_of(optimizer, params), expected_sum(case, hessian, params, 11), rtol=1e-6, atol=1e-8
+    )
+
+
+def test_a_batch_skipped_before_anything_is_known_asks_for_zero_grad(problem):
+    optimizer = ESGD(problem.parameters())
+    with pytest.raises(CurvatureError, match=r"call optimizer\.zero_grad\(\) where a batch is skipped"):
+        skipping(optimizer, problem, 0, 2)
+    assert train(optimizer, problem.loss, 2)
+
+
+def test_a_batch_skipped_with_the_optimizers_own_zero_grad_is_forgotten(problem):
+    optimizer = ESGD(problem.parameters(), update_every=1)
+    for i in range(4):
+        optimizer.zero_grad()
+        loss = optimizer.probe(problem.loss())
+        if i != 2:
+            loss.backward()
+            optimizer.step()
+    assert optimizer.num_products == 12
+
+
+def test_losses_probed_before_any_of_them_runs_backward_are_summed(problem):
+    hessian = dense_hessian(problem.loss, problem.parameters())
+    optimizer = ESGD(problem.parameters(), lr=0.0)
+    sum(optimizer.probe(problem.loss(rows) / 4) for rows in QUARTERS).backward()
+    optimizer.step()
+    params = list(problem.parameters())
+    expected = expected_sum(OPTIMIZERS[0], hessian, params)
+    torch.testing.assert_close(curvature_of(optimizer, params), expected, rtol=1e-6, atol=1e-8)
+
+
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_one_loss_is_probed_once(case, problem):
+    optimizer = case.make(problem.parameters())
+    loss = problem.loss()
+    optimizer.probe(loss)
+    with pytest.raises(CurvatureError, match="probed already in this step: probe each loss once"):
+        optimizer.probe(loss)
+
+
+@pytest.mark.parametrize("cls", [ESGD, JacobiSGD])
+def test_a_probe_of_the_users_gives_one_vector_for_one_index(cls, problem):
+    optimizer = cls(problem.parameters(), probe=lambda params, index: [torch.randn_like(p) for p in params])
+    with pytest.raises(ConfigError, match=r"two vectors for one index.*seeded by the index"):
+        optimizer.probe(problem.loss())
+
+
+def test_a_part_of_the_first_products_rejected_brings_as_many_again(problem):
+    def probe(params, index):
+        return [torch.full_like(p, float("inf") if index == 3 else 1.0) for p in params]
+
+    optimizer = ESGD(problem.parameters(), probe=probe, update_every=50)
+    with pytest.warns(RuntimeWarning, match="was not finite"):
+        one_step(optimizer, problem.loss)
+    one_step(optimizer, problem.loss)
+    assert optimizer.num_products == 20
+    assert not optimizer.curvature_due
+
+
+@over([c for c in DIAGONAL if c.name.endswith("-default")])
+def test_a_damping_tensor_that_is_replaced_counts_at_once(case, problem):
+    """Others may take the place in memory, and so the id, of one that is gone."""
+    optimizer = case.make(problem.parameters(), lr=0.0)
+    one_step(optimizer, problem.loss)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        optimizer.param_groups[0]["damping"] = None
+        optimizer.param_groups[0]["damping"] = torch.rand((), generator=generator, dtype=torch.float64)
+        one_step(optimizer, problem.loss)
+        for p in problem.parameters():
+            damped = optimizer.diagonal(p) + optimizer.param_groups[0]["damping"]
+            torch.testing.assert_close(optimizer._scales[p], 1 / damped)
+
+
+def test_the_damping_inside_jacobis_root_is_beside_its_square():
+    h, damping, lr = torch.tensor([0.5, 2.0, -3.0], dtype=torch.float64), 0.3, 0.1
+    w = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    optimizer = JacobiSGD([w], lr=lr, damping=damping, damping_mode="inside")
+    optimizer.probe((h * w.square()).sum() / 2).backward()
+    optimizer.step()
+    torch.testing.assert_close(w.detach(), 1 - lr * h / (h.square() + damping).sqrt())
+
+
+def test_each_group_of_saddle_free_newton_has_a_direction_of_its_own(problem):
+    moved = {}
+    for up in (False, True):
+        other = Problem(torch.float64)
+        groups = [{"params": [other.W1, other.b1]}, {"params": [other.w2], "maximize": up}]
+        optimizer = SaddleFreeNewton(groups, lr=0.1)
+        one_step(optimizer, other.loss)
+        moved[up] = [a - b for a, b in zip(other.values(), problem.values(), strict=True)]
+    for i, (a, b) in enumerate(zip(moved[False], moved[True], strict=True)):
+        torch.testing.assert_close(b, -a if i == 2 else a)
+        assert a.abs().max() > 1e-4
+
+
+def test_weight_decay_goes_through_foreach(problem, monkeypatch):
+    plain, used = torch._foreach_mul_, []
+    monkeypatch.setattr(
+        torch, "_foreach_mul_", lambda tensors, factor: used.append(factor) or plain(tensors, factor)
+    )
+    ends = []
+    for foreach in (True, False):
+        other = Problem(torch.float64)
+        optimizer = ESGD(other.parameters(), lr=0.1, weight_decay=0.2, foreach=foreach, beta=None)
+        train(optimizer, other.loss, 2)
+        ends.append(other.values())
+        assert (pytest.approx(0.98) in used) == foreach
+        used.clear()
+    for a, b in zip(*ends, strict=True):
+        assert torch.equal(a, b)
