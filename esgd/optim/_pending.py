@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 
-__all__ = ["Arrivals", "Pending", "Trace"]
+__all__ = ["Arrivals", "Pending", "Trace", "no_backward"]
 
 
 class Arrivals:
@@ -20,27 +21,35 @@ class Arrivals:
 
     Args:
         params: the parameters.
+        reached: which of them the loss depends on.
         look: whether the values of gradients may be looked at, which waits for a device.
     """
 
-    def __init__(self, params: Sequence[Tensor], *, look: bool) -> None:
+    def __init__(self, params: Sequence[Tensor], reached: Sequence[bool], *, look: bool) -> None:
         self._versions: dict[int, int] = {}
-        self._counts: dict[int, int] = {}
+        self._sums: dict[int, tuple[int, int, int]] = {}  # place, version and number of what was added up there
         # a gradient that stands already: its place, and the version that it has if the next one is added to it
-        self._standing = _standing(params) if look else None
+        self._standing = _standing(params, reached) if look else None
         self.added = False  # whether a gradient was added to one that stood when the first loss was probed
         self._hooks = [p.register_post_accumulate_grad_hook(partial(self._note, i)) for i, p in enumerate(params)]
 
     def _note(self, i: int, p: Tensor) -> None:
-        self._counts[i] = self._counts.get(i, 0) + 1
-        if p.grad is not None:  # a hook of the user's may have taken it
-            self._versions[i] = p.grad._version
-            self.added |= self._counts[i] == 1 and (i, p.grad.data_ptr(), p.grad._version) == self._standing
+        g = p.grad
+        if g is None:  # a hook of the user's may have taken it
+            return
+        first, self._versions[i] = i not in self._versions, g._version
+        if g.layout is not torch.strided:
+            return
+        place, version = g.data_ptr(), g._version
+        self.added |= first and (i, place, version) == self._standing
+        before = self._sums.get(i)  # cleared in between, it is another tensor, or has been written to once more
+        number = before[2] if before is not None and before[:2] == (place, version - 1) else 0
+        self._sums[i] = place, version, number + 1
 
     @property
     def most(self) -> int:
-        """How many times the gradient of one parameter arrived, at most."""
-        return max(self._counts.values(), default=0)
+        """How many gradients were added up for one parameter, at most."""
+        return max((number for *_, number in self._sums.values()), default=0)
 
     @property
     def any(self) -> bool:
@@ -59,22 +68,36 @@ class Arrivals:
             hook.remove()
 
 
-def _standing(params: Sequence[Tensor]) -> tuple[int, int, int] | None:
+def _standing(params: Sequence[Tensor], reached: Sequence[bool]) -> tuple[int, int, int] | None:
     """Position, place in memory and next version of the first gradient that is there and not zero."""
-    for i, p in enumerate(params):
-        if p.grad is not None and p.grad.layout is torch.strided and bool(p.grad.any()):
+    for i, (p, yes) in enumerate(zip(params, reached, strict=True)):
+        if yes and p.grad is not None and p.grad.layout is torch.strided and bool(p.grad.any()):
             return i, p.grad.data_ptr(), p.grad._version + 1
     return None
+
+
+_SWEEPS = [0]  # how many sweeps of products are under way: they run through the graphs, and are no backward()
+
+
+@contextmanager
+def no_backward() -> Iterator[None]:
+    """What runs through graphs inside it is not taken for a ``backward()``."""
+    _SWEEPS[0] += 1
+    try:
+        yield
+    finally:
+        _SWEEPS[0] -= 1
 
 
 class Trace:
     """Whether losses that were probed together can still be run backward, or have been."""
 
     def __init__(self, *losses: Tensor) -> None:
-        self._used = used = [False]
+        self.runs = runs = set()  # the backward passes through it, by torch's numbers
 
         def mark(*_: object) -> None:
-            used[0] = True
+            if not _SWEEPS[0]:
+                runs.add(torch._C._current_graph_task_id())
 
         self._loss = weakref.ref(losses[0])
         nodes = [t.grad_fn for t in losses if t.grad_fn is not None]
@@ -89,12 +112,12 @@ class Trace:
     @property
     def used(self) -> bool:
         """Whether one of the graphs was run backward."""
-        return self._used[0]
+        return bool(self.runs)
 
     @property
     def abandoned(self) -> bool:
         """All graphs are gone, and none was run backward."""
-        return self._mark is not None and self._mark() is None and not self._used[0]
+        return self._mark is not None and self._mark() is None and not self.runs
 
 
 @dataclass
@@ -122,6 +145,10 @@ class Pending:
 
     @property
     def partly_probed(self) -> bool:
-        """Whether more gradients arrived than losses were probed, or the first was added to another."""
-        known = self.arrivals is not None and all(t is not None for t in self.traces)
-        return known and (self.arrivals.added or self.arrivals.most > len(self.traces))
+        """Whether gradients of other backward passes are in the sum: more than those, or one that stood before.
+
+        Only where each loss was run backward itself: else its gradient came by another way, in one part or several.
+        """
+        if self.arrivals is None or not all(t is not None and t.used for t in self.traces):
+            return False
+        return self.arrivals.added or self.arrivals.most > len(set().union(*(t.runs for t in self.traces)))

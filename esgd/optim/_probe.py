@@ -16,7 +16,7 @@ from esgd.optim._check import UNCHECKED, check_functions
 from esgd.optim._cuda_graph import is_capturing
 from esgd.optim._distributed import resolve_group
 from esgd.optim._graph import deposit, inspect_graph
-from esgd.optim._pending import Arrivals, Pending, Trace
+from esgd.optim._pending import Arrivals, Pending, Trace, no_backward
 from esgd.optim._products import difference_products, exact_products
 from esgd.optim._warning import warn
 
@@ -68,7 +68,7 @@ class Probing:
         if not self._draw_checked:
             check_vector(vector, params)
             again = self._draw_custom(params, index)
-            if not all(torch.equal(a, b) for a, b in zip(vector, again, strict=True)):
+            if not all(torch.allclose(*pair, 0, 0, equal_nan=True) for pair in zip(vector, again, strict=True)):
                 raise ConfigError(
                     "probe gave two vectors for one index, but micro-batches, ranks and resumed runs need the same "
                     "one: draw it from a generator that is seeded by the index"
@@ -188,7 +188,7 @@ class Probing:
                 torch._foreach_add_(mine, new)
         else:
             look = (params[0].device.type != "cuda" or count > 1) and not is_capturing(params[0])
-            pending.sums, pending.arrivals = products, Arrivals(params, look=look)
+            pending.sums, pending.arrivals = products, Arrivals(params, reached, look=look)
         pending.weight = weight
         pending.traces.append(trace)
         self._pending, self._cleared, self._unreached = pending, False, False
@@ -246,7 +246,8 @@ class Probing:
     ) -> tuple[Tensor, list[list[Tensor]], list[bool]]:
         with torch.enable_grad():
             scaled = loss if isinstance(loss_scale, (int, float)) and loss_scale == 1 else loss * loss_scale
-        gradient, products, reached = exact_products(scaled, params, vectors, count, keep_graph=True)
+        with no_backward():  # another optimizer may wait for a backward() through this graph
+            gradient, products, reached = exact_products(scaled, params, vectors, count, keep_graph=True)
         if scaled is not loss:
             _divide([[g for g in gradient if g is not None], *products], loss_scale)
         hooked = any(p._backward_hooks for p in params)

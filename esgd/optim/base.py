@@ -166,9 +166,10 @@ class CurvatureOptimizer(Probing, Optimizer):
                 sparse gradients.
 
         Warns:
-            RuntimeWarning: once, where a part of the gradient comes from losses that were not probed, and where a
-                batch was skipped between ``probe`` and ``backward`` without ``optimizer.zero_grad()``: its products
-                count nowhere, and this step is made without new ones.
+            RuntimeWarning: once, where ``backward()`` of losses that were not probed has added to the gradient; and
+                where a batch was skipped between ``probe`` and ``backward`` without ``optimizer.zero_grad()``: its
+                products count nowhere, and this step is made without new ones. Among several processes that is an
+                error, since the others wait for the products.
         """
         loss = None
         if closure is not None:

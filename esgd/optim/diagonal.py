@@ -209,10 +209,12 @@ class DiagonalOptimizer(LateParameters, CurvatureOptimizer):
 
     def _before_products(self, number: int) -> None:
         """The host's part before ``number`` products: what it learns of those before, and how much these count."""
-        lagged = self._lagged.read() or self.param_groups[0]["underway"]  # on a device this costs no wait
-        self._set_clock(underway=None)
+        lagged, loaded = self._lagged.read(), self.param_groups[0]["underway"]  # on a device this costs no wait
         if lagged is not None:
             self._note(*lagged)
+        elif loaded is not None:
+            self._note(0, loaded[1])  # what was rejected, the one that saved it has counted
+        self._set_clock(underway=None)
         self._count = stands_for(self.param_groups[0], number)
         if self._capturable:
             if self._times is None:

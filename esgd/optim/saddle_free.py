@@ -13,6 +13,7 @@ from esgd.hvp import gradient_with_graph, product_from_gradient
 from esgd.optim._descent import number
 from esgd.optim._distributed import average_over_ranks, resolve_group
 from esgd.optim._graph import deposit, inspect_graph
+from esgd.optim._pending import no_backward
 from esgd.optim._products import STEP, check_dense
 from esgd.optim._settings import is_count
 from esgd.optim._warning import warn
@@ -20,7 +21,7 @@ from esgd.optim.base import CurvatureOptimizer
 
 __all__ = ["SaddleFreeNewton"]
 
-ALIKE = 0.99  # from this cosine on the gradient at the step counts as the one that was probed, clipped or rounded
+ALIKE = 0.99  # from this cosine on the gradient at the step counts as the one that was probed, shortened or rounded
 
 
 class SaddleFreeNewton(CurvatureOptimizer):
@@ -159,7 +160,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
             if not params:
                 return None if is_function else loss  # everything is frozen
             scaled = isinstance(loss_scale, Tensor) or loss_scale != 1
-            graph = gradient_with_graph(value * loss_scale if scaled else value, params)
+            with no_backward():
+                graph = gradient_with_graph(value * loss_scale if scaled else value, params)
             if scaled:
                 graph = [None if g is None else g / loss_scale for g in graph]
             check_dense(graph)
@@ -174,7 +176,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
                 self._check_ranks(params, group)
                 reached = average_over_ranks([gradient], weight, group, reached)
             self._unreached = not any(reached)
-            step = None if self._unreached else self._solve(params, graph, gradient, group, weight)
+            with no_backward():
+                step = None if self._unreached else self._solve(params, graph, gradient, group, weight)
         self._direction, self._cleared = step and list(zip(params, step, gradient, strict=True)), False
         if is_function:
             return None
@@ -258,7 +261,8 @@ class SaddleFreeNewton(CurvatureOptimizer):
         if not self._warned_partial and bool(cosine < ALIKE):
             warn(
                 "the gradient at this step is not the one that was probed (their cosine is "
-                f"{float(cosine):.2f}), and SaddleFreeNewton steps by the latter: probe the loss of the whole batch"
+                f"{float(cosine):.2f}), and SaddleFreeNewton steps by the latter: probe the loss of the whole "
+                "batch, and clip by the norm over all parameters, not by value, by parts or in hooks"
             )
             self._warned_partial = True
         direction = {p: s for p, s, _ in moving}
@@ -286,4 +290,4 @@ def _clipping(moving: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tens
     now, then = dot((p.grad, g) for p, _, g in moving), dot((g, g) for _, _, g in moving)
     length = dot((p.grad, p.grad.to(g)) for p, _, g in moving)
     factor = now / then
-    return torch.where(factor.isfinite(), factor, 1.0), now / (then * length).sqrt()  # the step is zero then
+    return torch.where(factor.isfinite(), factor, 1.0), now / then.sqrt() / length.sqrt()  # the step is zero then

@@ -1,4 +1,4 @@
-"""A step of which only a part was probed, or run backward, is told: D is never that of a part without a word."""
+"""A step of which only a part was probed, or run backward, is told, and what only looks like it is not."""
 
 from __future__ import annotations
 
@@ -85,6 +85,107 @@ def test_a_part_of_the_batch_by_a_function_is_meant(problem):
         optimizer.step()
 
 
+def run_backward_twice(optimizer, problem):
+    loss = optimizer.probe(problem.loss())
+    loss.backward(retain_graph=True)
+    problem.zero_grad()
+    loss.backward()
+
+
+def look_at_another_gradient(optimizer, problem):
+    loss = optimizer.probe(problem.loss())
+    problem.loss(QUARTERS[0]).backward()
+    problem.zero_grad()
+    loss.backward()
+
+
+def sharpness_aware(optimizer, problem):
+    optimizer.probe(problem.loss()).backward()
+    with torch.no_grad():
+        moves = [0.01 * p.grad for p in problem.parameters()]
+        torch._foreach_add_(list(problem.parameters()), moves)
+    problem.zero_grad()
+    problem.loss().backward()
+    torch._foreach_sub_([p.data for p in problem.parameters()], moves)
+
+
+def in_two_parts(optimizer, problem):
+    first, second = problem.loss(QUARTERS[0]), problem.loss(QUARTERS[1])
+    optimizer.probe(first + second)
+    first.backward(retain_graph=True)
+    second.backward()
+
+
+@pytest.mark.parametrize(
+    "loop", [run_backward_twice, look_at_another_gradient, sharpness_aware, in_two_parts], ids=lambda f: f.__name__
+)
+@over([c for c in OPTIMIZERS if c.diagonal])
+def test_other_ways_to_the_gradient_of_what_was_probed_are_no_micro_batches(case, loop, problem):
+    optimizer = case.make(problem.parameters(), update_every=1, lr=1e-3)
+    for _ in range(3):
+        problem.zero_grad()
+        loop(optimizer, problem)
+        optimizer.step()
+
+
+def test_an_unprobed_backward_after_one_of_a_sum_is_told(problem):
+    optimizer = ESGD(problem.parameters())
+    sum(optimizer.probe(problem.loss(rows) / 4) for rows in QUARTERS[:3]).backward()
+    (problem.loss(QUARTERS[3]) / 4).backward()
+    with pytest.warns(RuntimeWarning, match="losses that were not probed"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("head_first", [True, False])
+def test_the_trunk_of_several_tasks_tells_whatever_comes_first(problem, head_first):
+    head = nn.Parameter(torch.ones(4, dtype=torch.float64))
+    shared = [problem.W1, problem.b1, problem.w2]
+    optimizer = ESGD([head, *shared] if head_first else [*shared, head])
+    (torch.tanh(problem.x @ problem.W1) @ head).square().mean().backward()
+    optimizer.probe(problem.loss()).backward()
+    with pytest.warns(RuntimeWarning) as told:
+        optimizer.step()
+    assert any("losses that were not probed" in str(w.message) for w in told)
+
+
+def test_a_batch_that_two_optimizers_saw_is_forgotten_when_it_is_skipped():
+    """The products of the second run through the graph that the first one watches."""
+    learnt = []
+    for steps, skipped in ((2, None), (3, 1)):
+        problem = Problem(torch.float64)
+        parts = [[problem.W1], [problem.b1, problem.w2]]
+        optimizers = [ESGD(part, lr=0.0, update_every=1) for part in parts]
+        for i in range(steps):
+            problem.zero_grad()
+            loss = problem.loss()
+            for optimizer in optimizers:
+                optimizer.probe(loss)
+            if i != skipped:
+                loss.backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+        learnt.append([curvature_of(o, part) for o, part in zip(optimizers, parts, strict=True)])
+    for without, skipping in zip(*learnt, strict=True):
+        torch.testing.assert_close(skipping, without)
+
+
+def test_sparse_gradients_are_still_named(problem):
+    table = nn.Embedding(5, 3, sparse=True).double()
+    optimizer = ESGD([*problem.parameters(), *table.parameters()])
+    optimizer.probe(problem.loss)
+    (problem.loss() + table(torch.arange(5)).square().sum()).backward()
+    with pytest.raises(CurvatureError, match="sparse=False"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("size", [1e10, 1e-12])
+def test_saddle_free_newton_compares_gradients_of_any_size(size):
+    w = nn.Parameter(torch.ones(3))
+    optimizer = SaddleFreeNewton([w], lr=0.1)
+    optimizer.probe(size * w.sin().sum()).backward()
+    optimizer.step()
+
+
 def test_saddle_free_newton_tells_that_it_was_shown_another_gradient(problem):
     optimizer = SaddleFreeNewton(problem.parameters(), lr=0.1)
     accumulate(optimizer, problem, {3})
@@ -169,6 +270,24 @@ def test_a_probe_of_the_users_gives_one_vector_for_one_index(cls, problem):
     optimizer = cls(problem.parameters(), probe=lambda params, index: [torch.randn_like(p) for p in params])
     with pytest.raises(ConfigError, match=r"two vectors for one index.*seeded by the index"):
         optimizer.probe(problem.loss())
+
+
+def test_a_probe_that_is_not_finite_is_no_other_vector(problem):
+    optimizer = ESGD(problem.parameters(), probe=lambda params, index: [p.detach() * float("nan") for p in params])
+    optimizer.probe(problem.loss())
+
+
+def test_what_was_rejected_before_a_state_was_saved_is_not_counted_again(problem):
+    def probe(params, index):
+        return [torch.full_like(p, float("inf") if index == 1 else 1.0) for p in params]
+
+    options = {"probe": probe, "warmup_probes": 1, "update_every": 2, "capturable": True}
+    optimizer = ESGD(problem.parameters(), lr=torch.tensor(0.01), **options)
+    train(optimizer, problem.loss, 3)
+    resumed = ESGD(problem.parameters(), lr=torch.tensor(0.01), **options)
+    resumed.load_state_dict(optimizer.state_dict())
+    train(resumed, problem.loss, 3)
+    assert (optimizer.num_rejected, resumed.num_rejected) == (1, 0)
 
 
 def test_a_part_of_the_first_products_rejected_brings_as_many_again(problem):
