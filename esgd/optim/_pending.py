@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,6 +77,8 @@ def _standing(params: Sequence[Tensor], reached: Sequence[bool]) -> tuple[int, i
     return None
 
 
+# the number of the backward pass under way; where a version of torch does not tell, each call counts as one
+_number_of_pass = getattr(torch._C, "_current_graph_task_id", None) or itertools.count().__next__
 _SWEEPS = [0]  # how many sweeps of products are under way: they run through the graphs, and are no backward()
 
 
@@ -97,7 +100,7 @@ class Trace:
 
         def mark(*_: object) -> None:
             if not _SWEEPS[0]:
-                runs.add(torch._C._current_graph_task_id())
+                runs.add(_number_of_pass())
 
         self._loss = weakref.ref(losses[0])
         nodes = [t.grad_fn for t in losses if t.grad_fn is not None]
