@@ -142,10 +142,8 @@ def test_on_the_one_measured_run_rmsprop_loses_its_lead_without_leaving_equilibr
     assert f"at most {with_error(measures, 'rmsprop', 1000, 3, *what)} at any snapshot, at epoch 1,000." in said
     lead = {e: other[e] - loss[e] for e in (10, 300, 500, 750)}
     gone = " and ".join(f"{lead[e]:.2f} at {e}" for e in (500, 750))
-    text = f"goes from {lead[10]:.2f} at epoch 10 to {lead[300]:.2f} at 300, {gone}, where its average".replace(
-        "-", "−"
-    )
-    assert text in said
+    text = f"goes from {lead[10]:.2f} at epoch 10 to {lead[300]:.2f} at 300, {gone}, where its average"
+    assert text.replace("-", "−") in said
     before = [x for e, x in own.items() if 0 < e <= 300]
     assert all(min(before) < own[e] < max(before) for e in (500, 750))
     shown = " and ".join(with_error(measures, "rmsprop", e, 3, *what) for e in (500, 750))
