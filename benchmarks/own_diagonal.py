@@ -24,6 +24,7 @@ from awake import calmed
 from torch import Tensor
 from tqdm import tqdm
 
+from esgd.checkpoint import checkpoint_digest
 from esgd.config import RunConfig
 from esgd.distances import cosine_distance
 from esgd.errors import DataError
@@ -41,7 +42,7 @@ from esgd.probes import draw
 from esgd.provenance import now, pick_device, provenance
 from esgd.runs import RunFolder, write_csv
 from esgd.seeding import batch_order
-from esgd.snapshots import Snapshot, list_snapshots, load_snapshot
+from esgd.snapshots import Snapshot, list_snapshots, load_snapshot, require_of_run
 from esgd.workload import workload
 
 RESULTS = Path(__file__).parent.parent / "results" / "fig4"
@@ -98,19 +99,25 @@ def measure(snapshot: Snapshot, data: Any, probes: int) -> list[dict[str, Any]]:
 def measured(
     folder: RunFolder, epoch: int, data: Any, probes: int, device: torch.device, kept: Path
 ) -> dict[str, Any]:
-    """The record of one snapshot, from the file that is kept of it where there is one."""
+    """The record of one snapshot, from the file that is kept of it where there is one, of the same weights."""
     settings = {**MeasureConfig(probes=probes).settings(), "fresh_seed": FRESH_SEED}
     path = kept / f"{folder.name}-epoch{epoch:05d}.json"
-    if path.exists() and (record := json.loads(path.read_text(encoding="utf-8")))["settings"] == settings:
-        return record
     snapshots = list_snapshots(folder)
+    there = checkpoint_digest(snapshots[epoch], kind="snapshot") if epoch in snapshots else None
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    same = there is None or record.get("snapshot_sha256", there) == there  # older records do not tell it
+    if record.get("settings") == settings and same:
+        return record
     if epoch not in snapshots:
         raise DataError(
             f"{folder.name} has no snapshot of epoch {epoch} in {folder.path}: train it with --snapshot-every 10"
         )
     started = now()
-    rows = measure(load_snapshot(snapshots[epoch], device=device), data, probes)
-    record = {"settings": settings, **provenance(device), "started": started, "ended": now(), "rows": rows}
+    snapshot = load_snapshot(snapshots[epoch], device=device)
+    require_of_run(snapshot, folder)
+    rows = measure(snapshot, data, probes)
+    about = {"settings": settings, "snapshot_sha256": snapshot.sha256, **provenance(device)}
+    record = {**about, "started": started, "ended": now(), "rows": rows}
     atomic_write(path, json.dumps(record) + "\n")
     return record
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from esgd.errors import ConfigError
 
-__all__ = ["METHODS", "RunConfig"]
+__all__ = ["METHODS", "RunConfig", "changed_settings"]
 
 # method -> settings that the same small budget chose for each (esgd.defaults, results/defaults)
 METHODS: dict[str, dict[str, float]] = {
@@ -141,6 +141,16 @@ class RunConfig:
         if unknown := sorted(set(values) - known):
             raise ConfigError(f"unknown setting {', '.join(unknown)}: known are {', '.join(sorted(known))}")
         return cls(**values)
+
+
+def changed_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The settings that decide a run's numbers and differ between two dicts of them.
+
+    What only one of the two tells, as an older manifest lacks a newer setting, is taken for the same.
+    """
+    return [
+        name for name in one if name not in ("epochs", "eval_every") and name in other and one[name] != other[name]
+    ]
 
 
 def _one_of(what: str, value: object, known: Mapping | tuple) -> None:

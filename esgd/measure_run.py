@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from esgd.checkpoint import require_same
-from esgd.errors import ConfigError, DataError
+from esgd.checkpoint import checkpoint_digest, require_same
+from esgd.errors import CheckpointError, ConfigError, DataError
 from esgd.files import atomic_write
 from esgd.measure import COLUMNS, MeasureConfig, MeasurementStopped, measure_snapshot, sample_indices
 from esgd.progress import progress_bar
 from esgd.provenance import now, pick_device, provenance
 from esgd.remake import measure_commands, with_snapshots
 from esgd.runs import RunFolder, read_csv, write_csv
-from esgd.snapshots import by_epoch, list_snapshots, load_snapshot
+from esgd.snapshots import by_epoch, list_snapshots, load_snapshot, require_of_run
 from esgd.workload import workload
 
 __all__ = ["FIGURES", "export_measures", "measure_file", "measure_run", "one_workload", "origin"]
@@ -30,6 +30,10 @@ FIGURES = {
         *("positive", "negative_energy", "saturated", "saturated_units"),
     ),
 }
+
+
+# what a record says of its snapshot alone, and not of where it comes from
+OF_ONE = ("rows", "started", "ended", "snapshot_sha256")
 
 
 def measure_file(folder: RunFolder, config: MeasureConfig, epoch: int) -> Path:
@@ -62,7 +66,8 @@ def measure_run(
 
     Raises:
         ConfigError: the run has no snapshots, or not those asked for.
-        CheckpointError: a snapshot is damaged, or older measures are of other settings.
+        CheckpointError: a snapshot is damaged or not of this run, or older measures are of other settings or of
+            other weights.
         DataError: the training set is not the one of the run.
     """
     found = list_snapshots(folder)
@@ -79,10 +84,16 @@ def measure_run(
     for epoch in todo:
         path = measure_file(folder, config, epoch)
         if path.exists():
-            require_same(_read(path)["settings"], config.settings(), where=path)
+            record = _read(path)
+            advice = f"use the old ones, or move {path.parent} away to measure anew"
+            require_same(record["settings"], config.settings(), where=path, advice=advice)
+            _require_same_snapshot(record, path, found[epoch])
+            if "snapshot_sha256" not in record:  # by an older version, which did not look whose it was
+                require_of_run(load_snapshot(found[epoch]), folder)
             bar.update(1)
             continue
         snapshot = load_snapshot(found[epoch], device=place)
+        require_of_run(snapshot, folder)
         if data is None:
             task, dtype = workload(snapshot.config.workload), getattr(torch, snapshot.config.dtype)
             data = task.data(device=place, dtype=dtype, progress=progress)
@@ -100,6 +111,7 @@ def measure_run(
         record = {
             "settings": config.settings(),
             "sample_sha256": sample_indices(data, config)[1],
+            "snapshot_sha256": snapshot.sha256,
             **provenance(place),
             "started": started,
             "ended": now(),
@@ -129,6 +141,20 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
+def _require_same_snapshot(record: Mapping[str, Any], path: Path, snapshot: Path) -> None:
+    """Refuse measures of other weights than the snapshot's; records of older versions do not tell theirs.
+
+    Raises:
+        CheckpointError: names both files.
+    """
+    there = checkpoint_digest(snapshot, kind="snapshot")
+    if record.get("snapshot_sha256", there) != there:
+        raise CheckpointError(
+            f"{path} was measured at other weights than {snapshot} holds now: move the measures away, and they are "
+            "made again"
+        )
+
+
 def export_measures(
     folders: Sequence[RunFolder], config: MeasureConfig, results: Path, *, full: MeasureConfig | None = None
 ) -> list[Path]:
@@ -147,6 +173,7 @@ def export_measures(
         full: settings of a check on the whole training set, exported as ``full.csv`` where it was made.
 
     Raises:
+        CheckpointError: measures are of other weights than the snapshot that is there.
         ConfigError: runs of several workloads; nothing is measured yet; or the folder holds a record of other runs,
             which would be lost.
     """
@@ -241,7 +268,7 @@ def origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     parts: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        where = {key: value for key, value in record.items() if key not in ("rows", "started", "ended")}
+        where = {key: value for key, value in record.items() if key not in OF_ONE}
         parts.setdefault(json.dumps(where, sort_keys=True), []).append(record)
     told = [_span(members) for members in parts.values()]
     whole = told[0] | _span(records, when_only=True)
@@ -259,7 +286,7 @@ def origin(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _span(records: Sequence[dict[str, Any]], *, when_only: bool = False) -> dict[str, Any]:
     """What records of one origin have in common, and when the first began and the last ended."""
-    same = {key: value for key, value in records[0].items() if key not in ("rows", "started", "ended")}
+    same = {key: value for key, value in records[0].items() if key not in OF_ONE}
     when = {"started": min(r["started"] for r in records), "ended": max(r["ended"] for r in records)}
     return when if when_only else same | when
 
@@ -279,4 +306,8 @@ def _measured(folder: RunFolder, config: MeasureConfig) -> dict[int, dict[str, A
     """The measures of a run with these settings, by epoch."""
     paths = by_epoch(measure_file(folder, config, 0).parent.glob("epoch*.json"))
     found = {epoch: _read(path) for epoch, path in paths.items()}
-    return {epoch: record for epoch, record in found.items() if record["settings"] == config.settings()}
+    found = {epoch: record for epoch, record in found.items() if record["settings"] == config.settings()}
+    snapshots = list_snapshots(folder)
+    for epoch in found.keys() & snapshots.keys():
+        _require_same_snapshot(found[epoch], paths[epoch], snapshots[epoch])
+    return found

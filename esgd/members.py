@@ -119,7 +119,6 @@ def write_members(
         records = training.member_records(k)
         last = records[-1]
         folder.write_records(records)
-        drop_if_passed(folder, last["epoch"])
         folder.write_manifest(
             {
                 "run": folder.name,
@@ -133,3 +132,4 @@ def write_members(
                 "squared_error": last["squared_error"],
             }
         )
+        drop_if_passed(folder, last["epoch"])  # after the manifest, which tells whether it is the same run

@@ -14,15 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from esgd.checkpoint import load_checkpoint, save_checkpoint
-from esgd.config import RunConfig
+from esgd.checkpoint import load_with_digest, save_checkpoint
+from esgd.config import RunConfig, changed_settings
 from esgd.errors import CheckpointError, ConfigError, DataError
 from esgd.nets import Autoencoder
 from esgd.runs import RunFolder
 from esgd.train import Training
 from esgd.workload import workload
 
-__all__ = ["Snapshot", "by_epoch", "list_snapshots", "load_snapshot", "own_preconditioner", "save_snapshot"]
+__all__ = [
+    "Snapshot",
+    "by_epoch",
+    "list_snapshots",
+    "load_snapshot",
+    "own_preconditioner",
+    "require_of_run",
+    "save_snapshot",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +46,7 @@ class Snapshot:
         net: the net with the weights of that moment.
         preconditioner: the undamped diagonal that the optimizer would have divided by next, by parameter name;
             None for SGD, which has none, and before the first step.
+        sha256: of the file, in hex, by which a measurement knows what it is of.
     """
 
     run: str
@@ -47,6 +56,7 @@ class Snapshot:
     step: int
     net: Autoencoder
     preconditioner: dict[str, Tensor] | None
+    sha256: str
 
 
 def own_preconditioner(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, Tensor] | None:
@@ -130,16 +140,35 @@ def load_snapshot(path: Path, *, device: torch.device | str = "cpu") -> Snapshot
     Raises:
         CheckpointError: it is absent, damaged or no snapshot, or its weights do not fit the workload's net.
     """
-    state = load_checkpoint(path, kind="snapshot", device=device)
+    state, digest = load_with_digest(path, kind="snapshot", device=device)
     config = RunConfig(**state["settings"], epochs=max(state["epoch"], 1))
     net = workload(config.workload).net(config.seed).to(device, getattr(torch, config.dtype))
     try:
         net.load_state_dict(state["weights"])
     except RuntimeError as error:
         raise CheckpointError(f"{path} holds weights of another net than {config.workload}'s: {error}") from error
-    return Snapshot(
-        state["run"], config, state["data"], state["epoch"], state["step"], net, state["preconditioner"]
-    )
+    about = (state["run"], config, state["data"], state["epoch"], state["step"])
+    return Snapshot(*about, net, state["preconditioner"], digest)
+
+
+def require_of_run(snapshot: Snapshot, folder: RunFolder) -> None:
+    """Refuse a snapshot that is not of the run that the folder's manifest tells; without a manifest any is taken.
+
+    Raises:
+        CheckpointError: it has other settings, or an epoch that the run does not reach.
+    """
+    told, mine = folder.manifest().get("config") or {}, snapshot.config.settings()
+    what = f"the snapshot of epoch {snapshot.epoch} in {folder.path}"
+    if changed := [f"{name} {mine[name]!r}, not {told[name]!r}" for name in changed_settings(told, mine)]:
+        raise CheckpointError(
+            f"{what} is of another run than manifest.json tells ({'; '.join(changed)}): move its snapshots and "
+            "measures away, and train the run again"
+        )
+    if snapshot.epoch > told.get("epochs", snapshot.epoch):
+        raise CheckpointError(
+            f"{what} lies beyond the {told['epochs']} epochs of the run there: move it and its measures away, or "
+            "train the run to it"
+        )
 
 
 def check_interval(snapshot_every: int | None) -> None:

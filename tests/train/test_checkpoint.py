@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import pickle
 import subprocess
@@ -10,7 +11,14 @@ import textwrap
 import pytest
 import torch
 
-from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
+from esgd.checkpoint import (
+    KINDS,
+    checkpoint_digest,
+    load_checkpoint,
+    load_with_digest,
+    require_same,
+    save_checkpoint,
+)
 from esgd.config import RunConfig
 from esgd.errors import CheckpointError, ConfigError
 from esgd.resumable import train_in_folder
@@ -56,6 +64,30 @@ def test_truncated(tmp_path, keep):
     with pytest.raises(CheckpointError, match=r"truncated|not an esgd checkpoint") as error:
         load_checkpoint(path)
     assert "delete it" in str(error.value)
+    for kind in KINDS:  # the advice is of what it was
+        with pytest.raises(CheckpointError) as error:
+            load_checkpoint(path, kind=kind)
+        assert str(error.value).endswith(KINDS[kind].damaged)
+        assert ("start this run afresh" in str(error.value)) == (kind == "run")
+
+
+def test_the_checksum_is_read_from_the_end(tmp_path):
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, STATE)
+    assert checkpoint_digest(path, kind="snapshot") == load_with_digest(path)[1] == content_digest(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"truncated.*do without its epoch"):
+        checkpoint_digest(path, kind="snapshot")
+    path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="truncated"):
+        checkpoint_digest(path, kind="snapshot")
+    path.unlink()
+    with pytest.raises(CheckpointError, match="cannot read"):
+        checkpoint_digest(path, kind="snapshot")
+
+
+def content_digest(path) -> str:
+    return hashlib.sha256(path.read_bytes()[:-44]).hexdigest()
 
 
 def test_damaged(tmp_path):
@@ -101,7 +133,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch, call):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(CheckpointError, match=r"No space left.*untouched.*ESGD_RUNS"):
+    with pytest.raises(CheckpointError, match=r"No space left.*untouched.*move the folder of the runs .*ESGD_RUNS"):
         save_checkpoint(path, {"big": torch.zeros(10)})
     monkeypatch.undo()
     assert path.read_bytes() == before

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 import pytest
 import torch
 
-from esgd.errors import ConfigError
+from esgd.errors import CheckpointError, ConfigError
 from esgd.measure import (
     DAMPING,
     MNIST_DAMPING,
@@ -216,6 +216,12 @@ def test_errors_say_what_to_do(run, tiny, tmp_path):
         MeasureConfig(probes=3)
     with pytest.raises(ConfigError, match="nothing is measured"):
         export_measures([run], SMALL, tmp_path / "results")
+    assert measure_run(run, SMALL, epochs=[0], device="cpu", progress=False)
+    with pytest.raises(
+        CheckpointError, match=r"steps was 4 and is now 5.*move .*measures-50x8-seed0 away to"
+    ) as error:
+        measure_run(run, replace(SMALL, steps=5), device="cpu", progress=False)
+    assert "another name" not in str(error.value)  # a measurement has none
 
 
 def test_runs_of_several_workloads_are_refused_before_anything_is_measured(tiny, capsys, isolated, monkeypatch):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 
-from esgd.errors import DataError
+from esgd.errors import CheckpointError, DataError
 from esgd.operator import HessianOperator
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder
@@ -88,6 +89,40 @@ def test_a_snapshot_is_measured_once_and_again_under_other_settings(experiment, 
     monkeypatch.setattr(own, "FRESH_SEED", own.FRESH_SEED + 1)
     assert take(epoch=1, probes=6)["rows"] == [{"value": 3}]
     assert calls == [1, 1, 1]
+
+
+def test_what_was_measured_at_other_weights_is_measured_again(experiment, few_pixels, tmp_path, monkeypatch):
+    own, task = experiment("own_diagonal"), few_pixels(80)
+    folder, settings = RunFolder("run", tmp_path), config(method="esgd", epochs=1, batch_size=4)
+    train_in_folder(settings, folder, snapshot_every=1, device="cpu", progress=False)
+    calls = []
+    monkeypatch.setattr(own, "measure", lambda snapshot, data, probes: [{"value": calls.append(snapshot.epoch)}])
+    take = partial(own.measured, folder, 1, task.data(), 5, torch.device("cpu"), tmp_path)
+    first = take()
+    assert first["snapshot_sha256"] == load_snapshot(list_snapshots(folder)[1]).sha256
+    folder.checkpoint.unlink()
+    train_in_folder(replace(settings, lr=1e-4), folder, snapshot_every=1, device="cpu", progress=False)
+    again = take()
+    assert again["snapshot_sha256"] != first["snapshot_sha256"]
+    assert calls == [1, 1]
+    path = tmp_path / "run-epoch00001.json"
+    older = {key: value for key, value in again.items() if key != "snapshot_sha256"}  # of an older version
+    path.write_text(json.dumps(older))
+    assert take() == older
+    path.write_text(json.dumps(again))
+    list_snapshots(folder)[1].unlink()
+    assert take() == again
+    assert own.origin([first, again]).keys() == own.origin([first]).keys()  # one origin, whatever the weights
+
+
+def test_a_snapshot_of_another_run_is_not_measured(experiment, few_pixels, tmp_path):
+    own, task = experiment("own_diagonal"), few_pixels(80)
+    folder = RunFolder("run", tmp_path)
+    train_in_folder(config(method="esgd", epochs=1), folder, snapshot_every=1, device="cpu", progress=False)
+    told = folder.manifest()
+    folder.write_manifest(told | {"config": told["config"] | {"lr": 0.5}})
+    with pytest.raises(CheckpointError, match="of another run than"):
+        own.measured(folder, 1, task.data(), 5, torch.device("cpu"), tmp_path)
 
 
 def test_a_snapshot_that_was_not_kept_is_named(experiment, few_pixels, tmp_path):

@@ -93,7 +93,7 @@ def test_what_is_no_snapshot_is_refused(tiny, tmp_path):
     with pytest.raises(CheckpointError, match="weights of another net than tiny"):
         load_snapshot(path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match="delete it"):
+    with pytest.raises(CheckpointError, match="delete it and do without its epoch"):
         load_snapshot(path)
     with pytest.raises(ConfigError, match="snapshot-every must be at least 1 epoch, got 0"):
         train_in_folder(config(epochs=1), folder, snapshot_every=0, **QUIET)
