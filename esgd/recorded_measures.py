@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from esgd.aside import last_epoch
 from esgd.errors import ConfigError, DataError
 from esgd.files import atomic_write
 from esgd.measure import COLUMNS, MeasureConfig, sample_indices
 from esgd.measure_run import FIGURES, measure_file, one_workload
+from esgd.records import read_records
 from esgd.runs import RunFolder, read_csv
-from esgd.snapshots import list_snapshots, load_snapshot
+from esgd.snapshots import list_snapshots, load_snapshot, require_of_run
 from esgd.workload import workload
 
 __all__ = ["take_over_measures"]
@@ -39,6 +41,7 @@ def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, sour
         What was taken over, ``"run, epoch N"`` each.
 
     Raises:
+        CheckpointError: a snapshot is damaged or not of its run.
         ConfigError: the record is of other settings or of other runs; or one of its runs had other settings, other
             data or other weights.
         DataError: the folder holds no measures of this workload, or damaged ones.
@@ -79,13 +82,20 @@ def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, sour
         _require_same_run(folder, recorded[folder.name], source)
         losses = {e: found["loss", "", ""]["value"] for (name, e), found in rows.items() if name == folder.name}
         _require_same_weights(folder, config, losses, source)
+        reached = _reached(folder)
         for (name, epoch), found in rows.items():
             path = measure_file(folder, config, epoch)
-            if name == folder.name and epoch <= folder.manifest()["epochs_done"] and not path.exists():
+            if name == folder.name and epoch <= reached and not path.exists():
                 record = {**_origin(manifest, name, epoch), "rows": list(found.values())}
                 atomic_write(path, json.dumps(record) + "\n")
                 made.append(f"{name}, epoch {epoch}")
     return made
+
+
+def _reached(folder: RunFolder) -> int:
+    """The last epoch that a run has been trained to here, also where it was killed or is still running."""
+    rows = read_records(folder.records) if folder.records.exists() else []
+    return max(last_epoch(rows), *list_snapshots(folder))
 
 
 @torch.no_grad()
@@ -101,6 +111,7 @@ def _require_same_weights(
         )
     epoch = max(both)
     snapshot = load_snapshot(both[epoch])
+    require_of_run(snapshot, folder)
     task = workload(snapshot.config.workload)
     data = task.data(dtype=getattr(torch, snapshot.config.dtype), progress=False)
     images = data.images[sample_indices(data, config)[0]]

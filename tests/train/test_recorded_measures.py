@@ -14,6 +14,7 @@ from esgd.measure_run import export_measures, measure_run
 from esgd.recorded_measures import take_over_measures
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv
+from esgd.snapshots import list_snapshots
 
 from .test_checkpoint import config
 from .test_cli import in_process, one_line
@@ -107,6 +108,28 @@ def test_what_a_run_has_not_reached_here_is_not_taken_over(results, tmp_path):
     export_measures([longer], SMALL, results)
     short = trained(tmp_path / "third", 2)
     assert take_over_measures([short], SMALL, results) == ["run, epoch 0", "run, epoch 1", "run, epoch 2"]
+
+
+def test_a_killed_run_takes_over_as_far_as_it_got(results, tmp_path):
+    longer = trained(tmp_path / "second", 4)
+    take_over_measures([longer], SMALL, results)
+    assert measure_run(longer, SMALL, device="cpu", progress=False)
+    export_measures([longer], SMALL, results)
+
+    class Killed(BaseException):
+        pass
+
+    def kill() -> bool:
+        if 2 in list_snapshots(folder):
+            raise Killed
+        return False
+
+    folder = RunFolder("run", tmp_path / "third")
+    settings = config(method="rmsprop", epochs=9, dtype="float64")
+    with pytest.raises(Killed):
+        train_in_folder(settings, folder, snapshot_every=1, should_stop=kill, device="cpu", progress=False)
+    assert "epochs_done" not in folder.manifest()  # it says no end
+    assert take_over_measures([folder], SMALL, results) == ["run, epoch 0", "run, epoch 1", "run, epoch 2"]
 
 
 def test_an_export_drops_no_run_of_the_record(results, tmp_path):
