@@ -45,7 +45,7 @@ def measure(
     from dataclasses import replace
 
     from esgd.measure import MeasureConfig
-    from esgd.measure_run import export_measures, measure_run, one_workload
+    from esgd.measure_run import check_export, export_measures, measure_run
     from esgd.paths import runs_dir
     from esgd.runs import RunFolder, list_runs
     from esgd.snapshots import list_snapshots
@@ -53,6 +53,7 @@ def measure(
     config = MeasureConfig(
         None if full_data else examples, probes, batch_size, gradient_batches, spaces, steps, abs_probes, seed
     )
+    full = replace(config, examples=None)
     if export_only and results is None:
         raise ConfigError("--export-only needs --results, the folder to export to")
     root = runs_dir() if runs is None else runs
@@ -61,7 +62,7 @@ def measure(
     if not folders:
         raise ConfigError(f"no runs with snapshots in {root}: train one with --snapshot-every N")
     if results is not None:
-        one_workload(folders)  # before hours of measuring
+        check_export(folders, config, results, full=full)
     if recorded is not None:
         from esgd.recorded_measures import take_over_measures
 
@@ -84,5 +85,5 @@ def measure(
     if not done:
         end_not_done("not done: time is up; the same command goes on from here")
     if results is not None:
-        for path in export_measures(folders, config, results, full=replace(config, examples=None)):
+        for path in export_measures(folders, config, results, full=full):
             print(f"wrote {path}")

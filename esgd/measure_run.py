@@ -20,7 +20,7 @@ from esgd.runs import RunFolder, read_csv, write_csv
 from esgd.snapshots import by_epoch, list_snapshots, load_snapshot, require_of_run
 from esgd.workload import workload
 
-__all__ = ["FIGURES", "export_measures", "measure_file", "measure_run", "one_workload", "origin"]
+__all__ = ["FIGURES", "check_export", "export_measures", "measure_file", "measure_run", "one_workload", "origin"]
 
 # which figure shows which quantity
 FIGURES = {
@@ -189,8 +189,7 @@ def export_measures(
     checked = {folder.name: _measured(folder, full) for folder in folders} if full else {}
     checked = {name: kept for name, kept in checked.items() if kept}
     whole = [r for kept in checked.values() for r in kept.values()]
-    for figure in FIGURES:
-        _require_all_named(RunFolder(task, results / figure), folders, checked)
+    _require_all_named(folders, results, checked)
     written = []
     for figure, quantities in FIGURES.items():
         out = RunFolder(task, results / figure)
@@ -221,24 +220,38 @@ def export_measures(
     return written
 
 
-def _require_all_named(out: RunFolder, folders: Sequence[RunFolder], checked: Collection[str]) -> None:
+def check_export(
+    folders: Sequence[RunFolder], config: MeasureConfig, results: Path, *, full: MeasureConfig | None = None
+) -> None:
+    """Refuse before hours of measuring what :func:`export_measures` would refuse after them.
+
+    Args and errors: as for :func:`export_measures`.
+    """
+    one_workload(folders)
+    whole = full if full != config else None  # else it is what is going to be measured
+    _require_all_named(folders, results, [f.name for f in folders if whole and _measured(f, whole)])
+
+
+def _require_all_named(folders: Sequence[RunFolder], results: Path, checked: Collection[str]) -> None:
     """Refuse an export that would drop runs from the record in its place.
 
     Raises:
         ConfigError: names them.
     """
     named = {folder.name for folder in folders}
-    dropped = [run["run"] for run in out.manifest().get("runs", ()) if run["run"] not in named]
-    what = "measures"
-    if not dropped and checked and (out.path / "full.csv").exists():
-        rows = read_csv(out.path / "full.csv")
-        dropped = sorted({row["run"] for row in rows if row.get("run") not in checked})
-        what = "a check on all examples"
-    if dropped:
-        raise ConfigError(
-            f"{out.path} also holds {what} of {', '.join(dropped)}, which this export would drop: measure and name "
-            "those too, or export to another folder"
-        )
+    for figure in FIGURES:
+        out = RunFolder(one_workload(folders), results / figure)
+        dropped = [run["run"] for run in out.manifest().get("runs", ()) if run["run"] not in named]
+        what = "measures"
+        if not dropped and checked and (out.path / "full.csv").exists():
+            rows = read_csv(out.path / "full.csv")
+            dropped = sorted({row["run"] for row in rows if row.get("run") not in checked})
+            what = "a check on all examples"
+        if dropped:
+            raise ConfigError(
+                f"{out.path} also holds {what} of {', '.join(dropped)}, which this export would drop: measure and "
+                "name those too, or export to another folder"
+            )
 
 
 def one_workload(folders: Sequence[RunFolder]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -142,6 +143,28 @@ def test_an_export_drops_no_run_of_the_record(results, tmp_path):
     assert (results / "fig4" / "tiny" / "measures.csv").read_bytes() == before
     with pytest.raises(ConfigError, match="holds measures of run and of none of the runs named"):
         take_over_measures([other], SMALL, results)
+
+
+def test_a_run_that_is_not_named_is_missed_before_anything_is_measured(results, isolated, capsys):
+    runs = isolated / "runs"
+    trained(runs, 1)
+    other = RunFolder("other", runs)
+    train_in_folder(config(epochs=1, dtype="float64"), other, snapshot_every=1, device="cpu", progress=False)
+    words = ("measure", "other", "--examples", "50", "--probes", "8", "--spaces", "0", "--device", "cpu", "-q")
+    for which in ((), ("--full-data",)):
+        done = in_process(capsys, *words, *which, "--results", str(results))
+        one_line(done, "also holds measures of run, which this export would drop")
+    assert not list(other.path.glob("measures-*"))
+    # nor is a check on all examples dropped after the sample has been measured
+    both = ("measure", "run", "other", *words[2:], "--gradient-batches", "1")
+    for which in (("--full-data",), ()):
+        assert in_process(capsys, *both, *which, "--results", str(results)).returncode == 0
+    shutil.rmtree(next(other.path.glob("measures-all*")))
+    for place in runs.glob("*/measures-50*"):
+        shutil.rmtree(place)
+    done = in_process(capsys, *both, "--results", str(results))
+    one_line(done, "also holds a check on all examples of other, which this export would drop")
+    assert not list(runs.glob("*/measures-50*"))
 
 
 def test_the_command_goes_on_from_a_record(results, isolated, capsys):
