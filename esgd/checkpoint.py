@@ -78,6 +78,7 @@ KINDS = {
         "the checkpoint of a curvature measurement", ("settings", "batch", "sums"), _ELSEWHERE, _AGAIN
     ),
     "spectrum": Kind("the checkpoint of a spectrum", ("settings", "eigenpairs", "cost", "end"), _ELSEWHERE, _AGAIN),
+    "measures": Kind("a measurement under way", ("about", "started", "state"), _ELSEWHERE, _AGAIN),
     "products": Kind("products of a measurement", ("vectors", "products", "cost"), _ELSEWHERE, _AGAIN),
 }
 

@@ -90,7 +90,7 @@ class RunningMoments:
     Args:
         shape: of a sample; ``()`` for scalars.
         device: where the two sums lie. They are float64 where the device has it.
-        groups: takes the samples as well, for ``Estimate.groups`` of a vector; not part of :meth:`state`.
+        groups: takes the samples as well, for ``Estimate.groups`` of a vector.
     """
 
     def __init__(
@@ -128,11 +128,13 @@ class RunningMoments:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs."""
-        return {"count": self.count, "mean": self.mean, "squares": self._squares}
+        groups = {} if self.groups is None else {"groups": self.groups.state()}
+        return {"count": self.count, "mean": self.mean, "squares": self._squares, **groups}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> RunningMoments:
         """The running moments that :meth:`state` described."""
         moments = cls(tuple(state["mean"].shape), state["mean"].device)
         moments.count, moments.mean, moments._squares = state["count"], state["mean"], state["squares"]
+        moments.groups = Groups.from_state(state["groups"]) if "groups" in state else None
         return moments

@@ -13,8 +13,9 @@ favours small values by an amount far below the error bar).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ from esgd.spectrum import lanczos_many
 
 __all__ = [
     "AbsEstimate",
+    "DiagonalSums",
     "Diagonals",
     "Estimate",
     "PreconditionerDistance",
@@ -96,6 +98,62 @@ def _moments(operator: CurvatureOperator, shape: tuple[int, ...]) -> RunningMome
     """Running moments of samples of ``shape``, a vector's with its groups of probes."""
     groups = Groups.fitting(operator.num_params, operator.dtype) if shape else None
     return RunningMoments(shape, operator.device, groups)
+
+
+class DiagonalSums:
+    """The sums behind :func:`diagonals`, which take one probe after the other.
+
+    Args:
+        operator: of the products to come.
+    """
+
+    def __init__(self, operator: CurvatureOperator):
+        self._z, self._squares = (_moments(operator, (operator.num_params,)) for _ in range(2))
+        self._energy, self._dominance = RunningMoments(), DominanceSums()
+
+    @property
+    def count(self) -> int:
+        """Probes taken."""
+        return self._squares.count
+
+    def add(self, v: Tensor, h: Tensor) -> None:
+        """Take the probe v with h = H v, flat, shape ``(N,)``."""
+        z, size_squared = v * h, dot(h, h)
+        self._z.add(z)
+        self._squares.add(h.square())
+        self._energy.add(size_squared)
+        self._dominance.add(z, size_squared)
+
+    def diag_squared(self) -> Estimate:
+        """The diagonal of H² so far."""
+        return self._squares.estimate()
+
+    def found(self) -> Diagonals:
+        """All that the products say so far."""
+        dominance = self._dominance
+        return Diagonals(
+            self._z.estimate(),
+            self.diag_squared(),
+            self._energy.estimate(),
+            dominance.squared(),
+            dominance.plugin(),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        return {name: getattr(self, f"_{name}").state() for name in ("z", "squares", "energy", "dominance")}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> DiagonalSums:
+        """The sums that :meth:`state` described."""
+        sums = cls.__new__(cls)
+        sums._z, sums._squares = (RunningMoments.from_state(state[name]) for name in ("z", "squares"))
+        scalars = {k: x.cpu() if isinstance(x, Tensor) else x for k, x in state["energy"].items()}
+        sums._energy, sums._dominance = (
+            RunningMoments.from_state(scalars),
+            DominanceSums.from_state(state["dominance"]),
+        )
+        return sums
 
 
 def _mean(
@@ -202,20 +260,13 @@ def diagonals(
     """
     check_probing(probe=probe, seed=seed, rtol=rtol, num_probes=num_probes, probes_per_pass=probes_per_pass)
     operator = as_operator(operator)
-    z_moments, squares = (_moments(operator, (operator.num_params,)) for _ in range(2))
-    energy, dominance = RunningMoments(), DominanceSums()
+    sums = DiagonalSums(operator)
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:
-            z, size_squared = v * h, dot(h, h)
-            z_moments.add(z)
-            squares.add(h.square())
-            energy.add(size_squared)
-            dominance.add(z, size_squared)
-        if until(rtol, squares.estimate):
+            sums.add(v, h)
+        if until(rtol, sums.diag_squared):
             break
-    return Diagonals(
-        z_moments.estimate(), squares.estimate(), energy.estimate(), dominance.squared(), dominance.plugin()
-    )
+    return sums.found()
 
 
 def diag_abs(

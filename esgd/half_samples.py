@@ -10,9 +10,10 @@ it, also where the noise is as large as the signal and a jackknife breaks down.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,6 +137,18 @@ class Groups:
             self.capacity *= 2
         self.sums.append(sample.clone())
         self.counts.append(1)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        names = ("max_groups", "capacity", "sums", "counts")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Groups:
+        """The groups that :meth:`state` described."""
+        groups = cls(state["max_groups"])
+        groups.capacity, groups.sums, groups.counts = state["capacity"], list(state["sums"]), list(state["counts"])
+        return groups
 
     def snapshot(self) -> ProbeGroups:
         """The groups so far."""

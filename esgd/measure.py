@@ -18,14 +18,12 @@ from torch import Tensor, nn
 from esgd.data import Dataset
 from esgd.distances import compare, cosine_distance, noise_floor
 from esgd.errors import ConfigError, EsgdError
-from esgd.estimate import Estimate, RunningMoments
-from esgd.estimators import diag_abs, diagonals
-from esgd.half_samples import Groups
+from esgd.estimate import RunningMoments
+from esgd.measure_pieces import Pieces, StoppableHessian
 from esgd.nets import Autoencoder
-from esgd.operator import HessianOperator
-from esgd.seeding import batch_order, named_generator
+from esgd.seeding import named_generator
 from esgd.snapshots import Snapshot
-from esgd.spectrum import spectral_density
+from esgd.spectrum import SpectralDensity, spectral_density
 from esgd.workload import workload
 
 __all__ = [
@@ -45,11 +43,16 @@ DAMPING = {"equilibration": 1e-4, "jacobi": 1e-4, "rmsprop": 1e-5, "absolute": 1
 MNIST_DAMPING = DAMPING | {"rmsprop": 1e-6}
 NEAR_ZERO = 1e-3  # eigenvalues within this share of the largest in magnitude count as neither sign
 SATURATED = 0.01  # a sigmoid whose slope a(1 − a) is below that; it is at most 0.25
-STEPS_COMPARED = 8  # minibatches whose steps are compared
 
 
 class MeasurementStopped(EsgdError):
-    """The measurement was asked to stop; what was finished is kept."""
+    """The measurement was asked to stop.
+
+    Attributes:
+        state: what it goes on from.
+    """
+
+    state: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ def measure_snapshot(
     config: MeasureConfig,
     *,
     should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[float], Any] = lambda share: None,
+    state: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """All measures at one snapshot, as rows with the columns :data:`COLUMNS`.
 
@@ -134,21 +139,51 @@ def measure_snapshot(
         snapshot: from :func:`esgd.snapshots.load_snapshot`.
         data: the run's training set, on the snapshot's device.
         config: what to measure.
-        should_stop: asked before each batch.
+        should_stop: asked after each batch, so that each session gets on.
+        on_progress: called after each batch with the share of all the work that it was.
+        state: of a measurement of the same, that was stopped: it goes on from there, and gives the same bits.
 
     Raises:
-        MeasurementStopped: it was asked to stop.
+        MeasurementStopped: it was asked to stop; its ``state`` is what the next call needs.
     """
     task, net = workload(snapshot.config.workload), snapshot.net
     index, _ = sample_indices(data, config)
     images = data.images[index.to(data.images.device)]
 
+    work = 2 * len(images) * (config.probes + config.steps * (config.spaces + config.abs_probes))
+    work += min(config.gradient_batches * snapshot.config.batch_size, len(data))
+
     def loss(batch: Tensor) -> Tensor:
-        if should_stop():
-            raise MeasurementStopped("stopped")
         return task.loss(net(batch), batch)
 
-    operator = HessianOperator(loss, net.named_parameters(), images.split(config.batch_size))
+    def after(examples: int) -> None:
+        on_progress(examples / work)
+        if should_stop():
+            raise MeasurementStopped("stopped")
+
+    batches = images.split(config.batch_size)
+    # a product costs about two gradients
+    operator = StoppableHessian(loss, net.named_parameters(), batches, lambda examples: after(2 * examples))
+    pieces = Pieces(snapshot, data, config, loss, operator, after, state)
+    try:
+        return _rows(snapshot, images, config, pieces, operator)
+    except MeasurementStopped as stop:
+        stop.state = pieces.state()
+        raise
+
+
+def _rows(
+    snapshot: Snapshot, images: Tensor, config: MeasureConfig, pieces: Pieces, operator: StoppableHessian
+) -> list[dict[str, Any]]:
+    """The rows of :func:`measure_snapshot`: first all that goes through the data, then what is made of it."""
+    found_loss, found = pieces.loss(), pieces.diagonals()
+    root_v, gradients = pieces.root_v()
+    absolute = pieces.absolute() if config.abs_probes else None
+    density = None
+    if config.spaces:
+        density = spectral_density(
+            operator, config.spaces, num_steps=config.steps, seed=config.seed, probes_per_pass=config.spaces
+        )
     identity = {
         "run": snapshot.run,
         "seed": snapshot.config.seed,
@@ -161,46 +196,26 @@ def measure_snapshot(
     def add(quantity: str, value: float, stderr: float = 0.0, a: str = "", b: str = "") -> None:
         rows.append({**identity, "quantity": quantity, "a": a, "b": b, "value": value, "stderr": stderr})
 
-    with torch.no_grad():
-        total = sum(loss(batch).item() * len(batch) for batch in operator.batches)
-    add("loss", total / len(images))
-    found = diagonals(operator, config.probes, seed=config.seed)
+    add("loss", found_loss)
     add("dominance", found.dominance_squared.value, found.dominance_squared.stderr)
     add("dominance_plugin", found.dominance_plugin.value, found.dominance_plugin.stderr)
     add("frobenius_squared", found.frobenius_squared.value, found.frobenius_squared.stderr)
-    root_v, gradients = _second_moment(snapshot, data, config, loss, operator.space)
     vectors: dict[str, Any] = {
         "equilibration": found.diag_squared.sqrt(),
         "jacobi": found.diag.abs(),
         "rmsprop": root_v,
     }
-    if config.abs_probes:
-        estimate = diag_abs(operator, config.abs_probes, num_steps=config.steps, seed=config.seed)
-        vectors["absolute"] = estimate.abs()
+    if absolute is not None:
+        vectors["absolute"] = absolute.abs()
     if snapshot.preconditioner is not None:
         vectors["own"] = operator.space.flatten([snapshot.preconditioner[n] for n in operator.space.names])
     _distances(vectors, add)
     _steps(vectors, snapshot, gradients, add)
-    if config.spaces:
-        _spectrum(operator, config, add)
-    for quantity, value in saturation(net, images).items():
+    if density is not None:
+        _spectrum(density, add)
+    for quantity, value in saturation(snapshot.net, images).items():
         add(quantity, value)
     return rows
-
-
-def _second_moment(
-    snapshot: Snapshot, data: Dataset, config: MeasureConfig, loss: Callable[[Tensor], Tensor], space: Any
-) -> tuple[Estimate, list[Tensor]]:
-    """√E g_b² over the minibatches that the run sees next, and the first few gradients; flat, shape (N,)."""
-    order = batch_order(len(data), snapshot.config.seed, snapshot.epoch).to(data.images.device)
-    moment = RunningMoments((space.num_params,), space.device, Groups.fitting(space.num_params, space.dtype))
-    first: list[Tensor] = []
-    for index in order.split(snapshot.config.batch_size)[: config.gradient_batches]:
-        g = space.flatten(torch.autograd.grad(loss(data.images[index]), space.params))
-        moment.add(g.square())
-        if len(first) < STEPS_COMPARED:
-            first.append(g)
-    return moment.estimate().sqrt(), first
 
 
 def _distances(vectors: Mapping[str, Any], add: Callable[..., None]) -> None:
@@ -242,11 +257,8 @@ def _steps(
         add("step", estimate.value, estimate.stderr, a, b)
 
 
-def _spectrum(operator: HessianOperator, config: MeasureConfig, add: Callable[..., None]) -> None:
+def _spectrum(density: SpectralDensity, add: Callable[..., None]) -> None:
     """The ends of the spectrum, and how much of it is negative."""
-    density = spectral_density(
-        operator, config.spaces, num_steps=config.steps, seed=config.seed, probes_per_pass=config.spaces
-    )
     nodes, residuals = density.nodes.flatten(), density.residuals.flatten()
     for quantity, at in (("largest", nodes.argmax()), ("smallest", nodes.argmin())):
         add(quantity, nodes[at].item(), residuals[at].item())

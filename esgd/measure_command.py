@@ -81,7 +81,7 @@ def measure(
             if not done:
                 break
             print(f"measured: {folder.name}")
-    stop.exit_if_received("stopped; snapshots already measured are kept, the same command goes on from here")
+    stop.exit_if_received("stopped; what is measured is kept, the same command goes on from here")
     if not done:
         end_not_done("not done: time is up; the same command goes on from here")
     if results is not None:

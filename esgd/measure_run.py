@@ -1,4 +1,4 @@
-"""Measurements along recorded runs: resumable snapshot by snapshot, exported as tidy tables."""
+"""Measurements along recorded runs: resumable after any batch, exported as tidy tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from esgd.checkpoint import checkpoint_digest, require_same
+from esgd.checkpoint import checkpoint_digest, load_checkpoint, require_same, save_checkpoint
 from esgd.errors import CheckpointError, ConfigError, DataError
 from esgd.files import atomic_write
 from esgd.measure import COLUMNS, MeasureConfig, MeasurementStopped, measure_snapshot, sample_indices
@@ -22,6 +22,7 @@ from esgd.workload import workload
 
 __all__ = ["FIGURES", "check_export", "export_measures", "measure_file", "measure_run", "one_workload", "origin"]
 
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total} snapshots [{elapsed}<{remaining}]"
 # which figure shows which quantity
 FIGURES = {
     "fig4": ("loss", "cosine", "log_dispersion", "floor", "step", "rms"),
@@ -59,7 +60,9 @@ def measure_run(
         epochs: only these; default: every snapshot.
         device: as for :func:`esgd.resumable.train_in_folder`.
         progress: show a progress bar over the snapshots.
-        should_stop: asked before each batch; a stop loses the snapshot under way only.
+        should_stop: asked after each batch; a stop keeps what is done of the snapshot under way, and the next call
+            goes on from there where code, versions and device are the same, to the same bits. A kill loses that
+            snapshot.
 
     Returns:
         Whether all are measured; False when it was stopped.
@@ -78,20 +81,21 @@ def measure_run(
     if missing := sorted(set(epochs or ()) - set(found)):
         raise ConfigError(f"the run {folder.name} has no snapshot of epoch {missing[0]}: it has {list(found)}")
     place = pick_device(device)
-    todo = [epoch for epoch in found if epochs is None or epoch in epochs]
+    asked = [epoch for epoch in found if epochs is None or epoch in epochs]
+    todo = []
+    for epoch in asked:
+        if (path := measure_file(folder, config, epoch)).exists():
+            _require_current(path, config, found[epoch], folder)
+        else:
+            todo.append(epoch)
     data = None
-    bar = progress_bar(show=progress, total=len(todo), unit="snapshot", desc=folder.name)
+    bar = progress_bar(
+        show=progress, total=len(asked), initial=len(asked) - len(todo), desc=folder.name, bar_format=BAR
+    )
     for epoch in todo:
-        path = measure_file(folder, config, epoch)
-        if path.exists():
-            record = _read(path)
-            advice = f"use the old ones, or move {path.parent} away to measure anew"
-            require_same(record["settings"], config.settings(), where=path, advice=advice)
-            _require_same_snapshot(record, path, found[epoch])
-            if "snapshot_sha256" not in record:  # by an older version, which did not look whose it was
-                require_of_run(load_snapshot(found[epoch]), folder)
-            bar.update(1)
-            continue
+        if epoch != todo[0] and should_stop():  # each session gets on by a batch at least
+            bar.close()
+            return False
         snapshot = load_snapshot(found[epoch], device=place)
         require_of_run(snapshot, folder)
         if data is None:
@@ -102,25 +106,47 @@ def measure_run(
                     f"{folder.name} was trained on {snapshot.data['source']}, but {data.name} here is "
                     f"{data.source}: measure it where its data are"
                 )
-        started = now()
-        try:
-            rows = measure_snapshot(snapshot, data, config, should_stop=should_stop)
-        except MeasurementStopped:
-            bar.close()
-            return False
-        record = {
+        about = {
             "settings": config.settings(),
             "sample_sha256": sample_indices(data, config)[1],
             "snapshot_sha256": snapshot.sha256,
             **provenance(place),
-            "started": started,
-            "ended": now(),
-            "rows": rows,
         }
-        atomic_write(path, json.dumps(record) + "\n")
-        bar.update(1)
+        path = measure_file(folder, config, epoch)
+        part = path.with_suffix(".part.pt")
+        begun = _begun(part, about, place)
+        started, end = begun.get("started", now()), todo.index(epoch) + 1 + len(asked) - len(todo)
+        options = {"should_stop": should_stop, "on_progress": bar.update, "state": begun.get("state")}
+        try:
+            rows = measure_snapshot(snapshot, data, config, **options)
+        except MeasurementStopped as stop:
+            bar.close()
+            told = {"kind": "measures", "about": json.dumps(about), "started": started}
+            save_checkpoint(part, {**told, "state": stop.state})
+            return False
+        atomic_write(path, json.dumps(about | {"started": started, "ended": now(), "rows": rows}) + "\n")
+        part.unlink(missing_ok=True)
+        bar.update(end - bar.n)  # an earlier session's share, and rounding
     bar.close()
     return True
+
+
+def _require_current(path: Path, config: MeasureConfig, snapshot: Path, folder: RunFolder) -> None:
+    """Refuse measures of other settings or of other weights than the run's snapshot has."""
+    record = _read(path)
+    advice = f"use the old ones, or move {path.parent} away to measure anew"
+    require_same(record["settings"], config.settings(), where=path, advice=advice)
+    _require_same_snapshot(record, path, snapshot)
+    if "snapshot_sha256" not in record:  # by an older version, which did not look whose it was
+        require_of_run(load_snapshot(snapshot), folder)
+
+
+def _begun(part: Path, about: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """What a stop left of a measurement; nothing where weights, code, versions or device were others."""
+    if not part.exists():
+        return {}
+    saved = load_checkpoint(part, kind="measures", device=device)
+    return saved if saved["about"] == json.dumps(about) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

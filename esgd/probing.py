@@ -30,7 +30,7 @@ def check_probing(*, probe: str, seed: int, rtol: float | None, **counts: int | 
 
 
 def probe_products(
-    operator: CurvatureOperator, num_probes: int, probe: str, seed: int, per_pass: int | None
+    operator: CurvatureOperator, num_probes: int, probe: str, seed: int, per_pass: int | None, *, begin: int = 0
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Pass by pass the pairs ``(v, H v)`` of flat vectors of shape ``(N,)``.
 
@@ -40,10 +40,11 @@ def probe_products(
         probe: ``"rademacher"``, ``"gaussian"`` or ``"low_rank"``.
         seed: probe i is ``draw(probe, params, seed, i)``.
         per_pass: probes that share a pass over the batches; None takes what fits into 256 MB, at most 16.
+        begin: the first of them, where some passes are done.
     """
     if per_pass is None:
         per_pass = min(16, max(1, int(PASS_BYTES / (operator.num_params * operator.dtype.itemsize))))
-    for first in range(0, num_probes, per_pass):
+    for first in range(begin, num_probes, per_pass):
         indices = range(first, min(first + per_pass, num_probes))
         vectors = [draw_factored(probe, operator.params, seed, i) for i in indices]
         label = f"probes {first + 1}–{indices[-1] + 1} of {num_probes}"

@@ -10,6 +10,8 @@ __all__ = ["progress_bar"]
 class _Silent:
     """Stands in for a tqdm bar."""
 
+    n = 0.0
+
     def update(self, n: float = 1) -> None:
         """Do nothing."""
 
