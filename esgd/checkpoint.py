@@ -98,9 +98,12 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    body = buffer.getvalue()
+    with buffer.getbuffer() as body:  # no copy: it may be large
+        digest = hashlib.sha256(body).digest()
+    buffer.seek(0, io.SEEK_END)
+    buffer.write(MAGIC + digest)
     try:
-        atomic_write(path, body + MAGIC + hashlib.sha256(body).digest())
+        atomic_write(path, buffer.getbuffer())
     except OSError as error:
         kept = "the last checkpoint is untouched" if path.exists() else "no checkpoint was written"
         raise CheckpointError(
@@ -135,10 +138,12 @@ def load_with_digest(
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    body, footer = content[:-FOOTER], content[-FOOTER:]
+    body, footer, size = content[:-FOOTER], content[-FOOTER:], len(content)
+    del content  # not two copies: it may be large
     if not footer.startswith(MAGIC):
-        what = "is truncated, or was not written by esgd" if content[:2] == b"PK" else "is not an esgd checkpoint"
-        raise CheckpointError(f"{path} {what} ({len(content):,} bytes): {advice}")
+        zipped = (body + footer)[:2] == b"PK"
+        what = "is truncated, or was not written by esgd" if zipped else "is not an esgd checkpoint"
+        raise CheckpointError(f"{path} {what} ({size:,} bytes): {advice}")
     if hashlib.sha256(body).digest() != footer[len(MAGIC) :]:
         raise CheckpointError(f"{path} is damaged, its checksum does not fit: {advice}")
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["atomic_write", "exclusive_lock", "is_locked", "remove_stale"]
 
 
-def atomic_write(path: Path, data: bytes | str) -> None:
+def atomic_write(path: Path, data: bytes | memoryview | str) -> None:
     """Write to a temporary file beside ``path``, flush it to the disk and rename it.
 
     A kill, a crash or a full disk leaves the old file untouched; on an error the temporary file is removed.

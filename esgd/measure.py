@@ -49,7 +49,7 @@ class MeasurementStopped(EsgdError):
     """The measurement was asked to stop.
 
     Attributes:
-        state: what it goes on from.
+        state: what it goes on from; ``share`` of it is how much of the work is done.
     """
 
     state: Mapping[str, Any]
@@ -156,7 +156,11 @@ def measure_snapshot(
     def loss(batch: Tensor) -> Tensor:
         return task.loss(net(batch), batch)
 
+    share = 0.0 if state is None else state["share"]
+
     def after(examples: int) -> None:
+        nonlocal share
+        share += examples / work
         on_progress(examples / work)
         if should_stop():
             raise MeasurementStopped("stopped")
@@ -168,7 +172,7 @@ def measure_snapshot(
     try:
         return _rows(snapshot, images, config, pieces, operator)
     except MeasurementStopped as stop:
-        stop.state = pieces.state()
+        stop.state = {"share": share, **pieces.state()}
         raise
 
 

@@ -116,6 +116,9 @@ def measure_run(
         part = path.with_suffix(".part.pt")
         begun = _begun(part, about, place)
         started, end = begun.get("started", now()), todo.index(epoch) + 1 + len(asked) - len(todo)
+        if begun:  # no work of this session, and none of its pace
+            bar.n += begun["state"]["share"]
+            bar.initial += begun["state"]["share"]
         options = {"should_stop": should_stop, "on_progress": bar.update, "state": begun.get("state")}
         try:
             rows = measure_snapshot(snapshot, data, config, **options)
@@ -126,7 +129,7 @@ def measure_run(
             return False
         atomic_write(path, json.dumps(about | {"started": started, "ended": now(), "rows": rows}) + "\n")
         part.unlink(missing_ok=True)
-        bar.update(end - bar.n)  # an earlier session's share, and rounding
+        bar.update(end - bar.n)  # a Krylov space that ended early, or rounding
     bar.close()
     return True
 

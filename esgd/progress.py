@@ -10,7 +10,7 @@ __all__ = ["progress_bar"]
 class _Silent:
     """Stands in for a tqdm bar."""
 
-    n = 0.0
+    n = initial = 0.0
 
     def update(self, n: float = 1) -> None:
         """Do nothing."""

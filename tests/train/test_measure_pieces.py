@@ -91,7 +91,7 @@ def test_the_shares_of_the_work_make_one(run):
 def test_the_bar_tells_the_share_of_a_snapshot(run, monkeypatch):
     class Bar:
         def __init__(self, *, show, total, initial, **_):
-            self.total, self.n = total, initial
+            self.total, self.n, self.initial = total, initial, initial
             bars.append(self)
 
         def update(self, share):
@@ -108,7 +108,9 @@ def test_the_bar_tells_the_share_of_a_snapshot(run, monkeypatch):
     assert measure_run(run, WIDE, **QUIET)
     assert [bar.total for bar in bars] == [2, 2, 2]
     assert 0.2 < bars[0].n < 0.8
+    assert bars[1].initial == pytest.approx(bars[0].n)  # which is no work of the second session
     assert [bar.n for bar in bars[1:]] == [2, 2]
+    assert bars[2].initial == 2
 
 
 def test_what_was_begun_by_other_code_or_at_other_weights_is_begun_again(run, monkeypatch):
