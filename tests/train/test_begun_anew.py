@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from esgd.aside import epochs_done, keep_aside, longest
+from esgd.ensemble_run import train_ensemble_in_folder
 from esgd.errors import CheckpointError
 from esgd.measure import MeasureConfig
 from esgd.measure_run import export_measures, measure_run
@@ -90,6 +91,16 @@ def test_a_run_killed_before_its_first_checkpoint_leaves_no_rows_of_another_unde
     keep_aside(run)
     keep_aside(run)  # nothing is left to move
     assert sorted(path.name for path in run.path.glob("earlier-*")) == ["earlier-1", "earlier-2", "earlier-3"]
+
+
+def test_a_member_of_an_ensemble_keeps_the_rows_of_other_settings_too(run, tmp_path):
+    rows = read_records(run.records)
+    other, both = RunFolder("other", tmp_path), RunFolder("both", tmp_path)
+    members = [config(method="sgd", lr=0.001, epochs=5, batch_size=50, seed=seed) for seed in (0, 1)]
+    train_ensemble_in_folder(members, both, own_folders=[run, other], checkpoint_every=5, **QUIET)
+    assert epochs_done(run) == 5
+    assert read_records(run.path / "records-recorded.csv") == rows
+    assert not list_snapshots(run)
 
 
 def test_a_snapshot_of_another_run_is_refused(run, tmp_path):

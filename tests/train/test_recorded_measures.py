@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from esgd.checkpoint import load_checkpoint, save_checkpoint
-from esgd.errors import ConfigError, DataError
+from esgd.errors import CheckpointError, ConfigError, DataError
 from esgd.measure import MeasureConfig
 from esgd.measure_run import export_measures, measure_run
 from esgd.recorded_measures import take_over_measures
@@ -95,6 +95,11 @@ def test_another_path_is_refused_though_its_settings_are_the_same(results, tmp_p
     save_checkpoint(snapshot, state)
     with pytest.raises(ConfigError, match=r"on another path here .* at epoch 1 is .* and was .*another folder"):
         take_over_measures([again], SMALL, results)
+    told = again.manifest()
+    again.write_manifest(told | {"config": told["config"] | {"epochs": 0}})
+    with pytest.raises(CheckpointError, match="lies beyond the 0 epochs of the run there"):
+        take_over_measures([again], SMALL, results)
+    again.write_manifest(told)
     snapshot.unlink()
     take_over_measures([again], SMALL, results)  # epoch 0 is compared
     (again.path / "snapshots" / "epoch00000.pt").unlink()
