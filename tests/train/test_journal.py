@@ -58,7 +58,7 @@ def test_a_damaged_journal_blocks_no_search(done, capsys, damage):
     assert len(said.strip().splitlines()) == 1
 
 
-def test_a_journal_that_is_cut_while_it_is_open_is_made_anew_for_every_process(done):
+def test_a_journal_that_is_cut_while_it_is_open_is_made_anew_for_all_that_have_it_open(done):
     others = [Trials(study(6), done.root) for _ in range(2)]
     path = journal(done)
     path.write_bytes(cut(path.read_bytes()))

@@ -70,8 +70,9 @@ def test_the_recorded_trials_are_drawn_again_to_the_bit(name):
         assert settings.drawn(row["trial"]) == recorded
 
 
-def test_processes_share_the_trials_of_a_study(tiny, tmp_path):
-    both = [Trials(study(), tmp_path) for _ in range(2)]  # two processes on one folder
+def test_a_study_that_is_open_twice_claims_each_trial_once_and_none_beyond_the_end(tiny, tmp_path):
+    """One after the other; at once: ``test_search_processes.py``."""
+    both = [Trials(study(), tmp_path) for _ in range(2)]
     assert [both[i % 2].claim() for i in range(3)] == [[0], [1], [2]]
     assert both[0].claim() == both[1].claim(2) == []
     assert both[0].begun() == [0, 1, 2]
