@@ -26,9 +26,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib import metadata
+        from esgd import __version__
 
-        print(f"esgd {metadata.version('esgd')}")
+        print(f"esgd {__version__}")  # also of a checkout that is not installed
         raise typer.Exit
 
 

@@ -27,14 +27,20 @@ from esgd.train import Training, TrainResult
 __all__ = ["ParallelTraining", "launched", "speaks", "train_parallel"]
 
 
+_RENDEZVOUS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # torchrun sets them all
+
+
 def launched() -> bool:
-    """Whether ``torchrun`` started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether ``torchrun`` started this process as one of several.
+
+    One or the other of its variables may stand in the environment of a machine where nothing was launched.
+    """
+    return all(name in os.environ for name in _RENDEZVOUS) and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def speaks() -> bool:
     """Whether this process tells what happens: it is alone, or rank 0."""
-    return os.environ.get("RANK", "0") == "0"
+    return not launched() or os.environ["RANK"] == "0"
 
 
 class ParallelTraining(Training):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from esgd.config import METHODS
 from esgd.errors import ConfigError
 from esgd.figures.menus import axis_menu
+from esgd.figures.needs import require_plotly
 from esgd.figures.palette import LABELS, colour
 from esgd.figures.step_cost import at_measured_cost, sgd_step_seconds
 from esgd.runs import by_run
@@ -105,10 +106,9 @@ def learning_curves(
         labels["seconds"] = MEASURED
     elif together:
         labels["seconds"] = TOGETHER
-    try:
-        import plotly.graph_objects as go
-    except ImportError as error:
-        raise ConfigError("figures need plotly: `pip install 'esgd[train]'`") from error
+    require_plotly()
+    import plotly.graph_objects as go
+
     traces, places = [], []  # a trace, and for each axis where its points lie
     summaries = bands(records, y)
     for method, band in summaries.items():

@@ -10,6 +10,7 @@ from esgd.errors import ConfigError
 from esgd.figures import fig1, fig2, fig3, fig4, fig6
 from esgd.figures.headings import add_heading, workload_of
 from esgd.figures.learning_curves import X_AXES, Y_AXES, learning_curves
+from esgd.figures.needs import require_plotly
 from esgd.figures.step_cost import fitting_costs, trained_together
 from esgd.figures.trajectory import AXES, read_measures
 from esgd.records import read_records
@@ -84,11 +85,13 @@ def paper_figure(
         y: of Figure 5: ``"loss"`` (default) or ``"squared_error"``.
 
     Raises:
-        ConfigError: no such figure, an option or a value that it does not have, or its records are not there.
+        ConfigError: no such figure, an option or a value that it does not have, its records are not there, or
+            plotly is not.
         DataError: the table is another one, or damaged.
     """
     given = {name: value for name, value in (("data", data), ("x", x), ("y", y)) if value is not None}
     check_options(number, given)
+    require_plotly()
     data, x, y = (given.get(name, default) for name, default in (("data", "curves"), ("x", "epoch"), ("y", "loss")))
     if number in COMPUTED:
         return (fig1 if number == 1 else fig2).figure()

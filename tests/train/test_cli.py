@@ -138,21 +138,6 @@ def wait_for_checkpoint(folder: RunFolder, process: subprocess.Popen, after: flo
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_saves_says_one_line_and_can_go_on(cli, tmp_path, small_curves, number, code):
-    words = ("train", "curves", "-o", "rmsprop", "-q", "--name", "run")
-    folder = RunFolder("run", tmp_path / "runs")
-    process = start(tmp_path, small_curves, *words, "--epochs", "100000")
-    wait_for_checkpoint(folder, process)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    one_line(subprocess.CompletedProcess(words, process.returncode, out, err), "stopped and saved", code=code)
-    progress = load_checkpoint(folder.checkpoint)["progress"]
-    done = cli(*words, "--epochs", str(progress["epoch"] + 1), ESGD_DATA=str(small_curves))
-    assert done.returncode == 0, done.stderr
-    assert read_csv(folder.records)[-1]["step"] == 2 * (progress["epoch"] + 1)
-
-
 def killed_run(tmp_path, data, kills: int) -> tuple[RunFolder, int]:
     """Train with a kill -9 at ``kills`` random moments, then to an end a little further; and how many epochs."""
     import random
@@ -202,20 +187,3 @@ def test_without_typer_one_line_says_what_to_install():
     script = "import sys; sys.modules['typer'] = None; from esgd.cli import main; main(['list'])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     one_line(done, "pip install 'esgd[train]'")
-
-
-def test_training_needs_no_plotting_search_or_table_library(cli, tmp_path, small_curves):
-    """On a bare GPU machine there are torch, numpy, tqdm and typer."""
-    script = (
-        "import sys\n"
-        "for name in ('plotly', 'optuna', 'pandas', 'scipy', 'matplotlib'): sys.modules[name] = None\n"
-        "from esgd.cli import main; main(sys.argv[1:])"
-    )
-    words = ("train", "mnist-10k", "-o", "sgd", "--epochs", "1", "-q", "--batch-size", "5000")
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words],
-        env=cli_environment(tmp_path),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
