@@ -1,4 +1,8 @@
-"""What recorded runs say when methods are compared: who reached which loss when, which run is in the band."""
+"""What recorded runs say when methods are compared: who reached which loss when, which run is in the band.
+
+A run that diverged ends early. Where runs are compared at an epoch that all have, it counts as infinite from its
+last record on and holds nobody back; before that its records count like any other's.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 
 from esgd.errors import ConfigError
 from esgd.runs import by_run
+from esgd.train import DIVERGED
 
 __all__ = [
     "best_losses",
@@ -40,21 +45,33 @@ def until(records: Iterable[Record], epoch: int) -> list[Record]:
     return [row for row in records if row["epoch"] <= epoch]
 
 
+def _end(rows: list[Record]) -> float:
+    """The epoch at which a run diverged, by the rule of :class:`esgd.train.Training`; infinite where it did not."""
+    loss = rows[-1]["loss"]
+    lost = not math.isfinite(loss) or loss > DIVERGED * rows[0]["loss"]
+    return rows[-1]["epoch"] if lost else math.inf
+
+
+def _last_epoch(runs: Iterable[list[Record]]) -> int:
+    """The last epoch that all of the runs have or that they diverged before."""
+    known = [({row["epoch"] for row in rows}, _end(rows)) for rows in runs]
+    seen = set().union(*(epochs for epochs, _ in known))
+    common = [epoch for epoch in seen if all(epoch in epochs or epoch > end for epochs, end in known)]
+    if not common:
+        raise ConfigError("the runs have no epoch in common: nothing to compare")
+    return max(common)
+
+
 def last_common(records: Iterable[Record], y: str = "loss") -> tuple[int, dict[str, list[float]]]:
     """The last epoch that every run has, and there ``y`` of each method's runs, in ascending order.
+
+    A run that diverged has every epoch from then on, with an infinite ``y``: its last loss is not finite, or a
+    hundred times its first one.
 
     Raises:
         ConfigError: there are no records, or no epoch that all runs have.
     """
-    runs = _runs(records)
-    epochs = [{row["epoch"] for row in rows} for members in runs.values() for rows in members.values()]
-    if not epochs or not (common := set.intersection(*epochs)):
-        raise ConfigError("the runs have no epoch in common: nothing to compare")
-    last = max(common)
-    return last, {
-        method: sorted(row[y] for rows in members.values() for row in rows if row["epoch"] == last)
-        for method, members in runs.items()
-    }
+    return last_medians(records, y, width=1)
 
 
 def last_medians(
@@ -63,19 +80,22 @@ def last_medians(
     """As :func:`last_common`, with the median of each run's ``y`` over the last epochs: single evaluations jump.
 
     Args:
-        records: rows of runs.
+        records: rows of runs; one that has diverged by the last epoch counts as infinite whatever it had before.
         y: the column to compare.
         width: of the window (end − width, end], in epochs.
 
     Raises:
         ConfigError: there are no records, or no epoch that all runs have.
     """
-    records = list(records)
-    last, _ = last_common(records, y)
-    return last, {
-        method: sorted(median(r[y] for r in rows if last - width < r["epoch"] <= last) for rows in members.values())
-        for method, members in _runs(records).items()
-    }
+    runs = _runs(records)
+    last = _last_epoch(rows for members in runs.values() for rows in members.values())
+
+    def at_last(rows: list[Record]) -> float:
+        if _end(rows) <= last:
+            return math.inf
+        return median(row[y] for row in rows if last - width < row["epoch"] <= last)
+
+    return last, {method: sorted(map(at_last, members.values())) for method, members in runs.items()}
 
 
 def best_losses(records: Iterable[Record], y: str = "loss") -> dict[str, float]:

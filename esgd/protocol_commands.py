@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from esgd.cli import StopSignal
+from esgd.cli import DIVERGED, StopSignal
 from esgd.command_options import Device, Minutes, Quiet, Runs, Snapshots, end_not_done, parse_seeds
 from esgd.errors import ConfigError, DataError
 
@@ -39,14 +39,18 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Random search, resumable; several processes may work on one study."""
-    from esgd.search import SearchSettings
+    from math import isfinite
+
+    from esgd.search import SearchSettings, check_ensemble
     from esgd.search import search as run_search
 
     methods = PAPER_METHODS if optimizer == "all" else (optimizer,)
     studies = [
         SearchSettings(workload, method, space, trials, epochs, seed, momentum, nesterov) for method in methods
     ]
-    finished = True
+    for settings in studies:
+        check_ensemble(settings, ensemble)
+    finished, lost = True, False
     with StopSignal(minutes) as stop:
         for settings in studies:
             done = run_search(
@@ -60,19 +64,25 @@ def search(
                     f"{name} trial {number}: loss {loss:.4f}", flush=True
                 ),
             )
-            stop.exit_if_received("stopped and saved; the same command goes on from here")
-            losses, best = done.losses(), done.best()
+            losses = done.losses()
             finished = finished and len(losses) == trials
-            if best is not None:
+            if not finished or settings is not studies[-1]:
+                stop.exit_if_received("stopped and saved; the same command goes on from here")
+            told = f"{settings.name}: {len(losses)} of {trials} trials"
+            if any(map(isfinite, losses.values())):
+                best = done.best()
                 drawn = ", ".join(f"{key} {value:.4g}" for key, value in settings.drawn(best).items())
-                print(
-                    f"{settings.name}: {len(losses)} of {trials} trials; best loss {losses[best]:.4f} with {drawn}"
-                )
+                print(f"{told}; best loss {losses[best]:.4f} with {drawn}")
+            elif losses:
+                print(f"{told}; every one diverged")
+                lost = True
             if stop():  # begins no trial of the methods that follow
                 finished = finished and settings is studies[-1]
                 break
     if not finished:
         end_not_done()
+    if lost:
+        raise typer.Exit(DIVERGED)
 
 
 def reproduce(

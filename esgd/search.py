@@ -18,7 +18,19 @@ from esgd.sources import Data
 from esgd.study import SEARCH_SEED, SearchSettings
 from esgd.trials import Trials
 
-__all__ = ["SEARCH_SEED", "SearchSettings", "Trials", "search", "trial_rows"]
+__all__ = ["SEARCH_SEED", "SearchSettings", "Trials", "check_ensemble", "search", "trial_rows"]
+
+
+def check_ensemble(settings: SearchSettings, count: int) -> None:
+    """Refuse a number of trials that cannot be trained at once; of several studies, before the first.
+
+    Raises:
+        ConfigError: it is below 1, or above 1 and the method knows no ensembles.
+    """
+    if count < 1:
+        raise ConfigError(f"ensemble must be at least 1 trial, got {count}")
+    if count > 1:
+        check_members([settings.trial(number) for number in range(count)])
 
 
 def search(
@@ -49,10 +61,7 @@ def search(
         ConfigError: the method knows no ensembles, ``ensemble`` is below 1, or the data here are not those of the
             trials that were trained already.
     """
-    if ensemble < 1:
-        raise ConfigError(f"ensemble must be at least 1 trial, got {ensemble}")
-    if ensemble > 1:
-        check_members([settings.trial(number) for number in range(ensemble)])
+    check_ensemble(settings, ensemble)
     trials = Trials(settings, root)
     options = {"device": device, "progress": progress, "should_stop": should_stop}
     for numbers in _work(trials, ensemble):

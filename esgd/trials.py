@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from esgd.errors import EsgdError
+from esgd.errors import ConfigError, EsgdError
 from esgd.files import exclusive_lock
 from esgd.journal import open_journal
 from esgd.paths import runs_dir
@@ -104,9 +104,21 @@ class Trials:
         return {number: loss for number, loss in found.items() if loss is not None}
 
     def best(self) -> int | None:
-        """The number of the trial with the smallest loss; None while none is finished."""
+        """The number of the trial with the smallest loss; None while none has ended that did not diverge.
+
+        Raises:
+            ConfigError: all trials are done and every one diverged, or they were trained on different data.
+        """
         losses = self.losses()
-        return min(losses, key=losses.__getitem__, default=None)
+        best = min(losses, key=losses.__getitem__, default=None)
+        if best is None or math.isfinite(losses[best]):
+            return best
+        if len(losses) < self.settings.trials:
+            return None
+        raise ConfigError(
+            f"every trial of {self.settings.name} diverged: nothing can be chosen; search smaller learning rates, "
+            "as --space wide has them"
+        )
 
     def begun(self) -> list[int]:
         """Trials that are somebody's or were, ascending."""

@@ -13,6 +13,7 @@ from esgd.comparison import (
     losses_of,
     median_lead,
     median_reached,
+    until,
     within_range,
 )
 from esgd.errors import ConfigError
@@ -37,14 +38,34 @@ def test_methods_are_compared_at_the_last_epoch_of_all():
         last_common([])
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 901.0])
+def test_a_run_that_diverged_is_infinite_from_then_on_and_holds_nobody_back(loss):
+    three = [rows("esgd", 0, [9, 8, 3]), rows("esgd", 1, [9, loss]), rows("esgd", 2, [9, 7, 1])]
+    records = [row for run in (*three, rows("sgd", 0, [9, 8, 2])) for row in run]
+    assert last_common(records) == (2, {"esgd": [1, 3, math.inf], "sgd": [2]})
+    assert last_medians(records) == (2, {"esgd": [7, 8, math.inf], "sgd": [8]})
+    assert last_common(records, "squared_error") == (2, {"esgd": [0.2, 0.6, math.inf], "sgd": [0.4]})
+    assert last_common(three[1]) == (1, {"esgd": [math.inf]})
+    assert last_common(until(records, 0)) == (0, {"esgd": [9, 9, 9], "sgd": [9]})  # not yet
+    late = [*rows("esgd", 0, [9, 8]), *rows("esgd", 1, [9, 8, 7, loss])]
+    assert last_common(late) == (1, {"esgd": [8, 8]})
+
+
+def test_a_run_that_diverged_between_two_evaluations_of_the_others_makes_no_epoch_of_its_own():
+    others = [row for row in rows("esgd", 0, [9, 8, 3, 2, 1]) if row["epoch"] % 2 == 0]
+    lost = [row for row in rows("esgd", 1, [9, 9, 9, math.nan]) if row["epoch"] in (0, 2, 3)]
+    assert last_common([*others, *lost]) == (4, {"esgd": [1, math.inf]})
+    assert last_common([*until(others, 2), *lost]) == (2, {"esgd": [3, 9]})
+
+
 def test_medians_over_the_last_epochs_are_not_moved_by_one_evaluation():
     rows = [
-        {"run": f"{m}{s}", "method": m, "seed": s, "epoch": e, "loss": 100.0 * (e == 30) + base + s}
+        {"run": f"{m}{s}", "method": m, "seed": s, "epoch": e, "loss": 50.0 * (e == 30) + base + s}
         for m, base in (("a", 1.0), ("b", 5.0))
         for s in (0, 1)
         for e in (0, 5, 10, 20, 25, 30)
     ]
-    assert last_common(rows)[1]["a"] == [101.0, 102.0]
+    assert last_common(rows)[1]["a"] == [51.0, 52.0]
     assert last_medians(rows) == (30, {"a": [1.0, 2.0], "b": [5.0, 6.0]})
     assert last_medians(rows, width=5) == last_common(rows)
 
