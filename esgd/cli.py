@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import time
@@ -20,6 +22,12 @@ DIVERGED = 3
 NOT_DONE = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 TERMINATED = 143
+HUNG_UP = 129  # the terminal is gone, as when a connection drops
+_CODES = {
+    getattr(signal, name): code
+    for name, code in (("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED), ("SIGHUP", HUNG_UP))
+    if hasattr(signal, name)  # Windows has no SIGHUP
+}
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -70,9 +78,10 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 
 class StopSignal:
-    """Turns Ctrl-C, SIGTERM and a time limit into a request that the loop asks for: itself a ``should_stop``.
+    """Turns Ctrl-C, SIGTERM, SIGHUP and a time limit into a request that the loop asks for: a ``should_stop``.
 
-    A second Ctrl-C stops at once.
+    A second Ctrl-C stops at once. A SIGHUP that is ignored, as under ``nohup``, stays so; any other says that the
+    terminal is gone: what would be written to it goes nowhere then, so that it cannot hinder saving.
 
     Args:
         minutes: the time limit, from now; None sets none.
@@ -88,7 +97,12 @@ class StopSignal:
         self._deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
 
     def __enter__(self) -> StopSignal:
-        self._old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        from esgd.parallel import speaks
+
+        self._speaks = speaks()
+        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+        caught = [n for n in _CODES if _CODES[n] != HUNG_UP or signal.getsignal(n) != signal.SIG_IGN]
+        self._old = {number: signal.signal(number, self._note) for number in caught}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,11 +113,28 @@ class StopSignal:
         if self.received == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
+        if number == signal.SIGINT and self._speaks:
+            _say_now("esgd: stopping; press Ctrl-C again to stop at once\n")
+        if _CODES[number] == HUNG_UP:
+            _silence(self._terminals)
 
     def __call__(self) -> bool:
         return self.received != 0 or time.monotonic() > self._deadline
 
     def exit_if_received(self, line: str) -> None:
-        """Exit as the signal asks for, after one line on stderr."""
+        """Exit as the signal asks for, after one line on stderr; for what was left undone, not for what is done."""
         if self.received:
-            _fail(line, code=INTERRUPTED if self.received == signal.SIGINT else TERMINATED)
+            _fail(line, code=_CODES[self.received])
+
+
+def _say_now(line: str) -> None:
+    """Write to stderr past its buffer, which the code that a signal interrupts may be writing to just now."""
+    with contextlib.suppress(OSError):  # no stderr
+        os.write(2, line.encode())
+
+
+def _silence(descriptors: list[int]) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from esgd.cli import DIVERGED, INTERRUPTED, NOT_DONE, TERMINATED
+from esgd.cli import DIVERGED, HUNG_UP, INTERRUPTED, NOT_DONE, TERMINATED
 from esgd.errors import ConfigError
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 EXIT_CODES = (
-    f"Exit codes: 0 done; 1 an error; 2 words that are not understood; {DIVERGED} the run diverged; {NOT_DONE} not "
-    f"done, time is up or other processes are at the rest, the same command goes on; {INTERRUPTED} and "
-    f"{TERMINATED} stopped by Ctrl-C and by SIGTERM, what is done is kept."
+    f"Exit codes: 0 done; 1 an error; 2 words that are not understood; {DIVERGED} the run, or every trial of a "
+    f"study, diverged; {NOT_DONE} not done, time is up or other processes are at the rest, the same command goes "
+    f"on; {INTERRUPTED}, {TERMINATED} and {HUNG_UP} stopped by Ctrl-C, SIGTERM and SIGHUP, what is done is kept."
 )
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1… or mps; auto takes the fastest there is.")]

@@ -81,8 +81,8 @@ def measure(
             if not done:
                 break
             print(f"measured: {folder.name}")
-    stop.exit_if_received("stopped; what is measured is kept, the same command goes on from here")
     if not done:
+        stop.exit_if_received("stopped; what is measured is kept, the same command goes on from here")
         end_not_done("not done: time is up; the same command goes on from here")
     if results is not None:
         for path in export_measures(folders, config, results, full=full):

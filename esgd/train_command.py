@@ -93,7 +93,8 @@ def train(
         return
     last = result.records[-1]
     summary = f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
-    stop.exit_if_received(f"stopped and saved ({summary}); the same command goes on from here")
+    if result.status == "stopped":  # else the signal came too late to stop anything
+        stop.exit_if_received(f"stopped and saved ({summary}); the same command goes on from here")
     _end(result.status, f"{result.status}: {folder.name}: {summary}; records in {folder.records}")
 
 
@@ -127,7 +128,8 @@ def _train_ensemble(
             should_stop=stop,
             checkpoint_every=checkpoint_every,
         )
-    stop.exit_if_received("stopped and saved; the same command goes on from here")
+    if status == "stopped":
+        stop.exit_if_received("stopped and saved; the same command goes on from here")
     losses = ", ".join(f"{training.member_records(k)[-1]['loss']:.4f}" for k in range(len(configs)))
     lost = ", ".join(str(configs[k].seed) for k in sorted(training.diverged))
     which = f" (seed {lost} diverged)" if lost and status != "diverged" else ""
