@@ -93,7 +93,7 @@ def _version(package: str) -> str:
 
 
 def _commit() -> dict[str, Any]:
-    """The commit of the checkout that esgd runs from, and whether its files were changed since."""
+    """The commit of the checkout that esgd runs from, and whether its files were changed since; None: unknown."""
     folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -107,4 +107,5 @@ def _commit() -> dict[str, Any]:
 
     if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return {"commit": None, "changed": None}
-    return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--", "."))}
+    status = git("status", "--porcelain", "--", ".")  # may take long where the disk is slow
+    return {"commit": git("rev-parse", "HEAD"), "changed": None if status is None else bool(status)}
