@@ -261,7 +261,8 @@ def train(
                 status = "stopped"
             elif training.epoch % config.eval_every == 0 or training.epoch == config.epochs or training.suspect:
                 entry = training.record()
-                bar.set_postfix_str(f"loss {entry['loss']:.2f}, squared error {entry['squared_error']:.2f}")
+                text = f"loss {entry['loss']:.2f}, squared error {entry['squared_error']:.2f}"
+                bar.set_postfix_str(text, refresh=False)
                 if training.diverged:
                     status = "diverged"
                 on_record(training)
