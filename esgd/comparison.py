@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "best_losses",
     "edge_position",
     "first_reached",
+    "has_diverged",
     "last_common",
     "last_medians",
     "losses_of",
@@ -45,11 +46,15 @@ def until(records: Iterable[Record], epoch: int) -> list[Record]:
     return [row for row in records if row["epoch"] <= epoch]
 
 
-def _end(rows: list[Record]) -> float:
-    """The epoch at which a run diverged, by the rule of :class:`esgd.train.Training`; infinite where it did not."""
+def has_diverged(rows: Sequence[Record]) -> bool:
+    """Whether a run, its rows in order of the epochs, diverged by the rule of :class:`esgd.train.Training`."""
     loss = rows[-1]["loss"]
-    lost = not math.isfinite(loss) or loss > DIVERGED * rows[0]["loss"]
-    return rows[-1]["epoch"] if lost else math.inf
+    return not math.isfinite(loss) or loss > DIVERGED * rows[0]["loss"]
+
+
+def _end(rows: Sequence[Record]) -> float:
+    """The epoch at which a run diverged; infinite where it did not."""
+    return rows[-1]["epoch"] if has_diverged(rows) else math.inf
 
 
 def _last_epoch(runs: Iterable[list[Record]]) -> int:

@@ -22,7 +22,7 @@ from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
 from esgd.checkpoint_times import CheckpointTimes
 from esgd.config import RunConfig
 from esgd.ensemble_training import EnsembleTraining
-from esgd.members import check_members, check_own_folders, ensemble_name, write_members
+from esgd.members import check_members, check_own_folders, ensemble_command, ensemble_name, write_members
 from esgd.progress import progress_bar
 from esgd.provenance import pick_device
 from esgd.runs import RunAheadError, RunFolder
@@ -51,7 +51,7 @@ def train_ensemble_in_folder(
         configs: the members.
         folder: the ensemble's folder.
         own_folders: one a member, which get their records and manifests as well, but no checkpoint.
-        about: goes into the ensemble's manifest.
+        about: goes into the ensemble's manifest; its ``command`` where members differ in more than their seeds.
         device: as for :func:`esgd.resumable.train_in_folder`, as are the rest.
         progress: show a progress bar.
         should_stop: asked before each step.
@@ -98,6 +98,7 @@ def train_ensemble_in_folder(
         }
         manifest = {
             "run": folder.name,
+            "command": ensemble_command(configs, folder.name),
             **(about or {}),
             "members": [asdict(config) for config in configs],
             "config": asdict(first),

@@ -6,8 +6,10 @@ begun alone cannot go on as a member, nor a member alone; both are refused.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from esgd.aside import drop_if_passed
@@ -19,8 +21,16 @@ from esgd.runs import RunFolder
 if TYPE_CHECKING:
     from esgd.ensemble_training import EnsembleTraining
 
-__all__ = ["check_members", "check_own_folders", "ensemble_name", "refuse_member", "write_members"]
+__all__ = [
+    "check_members",
+    "check_own_folders",
+    "ensemble_command",
+    "ensemble_name",
+    "refuse_member",
+    "write_members",
+]
 
+LONGEST_NAME = 255  # of a file or folder, in bytes
 MAY_DIFFER = ("lr", "damping", "decay", "seed")
 
 
@@ -48,9 +58,27 @@ def check_members(configs: Sequence[RunConfig]) -> None:
 
 
 def ensemble_name(configs: Sequence[RunConfig]) -> str:
-    """A readable name for runs that differ in their seeds only, e.g. ``curves-sgd-lr0.02-seeds0-1-2``."""
+    """A readable name for runs that differ in their seeds only, e.g. ``curves-sgd-lr0.02-seeds0-1-2``.
+
+    Where it would be longer than a file's name may be, it ends in ``seeds0to99`` or in ``100seeds-`` and a hash.
+    """
+    stem, seeds = configs[0].name().removesuffix(f"seed{configs[0].seed}"), [config.seed for config in configs]
+    text = "-".join(map(str, seeds))
+    if len(f"{stem}seeds{text}") <= LONGEST_NAME:
+        return f"{stem}seeds{text}"
+    if seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{stem}seeds{seeds[0]}to{seeds[-1]}"
+    return f"{stem}{len(seeds)}seeds-{sha256(text.encode()).hexdigest()[:12]}"
+
+
+def ensemble_command(configs: Sequence[RunConfig], name: str) -> str | None:
+    """The command that makes an ensemble in a folder of that name; None where not only the seeds differ."""
     first = configs[0]
-    return f"{first.name().removesuffix(f'seed{first.seed}')}seeds{'-'.join(str(c.seed) for c in configs)}"
+    if any(replace(config, seed=first.seed) != first for config in configs):
+        return None
+    seeds = ",".join(str(config.seed) for config in configs)
+    command = first.command().replace(f"--seed {first.seed}", f"--seeds {seeds}", 1)
+    return command if name == ensemble_name(configs) else f"{command} --name {shlex.quote(name)}"
 
 
 def check_own_folders(folders: Sequence[RunFolder], ensemble: RunFolder) -> None:

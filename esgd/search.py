@@ -94,7 +94,7 @@ def _train(trials: Trials, numbers: list[int], options: dict[str, Any]) -> str:
         [trials.settings.trial(number) for number in numbers],
         trials.ensemble_folder(numbers),
         own_folders=[trials.folder(number) for number in numbers],
-        about={"trials": numbers},
+        about={"trials": numbers, "command": f"{trials.settings.command()} --ensemble {len(numbers)}"},
         **options,
     )
     return status

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -133,8 +133,26 @@ def _told(folder: RunFolder) -> tuple[str, str]:
     # the table of esgd defaults has no epochs: it is no run
     rows = read_records(folder.records) if rows and "epoch" in rows[0] else []
     done = rows[-1]["epoch"] if rows else 0
-    losses = f"loss {rows[-1]['loss']:.4f}  squared error {rows[-1]['squared_error']:.4f}" if rows else ""
     status = str(manifest.get("status", "?"))
     if status == "running" and not folder.busy():
         status = "interrupted"  # its process was killed
-    return status, f"{done:>5}/{asked!s:<5}  {losses}"
+    return status, f"{done:>5}/{asked!s:<5}  {_losses(rows)}"
+
+
+def _losses(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The last losses of a run; of an ensemble their range and median, over the members that did not diverge."""
+    from statistics import median
+
+    from esgd.comparison import has_diverged
+
+    if not rows:
+        return ""
+    members: dict[int | None, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        members.setdefault(row.get("member"), []).append(row)
+    if set(members) == {None}:
+        return f"loss {rows[-1]['loss']:.4f}  squared error {rows[-1]['squared_error']:.4f}"
+    last = [each[-1]["loss"] for each in members.values() if not has_diverged(each)]
+    told = f"losses {min(last):.4f} to {max(last):.4f}, median {median(last):.4f}, " if last else ""
+    lost = len(members) - len(last)
+    return f"{told}{len(members)} members{f', {lost} diverged' if lost else ''}"
