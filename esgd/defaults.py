@@ -24,10 +24,12 @@ from typing import Any
 from esgd.config import RunConfig
 from esgd.data import Dataset
 from esgd.errors import ConfigError
-from esgd.provenance import now, pick_device, provenance
+from esgd.provenance import pick_device
 from esgd.runs import RunFolder, read_csv, write_csv
 from esgd.search import SEARCH_SEED
 from esgd.seeding import derived_seed
+from esgd.sessions import Sessions
+from esgd.sources import Data, require_data
 from esgd.spaces import space
 from esgd.train import train
 from esgd.workload import workload
@@ -130,17 +132,27 @@ def chosen(rows: Sequence[Row], method: str) -> Setting:
     return newcomer(rows, method) if found[1] < found[0] - MARGIN else BEFORE[method]
 
 
-def _planned(budget: Budget, rows: list[Row]) -> Iterator[Row]:
-    """Every run of the protocol in order; the final ones as soon as ``rows`` holds the searches."""
+def _searches(budget: Budget) -> Iterator[Row]:
+    """The runs of the searches, in order."""
     for method in budget.methods:
         for trial, setting in enumerate(candidates(budget, method)):
             for name, epochs in budget.epochs.items():
                 yield _row("search", method, name, trial, setting, SEARCH_SEED, epochs)
+
+
+def _finals(budget: Budget, rows: Sequence[Row]) -> Iterator[Row]:
+    """Those of the finals, for which ``rows`` must hold the searches."""
     for method in budget.methods:
         for trial, setting in enumerate((BEFORE[method], newcomer(rows, method))):
             for name, epochs in budget.epochs.items():
                 for seed in budget.seeds:
                     yield _row("final", method, name, trial, setting, seed, epochs)
+
+
+def _planned(budget: Budget, rows: list[Row]) -> Iterator[Row]:
+    """Every run of the protocol in order; the final ones as soon as ``rows`` holds the searches."""
+    yield from _searches(budget)
+    yield from _finals(budget, rows)
 
 
 def _row(stage: str, method: str, name: str, trial: int, setting: Setting, seed: int, epochs: int) -> Row:
@@ -173,23 +185,32 @@ def run_defaults(
 
     Returns:
         Whether everything is done; False when it was stopped.
+
+    Raises:
+        ConfigError: the folder holds runs of another budget, or runs on other data than are here.
     """
     folder, place = RunFolder("defaults", root), pick_device(device)
     with folder.locked():
-        rows = _rows_so_far(folder)
-        manifest = folder.manifest() or {"started": now(), **provenance(place)}
-        folder.write_manifest(manifest)
+        rows = _rows_so_far(folder, budget)
+        before = folder.manifest() if rows else {}
+        sources: dict[str, Data] = dict(before.get("data", {}))
+        sessions = Sessions(before, place, epoch=len(rows), step=len(rows), unit="run")
+        folder.write_manifest({"data": sources, **sessions.running()})
         data: dict[str, Dataset] = {}
-        done = {_key(row) for row in rows}
+        done, stopped = {_key(row) for row in rows}, False
         for row in _planned(budget, rows):
             if _key(row) in done:
                 continue
             name = row["workload"]
             if name not in data:
                 data[name] = workload(name).data(device=place, progress=progress)
+                trained = any(old["workload"] == name for old in rows)
+                require_data(data[name].about(), sources.get(name) if trained else None, "esgd defaults")
+                sources[name] = data[name].about()
+                folder.write_manifest({"data": sources, **sessions.running()})
             result = train(_config(row), data[name], progress=progress, should_stop=should_stop)
-            if result.status == "stopped":
-                return False
+            if stopped := result.status == "stopped":
+                break
             last = (
                 result.records[-1] if result.status == "finished" else {"loss": math.inf, "squared_error": math.inf}
             )
@@ -198,8 +219,8 @@ def run_defaults(
             )
             write_csv(folder.records, rows, columns=COLUMNS)
             say(f"{len(rows)}/{budget.runs} {_config(row).name()}: {result.status}, loss {last['loss']:.4f}")
-        folder.write_manifest(manifest | {"ended": now()})
-    return True
+        folder.write_manifest({"data": sources, **sessions.closed(epoch=len(rows), step=len(rows))})
+    return not stopped
 
 
 def _config(row: Row) -> RunConfig:
@@ -209,18 +230,35 @@ def _config(row: Row) -> RunConfig:
     )
 
 
-def _rows_so_far(folder: RunFolder) -> list[Row]:
-    return read_csv(folder.records) if folder.records.exists() else []
+def _rows_so_far(folder: RunFolder, budget: Budget) -> list[Row]:
+    """The rows of the runs that are done.
+
+    Raises:
+        ConfigError: one is not of this budget: another protocol's, or an older version's.
+    """
+    rows = read_csv(folder.records) if folder.records.exists() else []
+    planned = {_key(row): row for row in _searches(budget)}
+    if planned.keys() <= {_key(row) for row in rows}:
+        planned |= {_key(row): row for row in _finals(budget, rows)}
+    for row in rows:
+        mine = planned.get(_key(row), {})
+        if wrong := [name for name in ("epochs", *SETTINGS) if row[name] != mine.get(name)]:
+            raise ConfigError(
+                f"{folder.records} has a {row['stage']} run of {row['method']} on {row['workload']}, trial "
+                f"{row['trial']}, that is not of this protocol ({', '.join(wrong)}): it was begun with another "
+                "budget; take another folder (--runs), or move that one away"
+            )
+    return rows
 
 
 def export_defaults(budget: Budget, destination: Path, root: Path) -> list[Path]:
     """Write the finished protocol as small files to commit: ``runs.csv`` and ``manifest.json``.
 
     Raises:
-        ConfigError: it is not finished.
+        ConfigError: it is not finished, or its runs are of another budget.
     """
     folder = RunFolder("defaults", root)
-    rows = _rows_so_far(folder)
+    rows = _rows_so_far(folder, budget)
     if len(rows) < budget.runs:
         raise ConfigError(f"{len(rows)} of {budget.runs} runs are done: go on with esgd defaults first")
     manifest = {

@@ -28,18 +28,22 @@ class Sessions:
         device: where this session trains.
         epoch: whole epochs of the run so far.
         step: updates so far.
+        unit: what ``epoch`` counts; ``"run"`` where the sessions are those of many short runs.
     """
 
-    def __init__(self, before: Mapping[str, Any], device: torch.device, *, epoch: int, step: int):
-        self._past = _past(before, epoch)
+    def __init__(
+        self, before: Mapping[str, Any], device: torch.device, *, epoch: int, step: int, unit: str = "epoch"
+    ):
+        self._from, self._to = f"from_{unit}", f"to_{unit}"
+        self._past = self._earlier(before, epoch)
         self._ended = before.get("ended")
         self._step = step
         self._mine = {
             "started": now(),
             "ended": None,
             **provenance(device),
-            "from_epoch": epoch,
-            "to_epoch": None,  # unknown until it ends: after a kill the checkpoint tells
+            self._from: epoch,
+            self._to: None,  # unknown until it ends: after a kill the checkpoint tells
         }
 
     def running(self) -> dict[str, Any]:
@@ -51,7 +55,7 @@ class Sessions:
         if step == self._step and self._past:
             return self._about(self._past) | {"ended": self._ended or now()}
         ended = now()
-        return self._about([*self._past, self._mine | {"ended": ended, "to_epoch": epoch}]) | {"ended": ended}
+        return self._about([*self._past, self._mine | {"ended": ended, self._to: epoch}]) | {"ended": ended}
 
     @staticmethod
     def _about(sessions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -59,19 +63,18 @@ class Sessions:
         where = {key: first[key] for key in _WHERE if key in first}
         return {**where, "started": first["started"], "sessions": sessions}
 
-
-def _past(before: Mapping[str, Any], epoch: int) -> list[dict[str, Any]]:
-    """The earlier sessions; what a kill left open is closed by what the checkpoint has."""
-    if "sessions" in before:
-        sessions = [dict(session) for session in before["sessions"]]
-    elif "started" in before:
-        where = {key: before[key] for key in _WHERE if key in before}
-        span = {"started": before["started"], "ended": before.get("ended")}
-        sessions = [{**span, **where, "from_epoch": 0, "to_epoch": epoch}]
-    else:
-        return []
-    if sessions and sessions[-1]["to_epoch"] is None:
-        sessions[-1]["to_epoch"] = epoch
-        if sessions[-1]["from_epoch"] == epoch:  # nothing of it is in the checkpoint
-            sessions.pop()
-    return sessions
+    def _earlier(self, before: Mapping[str, Any], epoch: int) -> list[dict[str, Any]]:
+        """The earlier sessions; what a kill left open is closed by what the checkpoint has."""
+        if "sessions" in before:
+            sessions = [dict(session) for session in before["sessions"]]
+        elif "started" in before:
+            where = {key: before[key] for key in _WHERE if key in before}
+            span = {"started": before["started"], "ended": before.get("ended")}
+            sessions = [{**span, **where, self._from: 0, self._to: epoch}]
+        else:
+            return []
+        if sessions and sessions[-1][self._to] is None:
+            sessions[-1][self._to] = epoch
+            if sessions[-1][self._from] == epoch:  # nothing of it is in the checkpoint
+                sessions.pop()
+        return sessions

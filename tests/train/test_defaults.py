@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from esgd import sessions
 from esgd.config import METHODS
 from esgd.defaults import (
     BEFORE,
@@ -22,8 +25,13 @@ from esgd.defaults import (
 )
 from esgd.errors import ConfigError
 from esgd.optim import ESGD, JacobiSGD
-from esgd.runs import RunFolder, read_csv
+from esgd.provenance import provenance
+from esgd.runs import RunFolder, read_csv, write_csv
 from esgd.spaces import space
+from esgd.workload import WORKLOADS
+
+from .conftest import TINY_SIZES
+from .test_sources import Otherwise
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -93,6 +101,68 @@ def test_stopped_anywhere_it_goes_on_and_exports_only_when_it_is_done(tiny, tmp_
     manifest = RunFolder("out", tmp_path).manifest()
     assert manifest["chosen"] == {method: chosen(table, method) for method in budget.methods}
     assert manifest["started"] <= manifest["ended"]
+
+
+SMALL = Budget({"tiny": 1}, trials=2, seeds=(0,), methods=("sgd", "esgd"))
+HERE = {"device": "cpu", "progress": False, "say": lambda line: None}
+
+
+def stopped_after(steps: int):
+    left = iter([False] * steps)
+    return lambda: next(left, True)
+
+
+def test_the_data_and_the_sessions_are_recorded_and_exported(tiny, tmp_path, monkeypatch):
+    found = provenance(torch.device("cpu"))
+    for letter, steps in (("a", 3), ("b", 0), ("c", 100)):  # a step a run; the second session trains nothing
+        at = found | {"commit": 40 * letter, "device": f"machine {letter}"}
+        monkeypatch.setattr(sessions, "provenance", lambda device, at=at: dict(at))
+        done = run_defaults(SMALL, tmp_path, should_stop=stopped_after(steps), **HERE)
+        assert done == (letter == "c")
+    export_defaults(SMALL, tmp_path / "out", tmp_path)
+    for name in ("defaults", "out"):
+        manifest = RunFolder(name, tmp_path).manifest()
+        assert manifest["data"]["tiny"]["sha256"] == "0" * 64
+        told = [(s["commit"][0], s["device"], s["from_run"], s["to_run"]) for s in manifest["sessions"]]
+        assert told == [("a", "machine a", 0, 3), ("c", "machine c", 3, 8)]
+        assert manifest["commit"] == "a" * 40
+    before = RunFolder("defaults", tmp_path).manifest()
+    assert run_defaults(SMALL, tmp_path, **HERE)  # nothing is left
+    assert RunFolder("defaults", tmp_path).manifest() == before
+
+
+def test_it_does_not_go_on_with_other_data(tiny, tmp_path, monkeypatch):
+    assert not run_defaults(SMALL, tmp_path, should_stop=stopped_after(0), **HERE)  # of no run, any data
+    monkeypatch.setitem(WORKLOADS, "tiny", Otherwise("tiny", "tiny", TINY_SIZES))
+    assert not run_defaults(SMALL, tmp_path, should_stop=stopped_after(3), **HERE)
+    monkeypatch.setitem(WORKLOADS, "tiny", tiny)
+    rows = read_csv(RunFolder("defaults", tmp_path).records)
+    with pytest.raises(ConfigError, match=r"drawn otherwise \(sha256 1{12}\), but tiny here is made for a test"):
+        run_defaults(SMALL, tmp_path, **HERE)
+    assert read_csv(RunFolder("defaults", tmp_path).records) == rows
+
+
+@pytest.mark.parametrize("other", [{"epochs": {"tiny": 2}}, {"trials": 3}, {"trials": 1}, {"methods": ("sgd",)}])
+def test_runs_of_another_budget_are_refused(tiny, tmp_path, other):
+    assert run_defaults(SMALL, tmp_path, **HERE)
+    for go_on in (run_defaults, lambda budget, root, **_: export_defaults(budget, tmp_path / "out", root)):
+        with pytest.raises(ConfigError, match=r"not of this protocol .* begun with another budget"):
+            go_on(replace(SMALL, **other), tmp_path, **HERE)
+
+
+def test_the_record_of_an_older_version_is_gone_on_with(tmp_path):
+    """It knows neither data nor sessions."""
+    folder = RunFolder("defaults", tmp_path)
+    rows = read_csv(RECORDED / "runs.csv")
+    write_csv(folder.records, rows)
+    old = RunFolder("defaults", RECORDED.parent).manifest()
+    folder.write_manifest({key: old[key] for key in ("started", "ended", "commit", "device", "versions")})
+    assert run_defaults(BUDGET, tmp_path, **HERE)
+    manifest = folder.manifest()
+    (session,) = manifest["sessions"]
+    assert (session["commit"], session["to_run"], manifest["ended"]) == (old["commit"], len(rows), old["ended"])
+    export_defaults(BUDGET, tmp_path / "out", tmp_path)
+    assert RunFolder("out", tmp_path).manifest()["chosen"] == old["chosen"]
 
 
 RECORDED = Path(__file__).parents[2] / "results" / "defaults"
