@@ -66,7 +66,7 @@ def together(folder: Path, *words: tuple[str, ...]) -> list[subprocess.Completed
         for k, each in enumerate(words)
     ]
     try:
-        ended = [process.communicate(timeout=180) for process in processes]
+        ended = [process.communicate(timeout=400) for process in processes]
     finally:
         for process in processes:
             process.kill()
