@@ -25,6 +25,7 @@ from esgd.ensemble_training import EnsembleTraining
 from esgd.members import check_members, check_own_folders, ensemble_command, ensemble_name, write_members
 from esgd.progress import progress_bar
 from esgd.provenance import pick_device
+from esgd.resumable import refuse_half_epoch
 from esgd.runs import RunAheadError, RunFolder
 from esgd.sessions import ENDED, Sessions
 from esgd.sources import Data, require_data
@@ -66,7 +67,7 @@ def train_ensemble_in_folder(
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
         ConfigError: the members do not fit together, one was begun alone in its own folder, the training set
             here is not ``data``, or ``checkpoint_every`` is below 1.
-        RunAheadError: fewer epochs are asked for than are done.
+        RunAheadError: as there.
         RunBusyError: another process is working in one of the folders.
     """
     check_members(configs)
@@ -85,6 +86,7 @@ def train_ensemble_in_folder(
         if saved is not None:
             require_same(saved["ensemble"], identity, where=folder.checkpoint)
             training.load_state_dict(saved)
+            refuse_half_epoch(training, first.epochs, folder)
         before = folder.manifest() if saved is not None else {}  # else records without a run
         if before.get("status") in ENDED and training.ended and _all_ended(own):
             return before["status"], training
@@ -139,7 +141,11 @@ def _saved(configs: Sequence[RunConfig], folder: RunFolder, device: torch.device
     members = {key: value for key, value in saved["ensemble"].items() if key != "data"}
     require_same(members, _identity(configs), where=folder.checkpoint)
     if (done := saved["progress"]["epoch"]) > configs[0].epochs:
-        raise RunAheadError(f"the ensemble in {folder.path} has {done} epochs already: ask for more")
+        raise RunAheadError(
+            f"the ensemble in {folder.path} has {done} epochs already, more than the {configs[0].epochs} asked "
+            "for: ask for more",
+            done + (saved["progress"]["position"] > 0),
+        )
     return saved
 
 

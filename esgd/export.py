@@ -20,7 +20,7 @@ from esgd.provenance import now
 from esgd.records import read_records, require_table
 from esgd.runs import RunFolder, by_run, read_csv, write_csv
 from esgd.search import trial_rows
-from esgd.sessions import ENDED
+from esgd.sessions import ENDED, closed_by
 from esgd.sources import common_data
 from esgd.trials import Trials, trial_manifests
 
@@ -163,10 +163,29 @@ def _runs(plan: Protocol, root: Path) -> dict[str, Run]:
     found = []
     for method in plan.methods:
         if (config := best_config(plan, method, root)) is not None:
-            runs = {seed: longest(folder) for seed, folder in recorded_folders(config, root).items()}
+            folders = recorded_folders(config, root)
+            runs = {seed: _told(folder, *longest(folder)) for seed, folder in folders.items()}
             found.append({seed: run for seed, run in runs.items() if run[1]})
     seeds = set.intersection(*map(set, found)) if found else set()  # else the first round is under way
     return {runs[seed][0]["run"]: runs[seed] for runs in found for seed in sorted(seeds)}
+
+
+def _told(folder: RunFolder, manifest: dict[str, Any], rows: list[dict[str, Any]]) -> Run:
+    """A run whose manifest tells how far it is recorded, also where its process was killed before it could say so.
+
+    Such a run is called interrupted, as in ``esgd list``; one that a process is training now stays ``running``.
+    """
+    last = rows[-1] if rows else {"epoch": None}
+    if not rows or (manifest.get("status") != "running" and manifest.get("epochs_done") in (last["epoch"], None)):
+        return manifest, rows
+    where = RunFolder(manifest["ensemble"]["folder"], folder.path.parent) if "ensemble" in manifest else folder
+    sessions = where.manifest().get("sessions", manifest.get("sessions", ()))  # a member's may lag behind its rows
+    told = {"status": "running", "epochs_done": last["epoch"]}
+    told |= {name: last[name] for name in ("loss", "squared_error")}
+    if not folder.busy():
+        told |= {"status": "interrupted", "sessions": closed_by(sessions, last["epoch"])}
+        manifest = {key: value for key, value in manifest.items() if key != "ended"}
+    return manifest | told, rows
 
 
 def _joined_trials(plan: Protocol, here: Record, old: Record, say: Callable[[str], None]) -> list[dict[str, Any]]:

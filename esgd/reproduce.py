@@ -6,13 +6,11 @@ a comparison at equal epochs exists early and the whole can be stopped at any mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from esgd.aside import epochs_done
-from esgd.config import RunConfig
-from esgd.ensemble_run import check_members, ensemble_name, train_ensemble_in_folder
+from esgd.ensemble_run import check_members, train_ensemble_in_folder
 from esgd.errors import ConfigError
 from esgd.export import export
 from esgd.paths import runs_dir
@@ -20,22 +18,13 @@ from esgd.protocol_progress import chosen_line, in_words, seconds_left
 from esgd.protocols import PROTOCOLS, Protocol, best_config, protocol, protocol_data
 from esgd.provenance import describe_device, pick_device
 from esgd.resumable import train_in_folder
-from esgd.runs import RunAheadError, RunBusyError, RunFolder
+from esgd.rounds import Unit, units, wait_for_others
+from esgd.runs import RunFolder
 from esgd.search import search
 from esgd.snapshots import check_interval
+from esgd.trials import Trials
 
 __all__ = ["PROTOCOLS", "Protocol", "best_config", "check_request", "export", "protocol", "reproduce"]
-
-Recorded = tuple[RunConfig, RunFolder]
-
-
-def _recorded(plan: Protocol, root: Path, seeds: Sequence[int]) -> Iterator[list[Recorded]]:
-    """The recorded runs of each method whose settings are known, one a seed."""
-    for method in plan.methods:
-        config = best_config(plan, method, root)
-        if config is not None:
-            members = [replace(config, seed=seed) for seed in seeds]
-            yield [(member, RunFolder(member.name(), root)) for member in members]
 
 
 def check_request(
@@ -99,69 +88,83 @@ def reproduce(
     last = plan.rounds[-1] if epochs is None else epochs
     asked = plan.seeds if seeds is None else seeds
     here = describe_device(pick_device(device))
+    told = set()
 
-    def tell(line: str) -> None:
+    def tell(line: str, *, once: bool = False) -> None:
+        if once and line in told:
+            return
+        told.add(line)
         left = seconds_left(plan, root, epochs=last, seeds=asked, ensemble=ensemble, device=here)
         say(f"{line}; {in_words(left)} left for all of {plan.name}" if left else line)
 
-    for method in plan.methods:
-        study = plan.study(method)
-        trials = search(
-            study,
-            root=root,
-            ensemble=plan.trials if ensemble else 1,
-            data=protocol_data(plan, root),
-            on_trial=lambda number, loss, name=study.name: tell(f"{name} trial {number}: loss {loss:.4f}"),
-            **options,
-        )
-        if (line := chosen_line(trials)) is not None:
-            say(line)
-        if should_stop():
-            tell(f"{plan.name}: stopped in the searches")
-            return False
-    recorded = list(_recorded(plan, root, asked))
-    units = recorded if ensemble else [[run] for runs in recorded for run in runs]
-    options["data"] = protocol_data(plan, root)
-
-    def advance(runs: list[Recorded], goal: int) -> str:
-        configs = [replace(config, epochs=goal) for config, _ in runs]
-        folders = [folder for _, folder in runs]
-        if ensemble:
-            place = RunFolder(ensemble_name(configs), root)
-            return train_ensemble_in_folder(configs, place, own_folders=folders, **options)[0]
-        snapshots = snapshot_every if configs[0].seed == plan.seeds[0] else None
-        return train_in_folder(configs[0], folders[0], snapshot_every=snapshots, **options).status
-
-    for goal in [*(r for r in plan.rounds if r < last), last]:
-        for runs in units:
-            if all(_at_goal(folder, goal) for _, folder in runs):
-                continue
-            try:
-                status = advance(runs, goal)
-            except (RunBusyError, RunAheadError):  # another process works on it, or has done so in the meantime
-                continue
-            if status == "stopped":
-                tell(f"{plan.name}: stopped on the way to {goal} epochs")
+    def searched() -> bool:
+        """Go on with the searches; False when stopped there."""
+        for method in plan.methods:
+            study = plan.study(method)
+            trials = search(
+                study,
+                root=root,
+                ensemble=plan.trials if ensemble else 1,
+                data=protocol_data(plan, root),
+                on_trial=lambda number, loss, name=study.name: tell(f"{name} trial {number}: loss {loss:.4f}"),
+                **options,
+            )
+            if (line := chosen_line(trials)) is not None and line not in told:
+                told.add(line)
+                say(line)
+            if should_stop():
+                tell(f"{plan.name}: stopped in the searches")
                 return False
-            tell(_reached(runs))
-        if all(_at_goal(folder, goal) for runs in units for _, folder in runs):
-            which = "" if seeds is None else f" of seed {', '.join(map(str, seeds))}"
-            tell(f"{plan.name}: all {sum(map(len, units))} recorded runs{which} have {goal} epochs")
-    # fewer while another process is at the searches
-    complete = len(recorded) == len(plan.methods)
-    return complete and all(_at_goal(folder, last) for runs in units for _, folder in runs)
+        return True
+
+    def train(unit: Unit, goal: int) -> str:
+        configs = [replace(config, epochs=goal) for config in unit.configs]
+        data = protocol_data(plan, root)
+        if ensemble:
+            return train_ensemble_in_folder(configs, unit.place, own_folders=unit.folders, data=data, **options)[0]
+        snapshots = snapshot_every if configs[0].seed == plan.seeds[0] else None
+        return train_in_folder(configs[0], unit.place, data=data, snapshot_every=snapshots, **options).status
+
+    def recorded(found: Sequence[Unit]) -> bool:
+        """Go on with the recorded runs, round by round; False when stopped there."""
+        for goal in [*(r for r in plan.rounds if r < last), last]:
+            for unit in found:
+                status = unit.advance(goal, train, last=goal == last)
+                if status == "stopped":
+                    tell(f"{plan.name}: stopped on the way to {goal} epochs")
+                    return False
+                if status is not None:
+                    tell(unit.reached())
+            if all(unit.at_goal(goal) for unit in found):
+                tell(_all_have(plan, found, goal, seeds), once=True)
+        return True
+
+    while True:
+        if not searched():
+            return False
+        found = list(units(plan, root, asked, ensemble=ensemble))
+        if not recorded(found):
+            return False
+        # of fewer methods while another process is at the searches
+        complete = {unit.configs[0].method for unit in found} == set(plan.methods)
+        if complete and all(unit.at_goal(last) for unit in found):
+            return True
+        if should_stop():
+            return False
+        tell(f"{plan.name}: other processes are at the rest; waiting for them", once=True)
+        if not wait_for_others(_pending(plan, root, found, last), should_stop):
+            return False
 
 
-def _reached(runs: Sequence[Recorded]) -> str:
-    """How far runs that were trained together are, and their losses."""
-    told = []
-    for config, folder in runs:
-        manifest = folder.manifest()
-        has = "diverged at" if manifest["status"] == "diverged" else "has"
-        told.append(f"seed {config.seed} {has} {manifest['epochs_done']} epochs, loss {manifest['loss']:.4f}")
-    first = runs[0][0]
-    return f"{first.workload} {first.method}: {'; '.join(told)}"
+def _all_have(plan: Protocol, found: Sequence[Unit], goal: int, seeds: Sequence[int] | None) -> str:
+    which = "" if seeds is None else f" of seed {', '.join(map(str, seeds))}"
+    count = sum(len(unit.configs) for unit in found)
+    lost = " or have diverged" if any(unit.diverged for unit in found) else ""
+    return f"{plan.name}: all {count} recorded runs{which} have {goal} epochs{lost}"
 
 
-def _at_goal(folder: RunFolder, epochs: int) -> bool:
-    return epochs_done(folder) >= epochs or folder.manifest().get("status") == "diverged"
+def _pending(plan: Protocol, root: Path, found: Sequence[Unit], epochs: int) -> list[RunFolder]:
+    """The folders of the trials and recorded runs that are not done."""
+    studies = [Trials(plan.study(method), root) for method in plan.methods]
+    trials = [study.folder(number) for study in studies for numbers in study.unfinished() for number in numbers]
+    return trials + [folder for unit in found if not unit.at_goal(epochs) for folder in (unit.place, *unit.folders)]

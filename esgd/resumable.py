@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,7 +25,10 @@ from esgd.sources import Data, require_data
 from esgd.train import Training, TrainResult, train
 from esgd.workload import workload
 
-__all__ = ["train_in_folder"]
+if TYPE_CHECKING:
+    from esgd.ensemble_training import EnsembleTraining
+
+__all__ = ["refuse_half_epoch", "train_in_folder"]
 
 
 def train_in_folder(
@@ -66,7 +69,8 @@ def train_in_folder(
         CheckpointError: the folder's checkpoint is damaged or belongs to other settings.
         ConfigError: the run is a member of an ensemble, the training set here is not ``data``, or an interval is
             below 1.
-        RunAheadError: fewer epochs are asked for than are done.
+        RunAheadError: fewer epochs are asked for than are done, or as many of a run that is amid the next one and
+            has no evaluation there.
         DataError: the data are missing or damaged.
         EsgdError: the folder cannot be written, or another process is working in it.
     """
@@ -84,6 +88,7 @@ def train_in_folder(
         if saved is not None:
             require_same(saved["data"], manifest["data"], where=folder.checkpoint)
             training.load_state_dict(saved)
+            refuse_half_epoch(training, config.epochs, folder)
         before = folder.manifest() if saved is not None else {}  # else a record without a run
         if before.get("status") in ENDED and training.ended and folder.records.exists():
             return TrainResult(config, before["status"], training.records, training.net)
@@ -142,9 +147,24 @@ def _saved(config: RunConfig, folder: RunFolder, device: torch.device) -> dict[s
     if done > config.epochs:
         raise RunAheadError(
             f"the run in {folder.path} has {done} epochs already, more than the {config.epochs} asked for: "
-            "ask for more, or give the new run another name"
+            "ask for more, or give the new run another name",
+            done + (saved["progress"]["position"] > 0),
         )
     return saved
+
+
+def refuse_half_epoch(training: Training | EnsembleTraining, epochs: int, folder: RunFolder) -> None:
+    """Refuse to end a run amid the epoch that follows: what it has are no longer the weights to evaluate there.
+
+    Raises:
+        RunAheadError: it was stopped there, and the epochs that are asked for were not evaluated on the way.
+    """
+    if training.position and training.epoch >= epochs and not training.ended:
+        raise RunAheadError(
+            f"the run in {folder.path} has {training.epoch} epochs and a part of the next one already, and was not "
+            f"evaluated at the {epochs} asked for: ask for {training.epoch + 1} or more",
+            training.epoch + 1,
+        )
 
 
 def _manifest(

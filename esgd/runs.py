@@ -50,7 +50,16 @@ class RunBusyError(EsgdError):
 
 
 class RunAheadError(ConfigError):
-    """The run has more epochs already than were asked for."""
+    """The run has more epochs already than were asked for.
+
+    Args:
+        message: what is said of it.
+        epochs: the fewest that can be asked for: those that it has, the one it is in the middle of included.
+    """
+
+    def __init__(self, message: str, epochs: int):
+        super().__init__(message)
+        self.epochs = epochs
 
 
 class RunFolder:

@@ -7,14 +7,14 @@ older runs have no list: what they tell is taken as one session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from esgd.provenance import now, provenance
 
-__all__ = ["ENDED", "Sessions"]
+__all__ = ["ENDED", "Sessions", "closed_by"]
 
 ENDED = ("finished", "diverged")  # statuses of a run with nothing left to train
 _WHERE = ("versions", "platform", "device", "device_type", "commit", "changed")
@@ -34,7 +34,7 @@ class Sessions:
     def __init__(
         self, before: Mapping[str, Any], device: torch.device, *, epoch: int, step: int, unit: str = "epoch"
     ):
-        self._from, self._to = f"from_{unit}", f"to_{unit}"
+        self._unit, self._from, self._to = unit, f"from_{unit}", f"to_{unit}"
         self._past = self._earlier(before, epoch)
         self._ended = before.get("ended")
         self._step = step
@@ -66,15 +66,21 @@ class Sessions:
     def _earlier(self, before: Mapping[str, Any], epoch: int) -> list[dict[str, Any]]:
         """The earlier sessions; what a kill left open is closed by what the checkpoint has."""
         if "sessions" in before:
-            sessions = [dict(session) for session in before["sessions"]]
+            sessions = before["sessions"]
         elif "started" in before:
             where = {key: before[key] for key in _WHERE if key in before}
             span = {"started": before["started"], "ended": before.get("ended")}
             sessions = [{**span, **where, self._from: 0, self._to: epoch}]
         else:
             return []
-        if sessions and sessions[-1][self._to] is None:
-            sessions[-1][self._to] = epoch
-            if sessions[-1][self._from] == epoch:  # nothing of it is in the checkpoint
-                sessions.pop()
-        return sessions
+        return closed_by(sessions, epoch, unit=self._unit)
+
+
+def closed_by(sessions: Iterable[Mapping[str, Any]], epoch: int, *, unit: str = "epoch") -> list[dict[str, Any]]:
+    """Sessions of which the last, if a kill left it open, ends with the epoch (or unit) that is kept of it."""
+    sessions, (begin, end) = [dict(session) for session in sessions], (f"from_{unit}", f"to_{unit}")
+    if sessions and sessions[-1][end] is None:
+        sessions[-1][end] = epoch
+        if sessions[-1][begin] >= epoch:  # nothing of it is kept
+            sessions.pop()
+    return sessions
