@@ -41,7 +41,10 @@ Checkpoints = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Snapshots = Annotated[
-    int | None, typer.Option(help="Keep weights and preconditioner every so many epochs, for esgd measure.")
+    int | None,
+    typer.Option(
+        help="Keep weights and preconditioner every so many epochs, for esgd measure (default: as it was begun)."
+    ),
 ]
 
 

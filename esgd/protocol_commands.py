@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esgd.cli import DIVERGED, StopSignal
-from esgd.command_options import Device, Minutes, Quiet, Runs, Snapshots, end_not_done, parse_seeds
+from esgd.command_options import Device, Minutes, Quiet, Runs, end_not_done, parse_seeds
 from esgd.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ def reproduce(
         Path | None, typer.Option(help="Export what there is to this folder at the end, as results/fig5/mnist.")
     ] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Run nothing, only export.")] = False,
-    snapshot_every: Snapshots = None,
+    snapshot_every: Annotated[
+        int | None,
+        typer.Option(help="Of the first of the seeds, keep snapshots every so many epochs, for esgd measure."),
+    ] = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Each search, and the seeds of each method, as one vectorised run.")
     ] = False,

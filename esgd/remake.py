@@ -38,14 +38,17 @@ def snapshot_interval(manifest: Mapping[str, Any]) -> int | None:
 
 
 def with_snapshots(manifest: Mapping[str, Any], epochs: Collection[int]) -> dict[str, Any]:
-    """A run's manifest whose command makes the snapshots of these epochs; one that tells an interval stays.
+    """A run's manifest whose command makes the snapshots of these epochs, as its own interval mostly does.
 
-    Manifests of older runs do not tell it: the largest interval that meets all the epochs is added.
+    Manifests of older runs tell none, and that of a run that went on with another interval tells the last one: the
+    largest interval that meets all the epochs then takes its place.
     """
-    every = math.gcd(*epochs)
-    if not manifest.get("command") or not every or snapshot_interval(manifest) is not None:
+    told = snapshot_interval(manifest)
+    every = math.gcd(*epochs, told or 0)
+    if not manifest.get("command") or not any(epochs) or every == told:
         return dict(manifest)
-    return {**manifest, "command": f"{manifest['command']} {_FLAG} {every}"}
+    command = re.sub(rf" {_FLAG} \d+", "", manifest["command"])
+    return {**manifest, "command": f"{command} {_FLAG} {every}"}
 
 
 def measure_commands(

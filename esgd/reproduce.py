@@ -21,7 +21,7 @@ from esgd.resumable import train_in_folder
 from esgd.rounds import Unit, units, wait_for_others
 from esgd.runs import RunFolder
 from esgd.search import search
-from esgd.snapshots import check_interval
+from esgd.snapshots import check_interval, missing_line
 from esgd.trials import Trials
 
 __all__ = ["PROTOCOLS", "Protocol", "best_config", "check_request", "export", "protocol", "reproduce"]
@@ -71,7 +71,7 @@ def reproduce(
         should_stop: asked before each step; True stops, resumable.
         say: told of what is done, one line each: every trial, what each search chose, every run that has reached a
             round, and how long the rest will take at the rate of what was done.
-        snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the protocol's first seed only.
+        snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the first of the seeds only.
         ensemble: train each method's new trials as the members of one ensemble, and its seeds as those of another.
 
     Returns:
@@ -122,7 +122,7 @@ def reproduce(
         data = protocol_data(plan, root)
         if ensemble:
             return train_ensemble_in_folder(configs, unit.place, own_folders=unit.folders, data=data, **options)[0]
-        snapshots = snapshot_every if configs[0].seed == plan.seeds[0] else None
+        snapshots = snapshot_every if configs[0].seed == asked[0] else None
         return train_in_folder(configs[0], unit.place, data=data, snapshot_every=snapshots, **options).status
 
     def recorded(found: Sequence[Unit]) -> bool:
@@ -145,6 +145,9 @@ def reproduce(
         found = list(units(plan, root, asked, ensemble=ensemble))
         if not recorded(found):
             return False
+        for unit in found if snapshot_every is not None else ():
+            if unit.configs[0].seed == asked[0] and (line := missing_line(unit.place, snapshot_every)) is not None:
+                tell(line, once=True)
         # of fewer methods while another process is at the searches
         complete = {unit.configs[0].method for unit in found} == set(plan.methods)
         if complete and all(unit.at_goal(last) for unit in found):

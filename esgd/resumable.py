@@ -60,7 +60,8 @@ def train_in_folder(
         checkpoint_every: epochs between two checkpoints; None: after an epoch, at most one a minute
             (:mod:`esgd.checkpoint_times`).
         snapshot_every: keep weights and preconditioner before the first epoch and after every so many, for
-            ``esgd measure`` (:mod:`esgd.snapshots`); it changes nothing in the run. None keeps none.
+            ``esgd measure`` (:mod:`esgd.snapshots`); it changes nothing in the run. None: as the run was begun, and
+            none where it begins.
         training_type: what trains, for several processes at one run (:mod:`esgd.parallel`).
         writes: whether this process keeps the folder; of several exactly one does.
         data: what the manifests of the runs that this one is compared with say of their training set.
@@ -82,8 +83,9 @@ def train_in_folder(
         saved = _saved(config, folder, place)
         images = workload(config.workload).data(device=place, dtype=getattr(torch, config.dtype), progress=progress)
         training = training_type(config, images, name=folder.name)
-        kept_every = snapshot_every or snapshot_interval(folder.manifest())  # by an earlier session of the run
-        manifest = _manifest(config, folder, images, training, kept_every)
+        if snapshot_every is None and (saved is not None or not folder.records.exists()):  # else it begins anew
+            snapshot_every = snapshot_interval(folder.manifest())
+        manifest = _manifest(config, folder, images, training, snapshot_every)
         require_data(manifest["data"], data, folder.name)
         if saved is not None:
             require_same(saved["data"], manifest["data"], where=folder.checkpoint)

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from esgd.aside import last_epoch
 from esgd.checkpoint import load_with_digest, save_checkpoint
 from esgd.config import RunConfig, changed_settings
 from esgd.errors import CheckpointError, ConfigError, DataError
 from esgd.nets import Autoencoder
+from esgd.records import read_records
 from esgd.runs import RunFolder
 from esgd.train import Training
 from esgd.workload import workload
@@ -27,6 +29,7 @@ __all__ = [
     "by_epoch",
     "list_snapshots",
     "load_snapshot",
+    "missing_line",
     "own_preconditioner",
     "require_of_run",
     "save_snapshot",
@@ -169,6 +172,20 @@ def require_of_run(snapshot: Snapshot, folder: RunFolder) -> None:
             f"{what} lies beyond the {told['epochs']} epochs of the run there: move it and its measures away, or "
             "train the run to it"
         )
+
+
+def missing_line(folder: RunFolder, snapshot_every: int) -> str | None:
+    """What to say of epochs that a run was trained for before snapshots were asked for; None if all are there."""
+    done = last_epoch(read_records(folder.records)) if folder.records.exists() else -1
+    kept = list_snapshots(folder)
+    missing = [epoch for epoch in range(0, done + 1, snapshot_every) if epoch not in kept]
+    if not missing:
+        return None
+    which = f"epoch {missing[0]}" if len(missing) == 1 else f"epochs {missing[0]} to {missing[-1]}"
+    return (
+        f"{folder.name} has no snapshots of {which}, which it was trained for without: to have them, train it "
+        "again in another folder of runs"
+    )
 
 
 def check_interval(snapshot_every: int | None) -> None:

@@ -51,6 +51,7 @@ def train(
     from esgd.parallel import launched, speaks, train_parallel
     from esgd.resumable import train_in_folder
     from esgd.runs import RunFolder
+    from esgd.snapshots import missing_line
     from esgd.workload import workload as find_workload
 
     find_workload(workload)
@@ -91,6 +92,8 @@ def train(
         )
     if not speaks():
         return
+    if snapshot_every is not None and (line := missing_line(folder, snapshot_every)) is not None:
+        print(line)
     last = result.records[-1]
     summary = f"loss {last['loss']:.4f}, squared error {last['squared_error']:.4f} after {last['epoch']} epochs"
     if result.status == "stopped":  # else the signal came too late to stop anything

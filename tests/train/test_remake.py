@@ -30,9 +30,17 @@ def test_a_run_tells_its_snapshots_and_its_name(tiny, tmp_path):
     assert (
         named.manifest()["command"] == f"{settings.command()} --snapshot-every 2 --name {shlex.quote(named.name)}"
     )
-    train_in_folder(replace(settings, epochs=3), named, **QUIET)  # goes on without: the first two epochs' are kept
-    assert " --epochs 3 " in named.manifest()["command"]
+    train_in_folder(replace(settings, epochs=5), named, **QUIET)  # goes on as it was begun
+    assert " --epochs 5 " in named.manifest()["command"]
     assert " --snapshot-every 2 " in named.manifest()["command"]
+    assert list(list_snapshots(named)) == [0, 2, 4]
+    train_in_folder(replace(settings, epochs=6), named, snapshot_every=3, **QUIET)
+    assert " --snapshot-every 3 " in named.manifest()["command"]
+    assert list(list_snapshots(named)) == [0, 2, 4, 6]
+    command = with_snapshots(named.manifest(), [2, 4, 6])["command"]  # of what is measured
+    assert command == f"{settings.command()} --name {shlex.quote(named.name)} --snapshot-every 1".replace(
+        "--epochs 2", "--epochs 6"
+    )
 
 
 def test_the_exported_commands_make_the_record_again(tiny, capsys, isolated, monkeypatch):
@@ -91,6 +99,8 @@ def test_runs_of_different_epochs_have_a_command_each():
     [
         ("esgd train x", [0, 10, 50, 100], "esgd train x --snapshot-every 10"),
         ("esgd train x --snapshot-every 5", [0, 10], "esgd train x --snapshot-every 5"),
+        ("esgd train x --snapshot-every 5", [0], "esgd train x --snapshot-every 5"),
+        ("esgd train x --snapshot-every 6 --name y", [0, 4], "esgd train x --name y --snapshot-every 2"),
         ("esgd train x", [0], "esgd train x"),
     ],
 )

@@ -15,6 +15,7 @@ from esgd.reproduce import PROTOCOLS, Protocol, best_config, export, protocol, r
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv
 from esgd.search import search
+from esgd.snapshots import list_snapshots
 from esgd.spaces import SPACES
 
 from .test_cli import in_process, one_line
@@ -132,3 +133,17 @@ def test_a_recorded_ensemble_is_begun_anew_as_one_or_refused_in_words_that_help(
         reproduce(PLAN, root=tmp_path / "second", epochs=3, **OPTIONS)
     with pytest.raises(ConfigError, match=r"taken over from a record, .*-seeds0-1: ask for those members"):
         reproduce(PLAN, root=tmp_path / "second", epochs=3, seeds=(0,), ensemble=True, **OPTIONS)
+
+
+def test_snapshots_are_those_of_the_first_seed_that_is_asked_for(tiny, tmp_path):
+    plan, said = replace(PLAN, methods=("sgd",)), []
+    ask = {"root": tmp_path, **OPTIONS, "say": said.append}
+    assert reproduce(plan, seeds=(1, 0), epochs=1, snapshot_every=1, **ask)
+    sgd = best_config(plan, "sgd", tmp_path)
+    runs = [RunFolder(replace(sgd, seed=seed).name(), tmp_path) for seed in (0, 1)]
+    assert [list(list_snapshots(run)) for run in runs] == [[], [0, 1]]
+    assert "no snapshots" not in " ".join(said)
+    assert reproduce(plan, epochs=1, snapshot_every=1, **ask)  # of seed 0, which is done
+    assert said[-1].startswith(
+        f"{runs[0].name} has no snapshots of epochs 0 to 1, which it was trained for without"
+    )

@@ -12,6 +12,7 @@ from esgd.runs import RunFolder, read_csv
 from esgd.snapshots import list_snapshots, load_snapshot, own_preconditioner
 
 from .test_checkpoint import config, same
+from .test_cli import in_process
 
 QUIET = {"device": "cpu", "progress": False}
 
@@ -97,3 +98,28 @@ def test_what_is_no_snapshot_is_refused(tiny, tmp_path):
         load_snapshot(path)
     with pytest.raises(ConfigError, match="snapshot-every must be at least 1 epoch, got 0"):
         train_in_folder(config(epochs=1), folder, snapshot_every=0, **QUIET)
+
+
+def test_a_run_begun_anew_from_a_record_keeps_them_only_where_asked(tiny, tmp_path):
+    """The record's manifest tells the interval of another machine; what is not kept here is not told either."""
+    first, second = RunFolder("run", tmp_path / "first"), RunFolder("run", tmp_path / "second")
+    train_in_folder(config(epochs=1), first, snapshot_every=1, **QUIET)
+    second.path.mkdir(parents=True)
+    second.write_records(read_csv(first.records))
+    second.write_manifest(first.manifest())
+    train_in_folder(config(epochs=2), second, **QUIET)
+    assert list_snapshots(second) == {}
+    assert "--snapshot-every" not in second.manifest()["command"]
+
+
+def test_asked_for_too_late_they_are_said_to_be_missing(tiny, capsys, isolated):
+    words = ("train", "tiny", "-o", "sgd", "-q", "--device", "cpu", "--name", "run")
+    assert in_process(capsys, *words, "--epochs", "2").returncode == 0
+    for epochs in ("2", "3"):
+        done = in_process(capsys, *words, "--epochs", epochs, "--snapshot-every", "1")
+        assert done.returncode == 0
+        assert "run has no snapshots of epochs 0 to 2, which it was trained for without" in done.stdout
+    assert list(list_snapshots(RunFolder("run", isolated / "runs"))) == [3]
+    done = in_process(capsys, *words, "--epochs", "3", "--snapshot-every", "3")
+    assert "run has no snapshots of epoch 0, which" in done.stdout
+    assert "no snapshots" not in in_process(capsys, *words, "--epochs", "4").stdout
