@@ -6,6 +6,7 @@ cannot be joined with what is here, of another protocol, other data or other set
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +14,19 @@ from typing import Any
 
 from esgd.aside import last_epoch, longest
 from esgd.config import METHODS
-from esgd.errors import ConfigError
+from esgd.errors import ConfigError, EsgdError
 from esgd.paths import runs_dir
 from esgd.protocols import Protocol, best_config, recorded_folders
 from esgd.provenance import now
 from esgd.records import read_records, require_table
+from esgd.remake import reproduce_command
 from esgd.runs import RunFolder, by_run, read_csv, write_csv
 from esgd.search import trial_rows
 from esgd.sessions import ENDED, closed_by
-from esgd.sources import common_data
+from esgd.sources import Data, common_data
 from esgd.trials import Trials, trial_manifests
 
-__all__ = ["Record", "export", "read_record", "same_trial"]
+__all__ = ["Record", "check_destination", "export", "read_record", "same_trial"]
 
 Run = tuple[dict[str, Any], list[dict[str, Any]]]  # manifest, rows
 
@@ -62,7 +64,7 @@ def read_record(plan: Protocol, source: Path) -> Record:
     manifest = folder.manifest()
     if not manifest:
         return Record()
-    if manifest.get("command") != f"esgd reproduce {plan.name}":
+    if str(manifest.get("command")).split()[:3] != ["esgd", "reproduce", plan.name]:
         raise ConfigError(
             f"{source} was written by {manifest.get('command')!r}, not by 'esgd reproduce {plan.name}': "
             "name the folder of this protocol's record"
@@ -110,17 +112,9 @@ def export(
             data set; or the destination holds a record that cannot be joined with them.
     """
     root = runs_dir() if root is None else root
-    old = read_record(plan, destination)
-    studies = [Trials(plan.study(method), root) for method in plan.methods]
-    here = Record([row for study in studies for row in trial_rows(study)], [], _runs(plan, root))
+    here, old = _gathered(plan, destination, root)
     if not here.trials and not here.runs:
         raise ConfigError(f"no trials and no runs of {plan.name} in {root} yet: run esgd reproduce first")
-    begun = [
-        (study.folder(number).name, manifest)
-        for study in studies
-        for number, manifest in trial_manifests(study.settings, root).items()
-    ]
-    common_data([*begun, *here.manifests(str(root)), *old.manifests(str(destination))])
     trials = _joined_trials(plan, here, old, say)
     runs = _joined_runs(plan, here, old, say)
     out = RunFolder(destination.name, destination.parent)
@@ -133,15 +127,58 @@ def export(
     out.write_manifest(
         {
             "workload": plan.workload,
-            "command": f"esgd reproduce {plan.name}",
+            "command": reproduce_command(plan, runs.values()),
             "exported": now(),
             **({"note": old.note} if noted else {}),
             "epochs": min((last_epoch(rows) for _, rows in runs.values()), default=0),
-            "searches": [_search(study, plan, trials, old) for study in studies],
+            "searches": [_search(Trials(plan.study(method), root), plan, trials, old) for method in plan.methods],
             "runs": [manifest for manifest, _ in runs.values()],
         }
     )
     return [out.path / name for name in ("manifest.json", *(["records.csv"] if runs else []), "trials.csv")]
+
+
+def check_destination(plan: Protocol, destination: Path, *, root: Path | None = None) -> Data | None:
+    """Refuse a folder that an export could not be written to, which is best done before anything is trained.
+
+    Args:
+        plan: the protocol.
+        destination: the folder that shall be exported to.
+        root: folder of all runs; default ``ESGD_RUNS``.
+
+    Returns:
+        What the record in it says of the training set; None where it says nothing.
+
+    Raises:
+        ConfigError: it holds a record that cannot be joined with what is here, as for :func:`export`.
+        DataError: that record is damaged.
+        EsgdError: it cannot be written.
+    """
+    try:
+        place = next(folder for folder in (destination, *destination.absolute().parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise EsgdError(f"cannot write the results to {destination} ({reason}): name another folder") from error
+    root = runs_dir() if root is None else root
+    here, old = _gathered(plan, destination, root)
+    _joined_runs(plan, here, old, lambda line: None)
+    return common_data(old.manifests(str(destination)))
+
+
+def _gathered(plan: Protocol, destination: Path, root: Path) -> tuple[Record, Record]:
+    """What is here and what the destination holds, all on one data set."""
+    old = read_record(plan, destination)
+    studies = [Trials(plan.study(method), root) for method in plan.methods]
+    here = Record([row for study in studies for row in trial_rows(study)], [], _runs(plan, root))
+    begun = [
+        (study.folder(number).name, manifest)
+        for study in studies
+        for number, manifest in trial_manifests(study.settings, root).items()
+    ]
+    common_data([*begun, *here.manifests(str(root)), *old.manifests(str(destination))])
+    return here, old
 
 
 def _search(study: Trials, plan: Protocol, trials: list[dict[str, Any]], old: Record) -> dict[str, Any]:

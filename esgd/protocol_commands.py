@@ -117,6 +117,7 @@ def reproduce(
     Each trial and each run tells its loss, each search what it chose, and all of them the time that is left. With
     --minutes it can be run in pieces: as long as the exit code is 75, the same command goes on.
     """
+    from esgd.export import check_destination
     from esgd.reproduce import check_request, export, protocol
     from esgd.reproduce import reproduce as run_protocol
 
@@ -129,6 +130,7 @@ def reproduce(
         from esgd.recorded import take_over
 
         print(f"took over {len(take_over(plan, recorded, root=runs))} trials and runs from {recorded}")
+    data = None if results is None or export_only else check_destination(plan, results, root=runs)
     done = False
     with StopSignal(minutes) as stop:
         if not export_only:
@@ -144,6 +146,7 @@ def reproduce(
                     say=lambda line: print(line, flush=True),
                     snapshot_every=snapshot_every,
                     ensemble=ensemble,
+                    data=data,
                 )
         if results is not None:
             for path in export(plan, results, root=runs):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from esgd.config import RunConfig
 
-__all__ = ["measure_commands", "snapshot_interval", "train_command", "with_snapshots"]
+if TYPE_CHECKING:
+    from esgd.protocols import Protocol
+
+    Rows = Sequence[Mapping[str, Any]]
+
+__all__ = ["measure_commands", "reproduce_command", "snapshot_interval", "train_command", "with_snapshots"]
 
 _FLAG = "--snapshot-every"
 
@@ -28,6 +33,43 @@ def train_command(config: RunConfig, name: str, snapshot_every: int | None = Non
         words.append(f"{_FLAG} {snapshot_every}")
     if name != config.name():
         words.append(f"--name {shlex.quote(name)}")
+    return " ".join(words)
+
+
+def reproduce_command(plan: Protocol, runs: Iterable[tuple[Mapping[str, Any], Rows]]) -> str:
+    """The command that makes a record again, searches and all; one a group of seeds of a length, joined by ``&&``.
+
+    It is told by the record itself, which may have come about by several commands. Where a seed is not as long for
+    every method, as of a record that was not done, it goes to the longest.
+
+    Args:
+        plan: the protocol.
+        runs: manifest and rows of each recorded run.
+    """
+    lengths: dict[int, int] = {}
+    together: dict[int, str] = {}  # seed -> the seeds of its ensemble, as its folder is called
+    for manifest, rows in runs:
+        seed = manifest["config"]["seed"]
+        lengths[seed] = max(lengths.get(seed, 1), *(row["epoch"] for row in rows))
+        if "ensemble" in manifest:
+            together[seed] = manifest["ensemble"]["folder"].rpartition("-seeds")[2]
+    groups: dict[tuple[str | None, int], list[int]] = {}
+    for seed, epochs in lengths.items():
+        groups.setdefault((together.get(seed), epochs), []).append(seed)
+    return " && ".join(
+        _reproduce_command(plan, tuple(sorted(seeds)), epochs, ensemble=members is not None)
+        for (members, epochs), seeds in (groups or {(None, plan.rounds[-1]): plan.seeds}).items()
+    )
+
+
+def _reproduce_command(plan: Protocol, seeds: tuple[int, ...], epochs: int, *, ensemble: bool) -> str:
+    words = ["esgd reproduce", plan.name]
+    if ensemble:
+        words.append("--ensemble")
+    if seeds != plan.seeds:
+        words.append(f"--seeds {','.join(map(str, seeds))}")
+    if epochs != plan.rounds[-1]:
+        words.append(f"--epochs {epochs}")
     return " ".join(words)
 
 

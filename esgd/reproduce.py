@@ -18,10 +18,11 @@ from esgd.protocol_progress import chosen_line, in_words, seconds_left
 from esgd.protocols import PROTOCOLS, Protocol, best_config, protocol, protocol_data
 from esgd.provenance import describe_device, pick_device
 from esgd.resumable import train_in_folder
-from esgd.rounds import Unit, units, wait_for_others
+from esgd.rounds import Unit, ensemble_lines, units, wait_for_others
 from esgd.runs import RunFolder
 from esgd.search import search
 from esgd.snapshots import check_interval, missing_line
+from esgd.sources import Data
 from esgd.trials import Trials
 
 __all__ = ["PROTOCOLS", "Protocol", "best_config", "check_request", "export", "protocol", "reproduce"]
@@ -58,6 +59,7 @@ def reproduce(
     say: Callable[[str], None] = print,
     snapshot_every: int | None = None,
     ensemble: bool = False,
+    data: Data | None = None,
 ) -> bool:
     """Go on with a protocol from wherever it is; several processes may share it, each run is one's at a time.
 
@@ -73,6 +75,7 @@ def reproduce(
             round, and how long the rest will take at the rate of what was done.
         snapshot_every: as for :func:`esgd.resumable.train_in_folder`; of the first of the seeds only.
         ensemble: train each method's new trials as the members of one ensemble, and its seeds as those of another.
+        data: what a record that this is to be joined with says of its training set.
 
     Returns:
         Whether everything is done; False when it was stopped, or when other processes are at the rest.
@@ -87,7 +90,8 @@ def reproduce(
     options = {"device": device, "progress": progress, "should_stop": should_stop}
     last = plan.rounds[-1] if epochs is None else epochs
     asked = plan.seeds if seeds is None else seeds
-    here = describe_device(pick_device(device))
+    place = pick_device(device)
+    here = describe_device(place)
     told = set()
 
     def tell(line: str, *, once: bool = False) -> None:
@@ -105,7 +109,7 @@ def reproduce(
                 study,
                 root=root,
                 ensemble=plan.trials if ensemble else 1,
-                data=protocol_data(plan, root),
+                data=protocol_data(plan, root) or data,
                 on_trial=lambda number, loss, name=study.name: tell(f"{name} trial {number}: loss {loss:.4f}"),
                 **options,
             )
@@ -119,11 +123,11 @@ def reproduce(
 
     def train(unit: Unit, goal: int) -> str:
         configs = [replace(config, epochs=goal) for config in unit.configs]
-        data = protocol_data(plan, root)
+        same = protocol_data(plan, root) or data
         if ensemble:
-            return train_ensemble_in_folder(configs, unit.place, own_folders=unit.folders, data=data, **options)[0]
+            return train_ensemble_in_folder(configs, unit.place, own_folders=unit.folders, data=same, **options)[0]
         snapshots = snapshot_every if configs[0].seed == asked[0] else None
-        return train_in_folder(configs[0], unit.place, data=data, snapshot_every=snapshots, **options).status
+        return train_in_folder(configs[0], unit.place, data=same, snapshot_every=snapshots, **options).status
 
     def recorded(found: Sequence[Unit]) -> bool:
         """Go on with the recorded runs, round by round; False when stopped there."""
@@ -139,6 +143,10 @@ def reproduce(
                 tell(_all_have(plan, found, goal, seeds), once=True)
         return True
 
+    if not ensemble and snapshot_every is None:
+        alone = list(units(plan, root, asked, ensemble=False))
+        for line in ensemble_lines(plan, alone, place.type, last):
+            say(line)
     while True:
         if not searched():
             return False

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from esgd.aside import epochs_done
 from esgd.config import RunConfig
-from esgd.members import ensemble_name
+from esgd.errors import ConfigError
+from esgd.members import check_members, ensemble_name
 from esgd.protocols import Protocol, best_config
 from esgd.runs import RunAheadError, RunBusyError, RunFolder
 
-__all__ = ["Unit", "at_goal", "units", "wait_for_others"]
+__all__ = ["Unit", "at_goal", "ensemble_lines", "units", "wait_for_others"]
 
 WAIT = 60.0  # seconds for which what other processes hold is waited for, ...
 POLL = 1.0  # ... and between two looks at it
@@ -105,6 +106,30 @@ def units(plan: Protocol, root: Path, seeds: Sequence[int], *, ensemble: bool) -
             yield Unit(configs, folders, RunFolder(ensemble_name(configs), root))
         else:
             yield from (Unit([each], [own], own) for each, own in zip(configs, folders, strict=True))
+
+
+def ensemble_lines(plan: Protocol, alone: Sequence[Unit], device_type: str, epochs: int) -> list[str]:
+    """What to say where runs are trained one by one and a GPU is there; nothing where ``--ensemble`` is no help.
+
+    That is where a method knows no ensembles, or the recorded runs are begun alone or done.
+
+    Args:
+        plan: the protocol.
+        alone: its recorded runs as far as their settings are known.
+        device_type: ``"cuda"``, ``"cpu"``…
+        epochs: length of the recorded runs.
+    """
+    begun = any(unit.place.checkpoint.exists() for unit in alone)
+    if device_type != "cuda" or begun or (alone and all(unit.at_goal(epochs) for unit in alone)):
+        return []
+    try:
+        for method in plan.methods:
+            check_members([plan.study(method).trial(number) for number in range(plan.trials)])
+    except ConfigError:
+        return None
+    return (
+        f"{plan.name}: --ensemble trains the trials and the seeds of a method together, which a GPU is faster with"
+    )
 
 
 def wait_for_others(folders: Iterable[RunFolder], should_stop: Callable[[], bool]) -> bool:
