@@ -55,7 +55,7 @@ def train_ensemble_in_folder(
         about: goes into the ensemble's manifest; its ``command`` where members differ in more than their seeds.
         device: as for :func:`esgd.resumable.train_in_folder`, as are the rest.
         progress: show a progress bar.
-        should_stop: asked before each step.
+        should_stop: asked before each step, and between the evaluations of two members.
         checkpoint_every: epochs between two checkpoints; None: after an epoch, at most one a minute
             (:mod:`esgd.checkpoint_times`).
         data: what the manifests of the runs that these are compared with say of their training set.
@@ -111,8 +111,6 @@ def train_ensemble_in_folder(
                 keep_aside(each)
         running = {"status": "running", **sessions.running()}
         folder.write_manifest(manifest | running)
-        if not training.records:
-            training.record()
 
         def keep() -> None:
             save_checkpoint(folder.checkpoint, {"kind": "ensemble", "ensemble": identity, **training.state_dict()})
@@ -161,19 +159,28 @@ def _run(
     keep: Callable[[], None],
     name: str,
 ) -> str:
-    epochs, every = training.configs[0].epochs, training.configs[0].eval_every
+    epochs = training.configs[0].epochs
     total = epochs * training.batches
-    if training.epoch == epochs and not training.ended:  # stopped between two evaluations, and asked to end
-        training.record(training.unevaluated)
-        keep()
     with progress_bar(show=progress, total=total, initial=training.step, unit="step", desc=name) as bar:
-        while training.epoch < epochs and not training.lost:
+        stopped = not _evaluated(training, should_stop)
+        while not stopped and training.epoch < epochs and not training.lost:
             stopped = not training.train_epoch(should_stop=should_stop, on_step=bar.update)
-            if not stopped:
-                due = training.epoch % every == 0 or training.epoch == epochs
-                training.record(training.unevaluated if due else training.suspects - training.diverged)
-            if stopped or training.ended or times.due(training.epoch):
+            stopped = stopped or not _evaluated(training, should_stop)
+            if not stopped and not training.ended and times.due(training.epoch):
                 keep()
-            if stopped:
-                return "stopped"
+    keep()
+    if stopped:
+        return "stopped"
     return "diverged" if training.lost else "finished"
+
+
+def _evaluated(training: EnsembleTraining, should_stop: Callable[[], bool]) -> bool:
+    """Evaluate the members that are due; False when stopped between two, for the next session to go on.
+
+    One is evaluated in any case, so that sessions too short for all of them come to an end as well.
+    """
+    for count, member in enumerate(sorted(training.due)):
+        if count and should_stop():
+            return False
+        training.record([member])
+    return True

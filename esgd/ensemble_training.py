@@ -155,6 +155,15 @@ class EnsembleTraining:
         first = {record["member"]: record["loss"] for record in reversed(self.records)}
         return {k for k, loss in losses.items() if not math.isfinite(loss) or loss > DIVERGED * first[k]}
 
+    @property
+    def due(self) -> set[int]:
+        """Members to evaluate before the next step: those not evaluated yet, where it is time; else suspects."""
+        if self.position:
+            return set()
+        first = self.configs[0]
+        every = self.epoch % first.eval_every == 0 or self.epoch == first.epochs
+        return self.unevaluated if every else self.unevaluated & self.suspects
+
     def record(self, members: Iterable[int] | None = None) -> list[dict[str, Any]]:
         """Evaluate members on the whole training set, off the clock; one record of each is appended.
 

@@ -145,6 +145,8 @@ def write_members(
     diverged = training.diverged
     for k, folder in enumerate(folders):
         records = training.member_records(k)
+        if not records:  # stopped before its first evaluation
+            continue
         last = records[-1]
         folder.write_records(records)
         folder.write_manifest(

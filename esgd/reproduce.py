@@ -7,8 +7,9 @@ a comparison at equal epochs exists early and the whole can be stopped at any mo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from esgd.ensemble_run import check_members, train_ensemble_in_folder
 from esgd.errors import ConfigError
@@ -87,95 +88,125 @@ def reproduce(
     """
     root = runs_dir() if root is None else root
     check_request(plan, epochs, seeds, snapshot_every, ensemble)
-    options = {"device": device, "progress": progress, "should_stop": should_stop}
-    last = plan.rounds[-1] if epochs is None else epochs
-    asked = plan.seeds if seeds is None else seeds
-    place = pick_device(device)
-    here = describe_device(place)
-    told = set()
+    work = _Work(
+        plan,
+        root,
+        epochs=plan.rounds[-1] if epochs is None else epochs,
+        seeds=plan.seeds if seeds is None else tuple(seeds),
+        which="" if seeds is None else f" of seed {', '.join(map(str, seeds))}",
+        options={"device": device, "progress": progress, "should_stop": should_stop},
+        say=say,
+        snapshot_every=snapshot_every,
+        ensemble=ensemble,
+        data=data,
+    )
+    if not ensemble and snapshot_every is None:
+        alone = list(units(plan, root, work.seeds, ensemble=False))
+        for line in ensemble_lines(plan, alone, pick_device(device).type, work.epochs):
+            say(line)
+    while work.search() and (found := work.train()) is not None:
+        # of fewer methods while another process is at the searches
+        complete = {unit.configs[0].method for unit in found} == set(plan.methods)
+        if complete and all(unit.at_goal(work.epochs) for unit in found):
+            return True
+        if should_stop():
+            break
+        work.tell(f"{plan.name}: other processes are at the rest; waiting for them", once=True)
+        if not wait_for_others(work.pending(found), should_stop):
+            break
+    return False
 
-    def tell(line: str, *, once: bool = False) -> None:
-        if once and line in told:
+
+@dataclass
+class _Work:
+    """What one call of :func:`reproduce` does, pass by pass; its arguments, with their defaults filled in.
+
+    Attributes:
+        which: the seeds in words, where they are not the protocol's.
+        options: what every training is given.
+        told: the lines so far.
+    """
+
+    plan: Protocol
+    root: Path
+    epochs: int
+    seeds: Sequence[int]
+    which: str
+    options: dict[str, Any]
+    say: Callable[[str], None]
+    snapshot_every: int | None
+    ensemble: bool
+    data: Data | None
+    told: set[str] = field(default_factory=set)
+
+    def tell(self, line: str, *, once: bool = False) -> None:
+        """Say a line and how long the rest will take."""
+        if once and line in self.told:
             return
-        told.add(line)
-        left = seconds_left(plan, root, epochs=last, seeds=asked, ensemble=ensemble, device=here)
-        say(f"{line}; {in_words(left)} left for all of {plan.name}" if left else line)
+        self.told.add(line)
+        here = describe_device(pick_device(self.options["device"]))
+        ask = {"epochs": self.epochs, "seeds": self.seeds, "ensemble": self.ensemble, "device": here}
+        left = seconds_left(self.plan, self.root, **ask)
+        self.say(f"{line}; {in_words(left)} left for all of {self.plan.name}" if left else line)
 
-    def searched() -> bool:
+    def search(self) -> bool:
         """Go on with the searches; False when stopped there."""
-        for method in plan.methods:
-            study = plan.study(method)
+        for method in self.plan.methods:
+            study = self.plan.study(method)
             trials = search(
                 study,
-                root=root,
-                ensemble=plan.trials if ensemble else 1,
-                data=protocol_data(plan, root) or data,
-                on_trial=lambda number, loss, name=study.name: tell(f"{name} trial {number}: loss {loss:.4f}"),
-                **options,
+                root=self.root,
+                ensemble=self.plan.trials if self.ensemble else 1,
+                data=self._same_data(),
+                on_trial=lambda number, loss, name=study.name: self.tell(f"{name} trial {number}: loss {loss:.4f}"),
+                **self.options,
             )
-            if (line := chosen_line(trials)) is not None and line not in told:
-                told.add(line)
-                say(line)
-            if should_stop():
-                tell(f"{plan.name}: stopped in the searches")
+            if (line := chosen_line(trials)) is not None and line not in self.told:
+                self.told.add(line)
+                self.say(line)
+            if self.options["should_stop"]():
+                self.tell(f"{self.plan.name}: stopped in the searches")
                 return False
         return True
 
-    def train(unit: Unit, goal: int) -> str:
-        configs = [replace(config, epochs=goal) for config in unit.configs]
-        same = protocol_data(plan, root) or data
-        if ensemble:
-            return train_ensemble_in_folder(configs, unit.place, own_folders=unit.folders, data=same, **options)[0]
-        snapshots = snapshot_every if configs[0].seed == asked[0] else None
-        return train_in_folder(configs[0], unit.place, data=same, snapshot_every=snapshots, **options).status
-
-    def recorded(found: Sequence[Unit]) -> bool:
-        """Go on with the recorded runs, round by round; False when stopped there."""
-        for goal in [*(r for r in plan.rounds if r < last), last]:
+    def train(self) -> list[Unit] | None:
+        """Go on with the recorded runs, round by round, and return them; None when stopped there."""
+        found = list(units(self.plan, self.root, self.seeds, ensemble=self.ensemble))
+        for goal in [*(r for r in self.plan.rounds if r < self.epochs), self.epochs]:
             for unit in found:
-                status = unit.advance(goal, train, last=goal == last)
+                status = unit.advance(goal, self._train_unit, last=goal == self.epochs)
                 if status == "stopped":
-                    tell(f"{plan.name}: stopped on the way to {goal} epochs")
-                    return False
+                    self.tell(f"{self.plan.name}: stopped on the way to {goal} epochs")
+                    return None
                 if status is not None:
-                    tell(unit.reached())
+                    self.tell(unit.reached())
             if all(unit.at_goal(goal) for unit in found):
-                tell(_all_have(plan, found, goal, seeds), once=True)
-        return True
+                count = sum(len(unit.configs) for unit in found)
+                lost = " or have diverged" if any(unit.diverged for unit in found) else ""
+                line = f"{self.plan.name}: all {count} recorded runs{self.which} have {goal} epochs{lost}"
+                self.tell(line, once=True)
+        for unit in found:
+            interval = self._snapshots(unit)
+            if interval is not None and (line := missing_line(unit.place, interval)) is not None:
+                self.tell(line, once=True)
+        return found
 
-    if not ensemble and snapshot_every is None:
-        alone = list(units(plan, root, asked, ensemble=False))
-        for line in ensemble_lines(plan, alone, place.type, last):
-            say(line)
-    while True:
-        if not searched():
-            return False
-        found = list(units(plan, root, asked, ensemble=ensemble))
-        if not recorded(found):
-            return False
-        for unit in found if snapshot_every is not None else ():
-            if unit.configs[0].seed == asked[0] and (line := missing_line(unit.place, snapshot_every)) is not None:
-                tell(line, once=True)
-        # of fewer methods while another process is at the searches
-        complete = {unit.configs[0].method for unit in found} == set(plan.methods)
-        if complete and all(unit.at_goal(last) for unit in found):
-            return True
-        if should_stop():
-            return False
-        tell(f"{plan.name}: other processes are at the rest; waiting for them", once=True)
-        if not wait_for_others(_pending(plan, root, found, last), should_stop):
-            return False
+    def _train_unit(self, unit: Unit, goal: int) -> str:
+        configs = [replace(config, epochs=goal) for config in unit.configs]
+        options = {**self.options, "data": self._same_data()}
+        if self.ensemble:
+            return train_ensemble_in_folder(configs, unit.place, own_folders=unit.folders, **options)[0]
+        return train_in_folder(configs[0], unit.place, snapshot_every=self._snapshots(unit), **options).status
 
+    def _snapshots(self, unit: Unit) -> int | None:
+        return self.snapshot_every if unit.configs[0].seed == self.seeds[0] else None
 
-def _all_have(plan: Protocol, found: Sequence[Unit], goal: int, seeds: Sequence[int] | None) -> str:
-    which = "" if seeds is None else f" of seed {', '.join(map(str, seeds))}"
-    count = sum(len(unit.configs) for unit in found)
-    lost = " or have diverged" if any(unit.diverged for unit in found) else ""
-    return f"{plan.name}: all {count} recorded runs{which} have {goal} epochs{lost}"
+    def _same_data(self) -> Data | None:
+        return protocol_data(self.plan, self.root) or self.data
 
-
-def _pending(plan: Protocol, root: Path, found: Sequence[Unit], epochs: int) -> list[RunFolder]:
-    """The folders of the trials and recorded runs that are not done."""
-    studies = [Trials(plan.study(method), root) for method in plan.methods]
-    trials = [study.folder(number) for study in studies for numbers in study.unfinished() for number in numbers]
-    return trials + [folder for unit in found if not unit.at_goal(epochs) for folder in (unit.place, *unit.folders)]
+    def pending(self, found: Sequence[Unit]) -> list[RunFolder]:
+        """The folders of the trials and recorded runs that are not done."""
+        studies = [Trials(self.plan.study(method), self.root) for method in self.plan.methods]
+        trials = [study.folder(n) for study in studies for numbers in study.unfinished() for n in numbers]
+        left = [unit for unit in found if not unit.at_goal(self.epochs)]
+        return trials + [folder for unit in left for folder in (unit.place, *unit.folders)]

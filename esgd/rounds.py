@@ -126,10 +126,8 @@ def ensemble_lines(plan: Protocol, alone: Sequence[Unit], device_type: str, epoc
         for method in plan.methods:
             check_members([plan.study(method).trial(number) for number in range(plan.trials)])
     except ConfigError:
-        return None
-    return (
-        f"{plan.name}: --ensemble trains the trials and the seeds of a method together, which a GPU is faster with"
-    )
+        return []
+    return [f"{plan.name}: --ensemble trains the trials and the seeds of a method together: faster on a GPU"]
 
 
 def wait_for_others(folders: Iterable[RunFolder], should_stop: Callable[[], bool]) -> bool:

@@ -133,7 +133,8 @@ def _train_ensemble(
         )
     if status == "stopped":
         stop.exit_if_received("stopped and saved; the same command goes on from here")
-    losses = ", ".join(f"{training.member_records(k)[-1]['loss']:.4f}" for k in range(len(configs)))
+    records = [training.member_records(k) for k in range(len(configs))]
+    losses = ", ".join(f"{own[-1]['loss']:.4f}" if own else "not evaluated yet" for own in records)
     lost = ", ".join(str(configs[k].seed) for k in sorted(training.diverged))
     which = f" (seed {lost} diverged)" if lost and status != "diverged" else ""
     _end(

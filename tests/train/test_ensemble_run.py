@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from esgd.errors import CheckpointError, ConfigError
 from esgd.nets import Autoencoder
 from esgd.runs import RunFolder, read_csv
 from esgd.train import evaluate, train
+
+from .test_cli import in_process
 
 SETTINGS = {
     "sgd": ({"lr": 0.01}, {"lr": 0.05}),
@@ -127,3 +130,38 @@ def test_an_evaluation_builds_no_net_and_gives_that_of_the_net_alone_to_the_bit(
 
     monkeypatch.setattr(Autoencoder, "__init__", no_net)
     assert [(row["loss"], row["squared_error"]) for row in training.record()] == alone
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_stopped_between_two_evaluations_it_goes_on_to_the_same_bits(tiny, tmp_path, every):
+    """Each session hears one no: it evaluates a member or two, or makes a step."""
+    first = replace(members("esgd", 3, "float32")[0], eval_every=every)
+    configs = [replace(first, seed=seed) for seed in range(4)]
+
+    def train_in(root, **options):
+        own = [RunFolder(f"own{k}", root) for k in range(len(configs))]
+        return run(configs, RunFolder("together", root), own_folders=own, **options)
+
+    _, straight = train_in(tmp_path / "straight")
+    status, told = "stopped", []
+    while status == "stopped":
+        answers = iter([False])
+        status, pieces = train_in(tmp_path / "pieces", should_stop=lambda a=answers: next(a, True))
+        told.append(len(pieces.records))
+    assert told[:2] == [2, 4]
+    assert len(told) < 40
+    without = [{k: v for k, v in row.items() if k != "seconds"} for row in straight.records]
+    assert without == [{k: v for k, v in row.items() if k != "seconds"} for row in pieces.records]
+    for a, b in zip(straight.net.parameters(), pieces.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for k in range(len(configs)):
+        manifest = RunFolder(f"own{k}", tmp_path / "pieces").manifest()
+        assert (manifest["status"], manifest["epochs_done"]) == ("finished", 3)
+
+
+def test_time_that_is_up_before_all_are_evaluated_is_told(tiny, tmp_path, capsys, isolated):
+    words = ("train", "tiny", "-o", "sgd", "--epochs", "1", "--seeds", "0,1", "-q", "--device", "cpu")
+    done = in_process(capsys, *words, "--minutes", "1e-9")
+    assert done.returncode == 75
+    assert ", not evaluated yet after 0 epochs" in done.stdout
+    assert in_process(capsys, *words).returncode == 0

@@ -54,7 +54,7 @@ def test_fewer_epochs_than_a_run_stopped_between_two_evaluations_has(searched, e
     root, folders = searched
     seeds = (0, 1) if ensemble else (0,)
     ask = {"root": root, "ensemble": ensemble, "seeds": seeds, **OPTIONS}
-    assert not reproduce(PLAN, should_stop=after(10), **ask)
+    assert not reproduce(PLAN, should_stop=after(12 if ensemble else 10), **ask)
     place = next(root.glob("tiny-*-seeds0-1")) if ensemble else folders[0].path
     done = load_checkpoint(place / "checkpoint.pt")["progress"]["epoch"]
     assert 7 < done < 10
