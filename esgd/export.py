@@ -99,7 +99,7 @@ def export(
 
     ``trials.csv`` has a row a trial of the searches, ``records.csv`` a row an evaluation of the recorded runs,
     each as far as it went, of every seed that all methods have begun; ``manifest.json`` tells where they come from,
-    and the last epoch that all have.
+    the command that makes all of it again, and the last epoch that all have.
 
     Args:
         plan: the protocol.

@@ -47,26 +47,28 @@ def reproduce_command(plan: Protocol, runs: Iterable[tuple[Mapping[str, Any], Ro
         runs: manifest and rows of each recorded run.
     """
     lengths: dict[int, int] = {}
-    together: dict[int, str] = {}  # seed -> the seeds of its ensemble, as its folder is called
+    together: dict[int, tuple[int, ...]] = {}  # seed -> the seeds of its ensemble, in order
     for manifest, rows in runs:
         seed = manifest["config"]["seed"]
         lengths[seed] = max(lengths.get(seed, 1), *(row["epoch"] for row in rows))
         if "ensemble" in manifest:
-            together[seed] = manifest["ensemble"]["folder"].rpartition("-seeds")[2]
-    groups: dict[tuple[str | None, int], list[int]] = {}
-    for seed, epochs in lengths.items():
-        groups.setdefault((together.get(seed), epochs), []).append(seed)
+            together[seed] = tuple(map(int, manifest["ensemble"]["folder"].rpartition("-seeds")[2].split("-")))
+    groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
+    for seed, epochs in sorted(lengths.items()):
+        groups.setdefault((together.get(seed, ()), epochs), []).append(seed)
     return " && ".join(
-        _reproduce_command(plan, tuple(sorted(seeds)), epochs, ensemble=members is not None)
-        for (members, epochs), seeds in (groups or {(None, plan.rounds[-1]): plan.seeds}).items()
+        _reproduce_command(
+            plan, sorted(seeds, key=members.index) if members else seeds, epochs, ensemble=bool(members)
+        )
+        for (members, epochs), seeds in (groups or {((), plan.rounds[-1]): plan.seeds}).items()
     )
 
 
-def _reproduce_command(plan: Protocol, seeds: tuple[int, ...], epochs: int, *, ensemble: bool) -> str:
+def _reproduce_command(plan: Protocol, seeds: Sequence[int], epochs: int, *, ensemble: bool) -> str:
     words = ["esgd reproduce", plan.name]
     if ensemble:
         words.append("--ensemble")
-    if seeds != plan.seeds:
+    if tuple(seeds) != plan.seeds:
         words.append(f"--seeds {','.join(map(str, seeds))}")
     if epochs != plan.rounds[-1]:
         words.append(f"--epochs {epochs}")

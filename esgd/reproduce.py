@@ -79,7 +79,8 @@ def reproduce(
         data: what a record that this is to be joined with says of its training set.
 
     Returns:
-        Whether everything is done; False when it was stopped, or when other processes are at the rest.
+        Whether everything is done; False when it was stopped, or when other processes are at the rest and none of
+        them let anything go for a minute.
 
     Raises:
         ConfigError: an ensemble is asked for and a method knows none, or snapshots are asked for as well; a

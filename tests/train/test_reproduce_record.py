@@ -48,7 +48,7 @@ def test_the_command_in_a_record_makes_it_again(plan, tmp_path, capsys, isolated
     export(plan, tmp_path / "record", root=root)
     told = command(tmp_path / "record")
     assert told == (
-        "esgd reproduce tiny --ensemble --seeds 1,3 --epochs 2"
+        "esgd reproduce tiny --ensemble --seeds 3,1 --epochs 2"
         if ensemble
         else "esgd reproduce tiny --seeds 1 --epochs 3 && esgd reproduce tiny --seeds 3 --epochs 2"
     )
