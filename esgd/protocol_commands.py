@@ -151,8 +151,8 @@ def reproduce(
         if results is not None:
             for path in export(plan, results, root=runs):
                 print(f"wrote {path}")
-    stop.exit_if_received("stopped and saved; the same command goes on from here")
     if not (done or export_only):
+        stop.exit_if_received("stopped and saved; the same command goes on from here")
         end_not_done()
 
 
@@ -190,8 +190,8 @@ def defaults(
             should_stop=stop,
             say=lambda line: print(line, flush=True),
         )
-    stop.exit_if_received("stopped; the same command goes on from here")
     if not done:
+        stop.exit_if_received("stopped; the same command goes on from here")
         end_not_done()
     if results is not None:
         for path in export_defaults(BUDGET, results, root):
