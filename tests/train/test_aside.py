@@ -39,7 +39,8 @@ def run_manifest(record: Path, name: str) -> dict:
 def test_a_longer_run_stopped_early_leaves_the_record_as_it_was(record, tmp_path, ensemble):
     before, root = contents(record), tmp_path / "second"
     take_over(PLAN, record, root=root)
-    steps = iter([False] * 4)  # two searches, then two epochs of one step each: of a run, or of an ensemble
+    # two searches, then two epochs of one step each; an ensemble asks between its two members' evaluations as well
+    steps = iter([False] * (7 if ensemble else 4))
     options = OPTIONS | {"ensemble": ensemble}
     assert not reproduce(PLAN, root=root, epochs=6, should_stop=lambda: next(steps, True), **options)
     folder = RunFolder(replace(best_config(PLAN, "sgd", root), seed=0).name(), root)
