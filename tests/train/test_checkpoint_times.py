@@ -46,6 +46,10 @@ def train(request, tiny, tmp_path, monkeypatch, clock):
 
         monkeypatch.setattr(module, "save_checkpoint", noted)
 
+    # questions are counted and take their time, one a step: none between the evaluations of two members
+    evaluated = ensemble_run._evaluated
+    monkeypatch.setattr(ensemble_run, "_evaluated", lambda training, _: evaluated(training, lambda: False))
+
     def run(steps: int | None = None, epochs: int = EPOCHS, **options) -> tuple[str, list[int]]:
         written.clear()
         asked = 0

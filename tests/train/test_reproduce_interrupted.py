@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from esgd import checkpoint, checkpoint_times, runs
+from esgd import checkpoint, checkpoint_times, rounds, runs
 from esgd.checkpoint import load_checkpoint
 from esgd.config import RunConfig
 from esgd.ensemble_run import train_ensemble_in_folder
@@ -17,7 +17,6 @@ from esgd.reproduce import Protocol, best_config, export, reproduce
 from esgd.resumable import train_in_folder
 from esgd.runs import RunAheadError, RunFolder, read_csv
 from esgd.search import search
-from esgd.study import SearchSettings
 
 from .test_ensemble_search import without_clock
 
@@ -169,8 +168,8 @@ def test_a_run_under_way_is_exported_as_such(searched, tmp_path):
 
 
 def test_runs_that_diverged_are_not_said_to_have_the_epochs(tiny, tmp_path, monkeypatch):
-    drawn = SearchSettings.trial
-    monkeypatch.setattr(SearchSettings, "trial", lambda self, number: replace(drawn(self, number), lr=1e9))
+    chosen = rounds.best_config
+    monkeypatch.setattr(rounds, "best_config", lambda *a: (found := chosen(*a)) and replace(found, lr=1e9))
     said = []
     assert reproduce(PLAN, root=tmp_path, epochs=5, **OPTIONS | {"say": said.append})
     assert said[-1] == "tiny: all 2 recorded runs have 5 epochs or have diverged"
