@@ -30,12 +30,12 @@ OVERSTATED = (
     ),
     Printed(
         "F4", ON_MNIST + "test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist",
-        "at most 0.048 ± 0.004 from D_E on its own run, and no farther at the end,",
+        "at most 0.048 ± 0.004 from D_E on its own run, at epoch 10,",
         "leaves D_E late, and at the end is at", LEDGER,
     ),
     Printed(
         "F6", ON_MNIST + "test_figure_6_on_mnist_so_far",
-        "For SGD it is not separated from it at 50, 100, 200 and 300", "For SGD it is above at 100", LEDGER,
+        "nor is SGD's at any from 50 on", "nor SGD's before 100", LEDGER,
     ),
     Printed(
         "F5", RECORDED + "test_who_reaches_sgds_best_loss_how_many_times_sooner",
@@ -127,8 +127,8 @@ OVERSTATED = (
     ),
     Printed(
         "JCC", ON_MNIST + "test_jacobis_distance_on_both_data_sets_and_its_losses",
-        "on RMSProp's it is larger there at each of these epochs, by less than three (0.155 and 0.129 at 300).", "",
-        LEDGER,
+        "it is larger there by so much at none, on RMSProp's run by less than three at each (0.155 and 0.129 at 300).",
+        "", LEDGER,
     ),
     Printed(
         "F6o", MEASURED + "test_dominance_where_sgd_is_equally_low_so_far",

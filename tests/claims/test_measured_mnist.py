@@ -20,11 +20,14 @@ def test_rmsprops_average_does_not_leave_equilibration_in_300_epochs_of_mnist():
     measures = recorded("F4", "mnist")
     own, error = (read(measures, "rmsprop", *OWN) for read in (values, errors))
     farthest, last = max(own, key=own.get), measures.last
-    assert all(own[last] - own[e] < 3 * math.hypot(error[last], error[e]) for e in own)
+    assert farthest == 10
+    between = [own[e] for e in own if 10 < e < last]
+    assert min(between) < own[last] < max(between)
     assert all(own[e] + 3 * error[e] < 0.07 for e in own)
     at_most = f"at most {with_error(measures, 'rmsprop', farthest, 3, *OWN)} from D_E"
     said = row("F4").correct
-    assert f"average is {at_most} on its own run, and no farther at the end, " in said
+    span = f"at epoch 10, {min(between):.3f} to {max(between):.3f} from 20 to 200 and at the end "
+    assert f"average is {at_most} on its own run, {span}" in said
     assert f"{with_error(measures, 'rmsprop', last, 3, *OWN)} (on all 60,000" in said
     assert at_most in row("SYN").correct
     jacobi, exact = (values(measures, "rmsprop", "cosine", a, "equilibration") for a in ("jacobi", "rmsprop"))
@@ -188,14 +191,12 @@ def test_mnist_has_more_negative_curvature_in_most_pairs_of_a_run_and_an_epoch()
     epochs = sorted({e for _, e in more})
     assert epochs == [*range(10, 101, 10), 200, 300]
     assert f"at the {len(epochs)} epochs from 10 to 300 that both have" in said
-    assert f"in {sum(more.values())} of {len(more)} pairs of a run and an epoch, at each for ESGD" in said
+    assert f"in {sum(more.values())} of {len(more)} pairs of a run and an epoch; it is smaller" in said
     fewer = {m: [e for e in epochs if not more[m, e]] for m in digits.methods}
     at = {m: " and ".join(", ".join(map(str, found)).rsplit(", ", 1)) for m, found in fewer.items()}
-    assert not fewer["esgd"]
-    text = (
-        f"smaller on RMSProp's run at {at['rmsprop']}, on Jacobi's at {at['jacobi']} and on SGD's at {at['sgd']}."
-    )
-    assert f"{text} From epoch 40 on it is below a fiftieth there too, on each run." in said
+    text = f"on RMSProp's run at {at['rmsprop']}, on Jacobi's at {at['jacobi']}, on SGD's at {at['sgd']}"
+    rest = f"on ESGD's at {at['esgd']}. From epoch 40 on it is below a fiftieth there too, on each run."
+    assert f"{text} and {rest}" in said
 
 
 @pytest.mark.claim("DIR")
@@ -229,7 +230,7 @@ def test_jacobis_distance_on_both_data_sets_and_its_losses():
     assert f"at each of the epochs 10 to 100 {text}" in said
     assert min(z.values()) > -3.5  # nowhere the other way round
     three = ", ".join(shown[m, 300] for m in ("sgd", "jacobi", "esgd"))
-    assert f"(at 300: {three}); on RMSProp's" in said
+    assert f"(at 300: {three}); it is larger there by so much at none, on RMSProp's run by less than three" in said
     assert f"({shown['rmsprop', 300]} at 300)" in said
     for data in ("curves", "mnist"):
         raced = read_csv(ROOT / "results" / "fig5" / data / "records.csv")
