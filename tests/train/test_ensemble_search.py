@@ -81,27 +81,32 @@ class Killed(BaseException):
     pass
 
 
+class MortalWrites:
+    """Lets ``left`` writes of runs and checkpoints pass, then kills."""
+
+    def __init__(self, monkeypatch):
+        self.left, self._write = math.inf, runs.atomic_write
+        for module in (runs, checkpoint):
+            monkeypatch.setattr(module, "atomic_write", self)
+
+    def __call__(self, path, data):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+        self._write(path, data)
+
+
 def test_killed_at_any_write_a_search_goes_on_to_the_same_bits(tiny, tmp_path, monkeypatch):
-    settings, write = study(epochs=1), runs.atomic_write
+    settings = study(epochs=1)
     straight = search(settings, root=tmp_path / "straight", ensemble=3, **HERE)
     expected = [without_clock(read_csv(straight.folder(n).records)) for n in range(3)]
-    left = math.inf
-
-    def mortal(path, data):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Killed
-        write(path, data)
-
-    for module in (runs, checkpoint):
-        monkeypatch.setattr(module, "atomic_write", mortal)
+    mortal = MortalWrites(monkeypatch)
     for writes in range(1, 100):  # at 0 nothing is begun
-        left, root = writes, tmp_path / str(writes)
+        mortal.left, root = writes, tmp_path / str(writes)
         try:
             search(settings, root=root, ensemble=3, **HERE)
         except Killed:
-            left = math.inf
+            mortal.left = math.inf
             again = search(settings, root=root, **HERE)  # goes on with the ensemble unasked
             assert again.losses() == straight.losses()
             assert [without_clock(read_csv(again.folder(n).records)) for n in range(3)] == expected

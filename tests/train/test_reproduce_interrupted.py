@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from esgd import checkpoint, checkpoint_times, rounds, runs
+from esgd import checkpoint_times, rounds, runs
 from esgd.checkpoint import load_checkpoint
 from esgd.config import RunConfig
 from esgd.ensemble_run import train_ensemble_in_folder
@@ -18,16 +18,12 @@ from esgd.resumable import train_in_folder
 from esgd.runs import RunAheadError, RunFolder, read_csv
 from esgd.search import search
 
-from .test_ensemble_search import without_clock
+from .test_ensemble_search import Killed, MortalWrites, without_clock
 
 PLAN = Protocol("tiny", trials=1, search_epochs=1, seeds=(0, 1), rounds=(5, 20), methods=("sgd",), eval_every=5)
 QUIET = {"device": "cpu", "progress": False}
 OPTIONS = {**QUIET, "say": lambda line: None}
 WAYS = pytest.mark.parametrize("ensemble", [False, True])
-
-
-class Killed(BaseException):
-    pass
 
 
 def after(steps: int):
@@ -104,24 +100,14 @@ def test_killed_at_any_write_recorded_runs_end_and_the_record_says_how(searched,
     assert reproduce(plan, root=tmp_path / "straight", **ask)
     names = [folder.name for folder in folders]
     expected = [without_clock(read_csv(RunFolder(name, tmp_path / "straight").records)) for name in names]
-    left, write = math.inf, runs.atomic_write
-
-    def mortal(path, data):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Killed
-        write(path, data)
-
-    for module in (runs, checkpoint):
-        monkeypatch.setattr(module, "atomic_write", mortal)
+    mortal = MortalWrites(monkeypatch)
     for writes in range(1000):
-        left, place = writes, tmp_path / f"{writes}"
+        mortal.left, place = writes, tmp_path / f"{writes}"
         shutil.copytree(root, place)
         try:
             reproduce(plan, root=place, **ask)
         except Killed:
-            left = math.inf
+            mortal.left = math.inf
         else:
             break
         told_rightly(plan, place, tmp_path / "out")
@@ -134,7 +120,6 @@ def test_killed_at_any_write_recorded_runs_end_and_the_record_says_how(searched,
             assert without_clock(read_csv(place / name / "records.csv")) == rows
             assert RunFolder(name, place).manifest()["status"] == "finished"
         assert all(each.manifest()["status"] == "finished" for each in runs.list_runs(place))
-    left = math.inf
     assert 10 < writes < 1000
 
 
