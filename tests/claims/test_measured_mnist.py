@@ -191,7 +191,7 @@ def test_mnist_has_more_negative_curvature_in_most_pairs_of_a_run_and_an_epoch()
     epochs = sorted({e for _, e in more})
     assert epochs == [*range(10, 101, 10), 200, 300]
     assert f"at the {len(epochs)} epochs from 10 to 300 that both have" in said
-    assert f"in {sum(more.values())} of {len(more)} pairs of a run and an epoch; it is smaller" in said
+    assert f"in {sum(more.values())} of {len(more)} pairs of a run and an epoch, which are of four runs" in said
     fewer = {m: [e for e in epochs if not more[m, e]] for m in digits.methods}
     at = {m: " and ".join(", ".join(map(str, found)).rsplit(", ", 1)) for m, found in fewer.items()}
     text = f"on RMSProp's run at {at['rmsprop']}, on Jacobi's at {at['jacobi']}, on SGD's at {at['sgd']}"
@@ -230,7 +230,9 @@ def test_jacobis_distance_on_both_data_sets_and_its_losses():
     assert f"at each of the epochs 10 to 100 {text}" in said
     assert min(z.values()) > -3.5  # nowhere the other way round
     three = ", ".join(shown[m, 300] for m in ("sgd", "jacobi", "esgd"))
-    assert f"(at 300: {three}); it is larger there by so much at none, on RMSProp's run by less than three" in said
+    assert f"(at 300: {three}); it is larger there on RMSProp's run at each epoch, by less than three" in said
+    assert [e for (n, e), by in z.items() if n == "esgd" and by < 0] == [10, 20, 30]
+    assert f"and on ESGD's at 10, 20 and 30, by {-z['esgd', 20]:.1f} at 20." in said
     assert f"({shown['rmsprop', 300]} at 300)" in said
     for data in ("curves", "mnist"):
         raced = read_csv(ROOT / "results" / "fig5" / data / "records.csv")
