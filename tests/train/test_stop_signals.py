@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,15 +22,37 @@ STOPPING = "esgd: stopping; press Ctrl-C again to stop at once\n"
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
 
 
+@contextmanager
+def ended(process):
+    """Whatever happens, the process does not outlive its test."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def heard():
+    """A hangup is not ignored, as it is in all that a ``nohup`` starts."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which the processes of a test inherit
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @posix
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_signal_saves_says_one_line_and_the_run_can_go_on(cli, tmp_path, small_curves, name, code):
+def test_a_signal_saves_says_one_line_and_the_run_can_go_on(cli, tmp_path, small_curves, heard, name, code):
     words = ("train", "curves", "-o", "rmsprop", "-q", "--name", "run")
     folder = RunFolder("run", tmp_path / "runs")
     process = start(tmp_path, small_curves, *words, "--epochs", "100000")
-    wait_for_checkpoint(folder, process)
-    process.send_signal(getattr(signal, name))
-    out, err = process.communicate(timeout=60)
+    with ended(process):
+        wait_for_checkpoint(folder, process)
+        process.send_signal(getattr(signal, name))
+        out, err = process.communicate(timeout=60)
     if name == "SIGINT":
         assert err.startswith(STOPPING)
     rest = err.removeprefix(STOPPING)
@@ -41,7 +64,7 @@ def test_a_signal_saves_says_one_line_and_the_run_can_go_on(cli, tmp_path, small
 
 
 @posix
-def test_a_run_whose_terminal_is_gone_is_saved(tmp_path, small_curves):
+def test_a_run_whose_terminal_is_gone_is_saved(tmp_path, small_curves, heard):
     """Its progress bar would be written to a terminal that takes nothing any more."""
     master, slave = os.openpty()
     process = subprocess.Popen(
@@ -53,10 +76,11 @@ def test_a_run_whose_terminal_is_gone_is_saved(tmp_path, small_curves):
     )
     os.close(slave)
     folder = RunFolder("run", tmp_path / "runs")
-    wait_for_checkpoint(folder, process)
-    process.send_signal(signal.SIGHUP)
-    os.close(master)
-    assert process.wait(timeout=60) == 129
+    with ended(process):
+        wait_for_checkpoint(folder, process)
+        process.send_signal(signal.SIGHUP)
+        os.close(master)
+        assert process.wait(timeout=60) == 129
     assert folder.manifest()["status"] == "stopped"
 
 
