@@ -35,7 +35,7 @@ from esgd.flat import VectorSpace
 from esgd.half_samples import Groups
 from esgd.hvp import hvp
 from esgd.measure import MeasureConfig, sample_indices
-from esgd.measure_run import origin
+from esgd.measure_export import origin
 from esgd.operator import HessianOperator
 from esgd.paths import runs_dir
 from esgd.probes import draw

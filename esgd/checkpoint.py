@@ -24,6 +24,7 @@ from esgd.errors import CheckpointError
 from esgd.files import atomic_write
 
 __all__ = [
+    "BEGIN_ANEW",
     "KINDS",
     "Kind",
     "checkpoint_digest",
@@ -53,6 +54,7 @@ class Kind:
 
 _TRAINED = ("net", "optimizer", "progress", "records")
 _ELSEWHERE = "move it away, or take another folder for the runs"
+BEGIN_ANEW = "use the old ones, or move it away to begin anew"  # where a name follows from the settings
 _AGAIN = "delete it, and the same command makes it again"
 KINDS = {
     "run": Kind(

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
+from esgd.checkpoint import BEGIN_ANEW, load_checkpoint, require_same, save_checkpoint
 from esgd.curvature_record import Tally, export, write_progress
 from esgd.errors import ConfigError, EsgdError
 from esgd.nets import Autoencoder
@@ -153,7 +153,7 @@ def measured_net(config: CurvatureConfig, folder: RunFolder, images: Tensor) -> 
     settings |= {"sizes": list(config.sizes or workload(config.workload).sizes), "examples": config.examples}
     if path.exists():
         saved = load_checkpoint(path, kind="weights", device=images.device)
-        require_same(saved["settings"], settings, where=path)
+        require_same(saved["settings"], settings, where=path, advice=BEGIN_ANEW)
         net = Autoencoder(settings["sizes"]).to(images)
         net.load_state_dict(saved["weights"])
         return net, saved["loss"]
@@ -170,7 +170,7 @@ def _resume(config: CurvatureConfig, folder: RunFolder, operator: HessianOperato
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
     if folder.checkpoint.exists():
         state = load_checkpoint(folder.checkpoint, kind="curvature", device=operator.device)
-        require_same(state["settings"], settings, where=folder.checkpoint)
+        require_same(state["settings"], settings, where=folder.checkpoint, advice=BEGIN_ANEW)
         tally = Tally.from_state(state)
         if tally.batch < len(operator.batches) * -(-config.probes // config.probes_per_pass):
             tally.resumes += 1

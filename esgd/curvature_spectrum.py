@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esgd.checkpoint import load_checkpoint, require_same, save_checkpoint
+from esgd.checkpoint import BEGIN_ANEW, load_checkpoint, require_same, save_checkpoint
 from esgd.curvature_products import KeptProducts, Meter, digest
 from esgd.curvature_record import peak_memory
 from esgd.curvature_run import CurvatureConfig, command_line, measured_net
@@ -160,7 +160,7 @@ def _begin(
     """What was known when the run ended or was cut off, or the beginning of a new one."""
     if folder.checkpoint.exists():
         state = load_checkpoint(folder.checkpoint, kind="spectrum", device=device)
-        require_same(state["settings"], belongs, where=folder.checkpoint)
+        require_same(state["settings"], belongs, where=folder.checkpoint, advice=BEGIN_ANEW)
         if state["end"] is None:
             state["resumes"] += 1
             save_checkpoint(folder.checkpoint, state)

@@ -94,7 +94,7 @@ class AbsEstimate(Estimate):
         return Estimate(self.value, self.truncation.value, self.num_probes).relative_error
 
 
-def _moments(operator: CurvatureOperator, shape: tuple[int, ...]) -> RunningMoments:
+def running_moments(operator: CurvatureOperator, shape: tuple[int, ...]) -> RunningMoments:
     """Running moments of samples of ``shape``, a vector's with its groups of probes."""
     groups = Groups.fitting(operator.num_params, operator.dtype) if shape else None
     return RunningMoments(shape, operator.device, groups)
@@ -108,7 +108,7 @@ class DiagonalSums:
     """
 
     def __init__(self, operator: CurvatureOperator):
-        self._z, self._squares = (_moments(operator, (operator.num_params,)) for _ in range(2))
+        self._z, self._squares = (running_moments(operator, (operator.num_params,)) for _ in range(2))
         self._energy, self._dominance = RunningMoments(), DominanceSums()
 
     @property
@@ -169,7 +169,7 @@ def _mean(
 ) -> Estimate:
     check_probing(probe=probe, seed=seed, rtol=rtol, num_probes=num_probes, probes_per_pass=probes_per_pass)
     operator = as_operator(operator)
-    moments = _moments(operator, () if scalar else (operator.num_params,))
+    moments = running_moments(operator, () if scalar else (operator.num_params,))
     for pairs in probe_products(operator, num_probes, probe, seed, probes_per_pass):
         for v, h in pairs:
             moments.add(sample(v, h))
@@ -304,7 +304,7 @@ def diag_abs(
     if num_steps < 2:
         raise ConfigError(f"num_steps must be at least 2, to be compared with half of them, got {num_steps}")
     shape = (operator.num_params,)
-    moments, differences = _moments(operator, shape), RunningMoments(shape, operator.device)
+    moments, differences = running_moments(operator, shape), RunningMoments(shape, operator.device)
     for first in range(0, num_probes, probes_per_pass):
         indices = range(first, min(first + probes_per_pass, num_probes))
         starts = [operator.space.flatten(draw(probe, operator.params, seed, i)) for i in indices]

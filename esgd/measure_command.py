@@ -45,7 +45,8 @@ def measure(
     from dataclasses import replace
 
     from esgd.measure import MeasureConfig
-    from esgd.measure_run import check_export, export_measures, measure_run
+    from esgd.measure_export import check_export, export_measures
+    from esgd.measure_run import measure_run
     from esgd.paths import runs_dir
     from esgd.runs import RunFolder, list_runs
     from esgd.snapshots import list_snapshots

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from esgd.estimate import Estimate, RunningMoments
-from esgd.estimators import Diagonals, DiagonalSums
-from esgd.half_samples import Groups
+from esgd.estimators import Diagonals, DiagonalSums, running_moments
 from esgd.lanczos import lanczos_many
 from esgd.operator import HessianOperator
 from esgd.probes import draw
@@ -124,7 +123,7 @@ class Pieces:
         self._loss_fn, self._operator, self._after_batch = loss_fn, operator, after_batch
         self._loss: float | None = None
         self._diagonals = DiagonalSums(operator)
-        self._root_v, self._absolute = self._moments(), self._moments()
+        self._root_v, self._absolute = (running_moments(operator, (operator.num_params,)) for _ in range(2))
         self._gradients: list[Tensor] = []
         if state is not None:
             self._loss = state["loss"]
@@ -133,10 +132,6 @@ class Pieces:
             self._absolute = RunningMoments.from_state(state["absolute"])
             self._gradients = list(state["gradients"])
             operator.load_state(state["products"])
-
-    def _moments(self) -> RunningMoments:
-        space = self._operator.space
-        return RunningMoments((space.num_params,), space.device, Groups.fitting(space.num_params, space.dtype))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs."""

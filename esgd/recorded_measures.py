@@ -14,7 +14,8 @@ from esgd.aside import last_epoch
 from esgd.errors import ConfigError, DataError
 from esgd.files import atomic_write
 from esgd.measure import COLUMNS, MeasureConfig, sample_indices
-from esgd.measure_run import FIGURES, measure_file, one_workload
+from esgd.measure_export import FIGURES, one_workload
+from esgd.measure_run import measure_file
 from esgd.records import read_records
 from esgd.runs import RunFolder, read_csv
 from esgd.snapshots import list_snapshots, load_snapshot, require_of_run

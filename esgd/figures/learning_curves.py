@@ -172,6 +172,7 @@ def _beyond(band: Mapping[str, list[float]], run: list[Record]) -> list[Record]:
 def _single(go: Any, name: str, run: list[Record], y: str, *, dash: str, dark: bool) -> Any:
     """One run as a line whose hover names it: thin, or as wide as a median where it is dashed or dotted."""
     method, yours = run[0]["method"], dash == "dash"
+    (other,) = set(Y_AXES) - {y}  # what the hover says besides: each number is in the page once
     return go.Scatter(
         y=[row[y] for row in run],
         name=f"{name} (yours)" if yours else name,
@@ -180,9 +181,9 @@ def _single(go: Any, name: str, run: list[Record], y: str, *, dash: str, dark: b
         opacity=0.6 if dash == "solid" else 1.0,
         legendgroup=None if yours else method,
         showlegend=yours,
-        customdata=[[row["epoch"], row["step"], row["loss"], row["squared_error"]] for row in run],
+        customdata=[[row["epoch"], row["step"], row[other]] for row in run],
         hovertemplate=f"{name}<br>epoch %{{customdata[0]}}, update %{{customdata[1]:,}}<br>"
-        "loss %{customdata[2]:.4f}, squared error %{customdata[3]:.4f}<extra></extra>",
+        f"{y.replace('_', ' ')} %{{y:.4f}}, {other.replace('_', ' ')} %{{customdata[2]:.4f}}<extra></extra>",
     )
 
 

@@ -11,7 +11,8 @@ from esgd.aside import epochs_done, keep_aside, longest
 from esgd.ensemble_run import train_ensemble_in_folder
 from esgd.errors import CheckpointError
 from esgd.measure import MeasureConfig
-from esgd.measure_run import export_measures, measure_run
+from esgd.measure_export import export_measures
+from esgd.measure_run import measure_run
 from esgd.records import read_records
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv

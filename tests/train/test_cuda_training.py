@@ -15,7 +15,8 @@ from esgd.config import RunConfig
 from esgd.ensemble_run import train_ensemble_in_folder
 from esgd.figures.step_cost import fitting_costs, trained_together
 from esgd.measure import MeasureConfig
-from esgd.measure_run import export_measures, measure_run
+from esgd.measure_export import export_measures
+from esgd.measure_run import measure_run
 from esgd.provenance import describe_device
 from esgd.reproduce import Protocol, export, reproduce
 from esgd.resumable import train_in_folder

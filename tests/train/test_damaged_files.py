@@ -11,7 +11,8 @@ import pytest
 from esgd.errors import DataError
 from esgd.figures.paper import paper_figure
 from esgd.measure import MeasureConfig
-from esgd.measure_run import export_measures, measure_run
+from esgd.measure_export import export_measures
+from esgd.measure_run import measure_run
 from esgd.records import read_records
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder

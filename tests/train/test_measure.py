@@ -22,7 +22,8 @@ from esgd.measure import (
     saturation,
     sigmoid_activations,
 )
-from esgd.measure_run import export_measures, measure_run
+from esgd.measure_export import export_measures
+from esgd.measure_run import measure_run
 from esgd.nets import Autoencoder
 from esgd.operator import HessianOperator
 from esgd.probes import draw

@@ -11,7 +11,8 @@ import pytest
 from esgd.checkpoint import load_checkpoint, save_checkpoint
 from esgd.errors import CheckpointError, ConfigError, DataError
 from esgd.measure import MeasureConfig
-from esgd.measure_run import export_measures, measure_run
+from esgd.measure_export import export_measures
+from esgd.measure_run import measure_run
 from esgd.recorded_measures import take_over_measures
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder, read_csv

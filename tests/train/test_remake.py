@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from esgd.measure import MeasureConfig
-from esgd.measure_run import export_measures, measure_run
+from esgd.measure_export import export_measures
+from esgd.measure_run import measure_run
 from esgd.remake import measure_commands, train_command, with_snapshots
 from esgd.resumable import train_in_folder
 from esgd.runs import RunFolder
