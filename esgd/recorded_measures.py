@@ -27,7 +27,7 @@ SAME = 1e-5  # relative; paths that rounding parts are per cents apart after fiv
 
 
 def take_over_measures(folders: Sequence[RunFolder], config: MeasureConfig, source: Path) -> list[str]:
-    """Put the measures that :func:`esgd.measure_run.export_measures` wrote back into the folders of their runs.
+    """Put the measures that :func:`esgd.measure_export.export_measures` wrote back into the folders of their runs.
 
     Each snapshot that is measured here already stays as it is, and none is taken over that lies beyond what the run
     has been trained to here. Where a record was made in several goes, each with a commit and a device of its own,

@@ -29,7 +29,7 @@ def alternative_text(layout: dict[str, Any]) -> str:
 
 
 def lighter(value: Any) -> Any:
-    """The same figure in fewer bytes: five significant digits, a hundredth of a pixel, and no binary arrays.
+    """The same figure in fewer bytes: five significant digits, whole numbers without a point, and no binary arrays.
 
     Base64 of float64 does not compress; decimal digits do, to about a third.
 
@@ -37,7 +37,10 @@ def lighter(value: Any) -> Any:
         value: any part of a plotly figure's JSON; it is not changed.
     """
     if isinstance(value, float):
-        return float(f"{value:.5g}") if np.isfinite(value) else None
+        if not np.isfinite(value):
+            return None
+        rounded = float(f"{value:.5g}")
+        return int(rounded) if rounded.is_integer() and abs(rounded) < 1e5 else rounded  # beyond, 1e+20 is shorter
     if isinstance(value, dict):
         if value.keys() >= {"dtype", "bdata"} and value["dtype"] in ("f4", "f8"):
             array = np.frombuffer(base64.b64decode(value["bdata"]), dtype="<" + value["dtype"])

@@ -181,9 +181,9 @@ def _single(go: Any, name: str, run: list[Record], y: str, *, dash: str, dark: b
         opacity=0.6 if dash == "solid" else 1.0,
         legendgroup=None if yours else method,
         showlegend=yours,
-        customdata=[[row["epoch"], row["step"], row[other]] for row in run],
-        hovertemplate=f"{name}<br>epoch %{{customdata[0]}}, update %{{customdata[1]:,}}<br>"
-        f"{y.replace('_', ' ')} %{{y:.4f}}, {other.replace('_', ' ')} %{{customdata[2]:.4f}}<extra></extra>",
+        customdata=[[row["epoch"], row[other]] for row in run],
+        hovertemplate=f"{name}<br>epoch %{{customdata[0]}}<br>"
+        f"{y.replace('_', ' ')} %{{y:.4f}}, {other.replace('_', ' ')} %{{customdata[1]:.4f}}<extra></extra>",
     )
 
 

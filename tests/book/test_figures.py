@@ -60,3 +60,9 @@ def test_figure_html_keeps_text_apart_from_markup():
     html = figure_html(figure)
     assert html.count("</script>") == 1
     assert "&quot;quoted&quot;" in html
+
+
+def test_numbers_take_few_bytes_and_lose_none_that_shows():
+    values = [152.0, 54.747806549072266, -0.000123456789, 3e20, float("nan"), 7]
+    html = figure_html({"data": [{"y": values}], "layout": {}})
+    assert '"y":[152,54.748,-0.00012346,3e+20,null,7]' in html
